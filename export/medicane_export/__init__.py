@@ -1,0 +1,1 @@
+"""Exporters of medicane_models: ONNX, safetensors and transformers."""

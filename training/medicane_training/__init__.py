@@ -1,0 +1,1 @@
+"""Trainers of medicane_models: specialization, classification and tracking."""
