@@ -1,11 +1,32 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and JSON that every reader takes."""
 
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replacing"]
+__all__ = ["json_text", "replacing"]
+
+
+def json_text(value: Any) -> str:
+    """Strict JSON of nested mappings and sequences; NaN is null, times are ISO 8601 with Z."""
+    return json.dumps(_plain(value), indent=1, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if hasattr(value, "item"):  # numpy's scalars
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

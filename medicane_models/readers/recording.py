@@ -1,0 +1,231 @@
+"""What every reader returns: frames on one grid, read when they are needed."""
+
+import re
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+import pyproj
+from jaxtyping import Float32, Shaped
+from numpy.typing import ArrayLike
+
+from medicane_models.domain import Grid
+from medicane_models.errors import SceneError, SceneWarning
+
+__all__ = [
+    "RGB",
+    "UNREADABLE",
+    "Axes",
+    "Frame",
+    "Recording",
+    "TimeConvention",
+    "cf_crs",
+    "longitude_under",
+    "merged",
+    "time_in_name",
+    "warn_unreadable",
+]
+
+RGB = ("R", "G", "B")
+UNREADABLE = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    struct.error,
+    SyntaxError,  # what Pillow raises for a broken PNG chunk
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the file libraries raise for truncated and corrupt files."""
+
+TimeConvention = Literal["start_of_scan", "end_of_scan"]
+Pixels = Float32[np.ndarray, "layer y x"]
+
+
+class Frame(NamedTuple):
+    """One image of a recording.
+
+    Attributes:
+        time: UTC, without a time zone.
+        name: the file it comes from, for messages.
+        read: pixels of a window of the recording's grid, northernmost row first; kelvin, or 0 … 1
+            for RGB; NaN where missing.
+    """
+
+    time: pd.Timestamp
+    name: str
+    read: Callable[[Grid], Pixels]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.time:%Y-%m-%d %H:%M} UTC)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """Frames of one instrument on one grid.
+
+    Attributes:
+        grid: columns run eastwards, rows southwards.
+        layers: canonical channel names in the order of the pixels, or R, G, B.
+        frames: in the order of the files.
+        platform: satellite, or several joined by commas.
+        sensor: "seviri", "fci", "abi" or "ahi".
+        sub_satellite_longitude: in degrees; NaN where the files do not say.
+        time_convention: what the frame times mark.
+    """
+
+    grid: Grid
+    layers: tuple[str, ...]
+    frames: tuple[Frame, ...]
+    platform: str
+    sensor: str
+    sub_satellite_longitude: float
+    time_convention: TimeConvention
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the layers are the Airmass colours and not brightness temperatures."""
+        return self.layers == RGB
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How the rows and columns of a file lie on a grid that runs eastwards and southwards."""
+
+    grid: Grid
+    flip_x: bool
+    flip_y: bool
+
+    @classmethod
+    def from_coordinates(cls, crs: str, x: ArrayLike, y: ArrayLike) -> Self:
+        """Lay out coordinates of a file, each in either direction."""
+        stored = Grid.from_coordinates(crs, x, y)
+        flip_x, flip_y = stored.x_step < 0, stored.y_step > 0
+        grid = replace(
+            stored,
+            x_origin=stored.x.item(-1 if flip_x else 0),
+            y_origin=stored.y.item(-1 if flip_y else 0),
+            x_step=abs(stored.x_step),
+            y_step=-abs(stored.y_step),
+        )
+        return cls(grid, flip_x, flip_y)
+
+    def slices(self, window: Grid) -> tuple[slice, slice]:
+        """Rows and columns of the file that hold ``window``, in the order of the file.
+
+        Raises:
+            SceneError: if the window is not part of the file's lattice and extent.
+        """
+        offset = window.offset_in(self.grid)
+        if offset is None or not _holds(self.grid, window, offset):
+            raise SceneError(
+                f"a file lies on another grid ({self.grid}) than the rest of the scene ({window}); "
+                "open the files of each satellite and region separately"
+            )
+        rows = _slice(offset[1], window.height, self.grid.height, flip=self.flip_y)
+        return rows, _slice(offset[0], window.width, self.grid.width, flip=self.flip_x)
+
+    def orient(
+        self, pixels: Shaped[np.ndarray, "*leading y x"]
+    ) -> Shaped[np.ndarray, "*leading y x"]:
+        """Turn pixels of the file so that they run eastwards and southwards."""
+        return pixels[..., :: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1]
+
+
+def merged(recordings: Sequence[Recording]) -> Recording:
+    """Join recordings of one instrument, such as the files of several years.
+
+    Raises:
+        SceneError: if their grids, sensors or channels differ.
+    """
+    recordings = [recording for recording in recordings if recording.frames] or recordings[:1]
+    first = recordings[0]
+    for other in recordings[1:]:
+        _require_alike(first, other)
+    platforms = sorted({recording.platform for recording in recordings})
+    frames = chain.from_iterable(recording.frames for recording in recordings)
+    return replace(first, platform=", ".join(platforms), frames=tuple(frames))
+
+
+def longitude_under(grid: Grid) -> float:
+    """Where the satellite of a grid stands, in degrees; NaN if the grid does not tell."""
+    longitude = grid.sub_satellite_longitude
+    return float("nan") if longitude is None else longitude
+
+
+def cf_crs(projection: pyproj.CRS) -> str:
+    """The shortest text that a Grid can restore the projection from."""
+    cf = projection.to_cf()
+    if cf.get("grid_mapping_name") == "geostationary" and not cf.get("false_easting"):
+        return (
+            f"+proj=geos +h={cf['perspective_point_height']:.15g} "
+            f"+lon_0={cf['longitude_of_projection_origin']:.15g} "
+            f"+a={cf['semi_major_axis']:.15g} +b={cf['semi_minor_axis']:.15g} "
+            f"+sweep={cf['sweep_angle_axis']}"
+        )
+    return projection.to_string()
+
+
+def time_in_name(name: str) -> pd.Timestamp | None:
+    """The YYYYMMDDHHMM that a file name holds, also with _ or - between date and time."""
+    match = re.search(r"(?<!\d)(\d{8})[_-]?(\d{4})", name)
+    if match is None:
+        return None
+    time = pd.to_datetime("".join(match.groups()), format="%Y%m%d%H%M", errors="coerce")
+    return None if pd.isna(time) else time
+
+
+def warn_unreadable(name: str, error: BaseException) -> None:
+    """Say that a file is left out, with its time where its name tells it."""
+    time = time_in_name(name)
+    slot = f" ({time:%Y-%m-%d %H:%M} UTC)" if time is not None else ""
+    reason = str(error) or type(error).__name__
+    warnings.warn(
+        f"{name}{slot} cannot be read and its frame is missing: {reason}",
+        SceneWarning,
+        stacklevel=3,
+    )
+
+
+def _holds(grid: Grid, window: Grid, offset: tuple[int, int]) -> bool:
+    x, y = offset
+    return min(x, y) >= 0 and x + window.width <= grid.width and y + window.height <= grid.height
+
+
+def _slice(start: int, length: int, size: int, *, flip: bool) -> slice:
+    return slice(size - start - length, size - start) if flip else slice(start, start + length)
+
+
+def _require_alike(first: Recording, other: Recording) -> None:
+    facts: list[tuple[str, Any, Any]] = [
+        ("sensors", first.sensor, other.sensor),
+        ("channels", first.layers, other.layers),
+        ("time conventions", first.time_convention, other.time_convention),
+        (
+            "sub-satellite longitudes",
+            f"{first.sub_satellite_longitude:g}",
+            f"{other.sub_satellite_longitude:g}",
+        ),
+    ]
+    if other.grid.offset_in(first.grid) != (0, 0) or _size(first) != _size(other):
+        facts.append(("grids", first.grid, other.grid))
+    for what, one, two in facts:
+        if one != two:
+            raise SceneError(
+                f"{first.frames[0].name} and {other.frames[0].name} have different {what} "
+                f"({one} and {two}); open the files of each satellite and region separately"
+            )
+
+
+def _size(recording: Recording) -> tuple[int, int]:
+    return recording.grid.width, recording.grid.height
