@@ -1,0 +1,326 @@
+"""What a model is: sizes, positions, heads and calibration, saved as ``config.json`` beside it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import replacing
+from medicane_models.hub import resolve_file
+
+__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task"]
+
+CONFIG_NAME = "config.json"
+MODEL_TYPE = "medicane"
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Task = Literal["pretraining", "classification", "tracking"]
+Covariance = tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MedicaneConfig:
+    """Everything that decides what a model computes from a clip of shape (B, T, C, H, W).
+
+    Attributes:
+        task: which model the weights belong to.
+        image_size: pixels, one side of a square or (height, width).
+        patch_size: pixels along each side of a patch.
+        num_frames: frames in a clip, oldest first.
+        tubelet_size: frames merged into one token.
+        in_channels: channels of a frame.
+        embed_dim: features of a token.
+        depth: number of blocks.
+        num_heads: attention heads of a block.
+        mlp_hidden_dim: hidden features of a block's MLP.
+        position: ``"sinusoid"`` over the flattened token index, as in VideoMAE, or
+            ``"sinusoid_3d"``, a sinusoid for each of time, row and column.
+        position_grid: token grid (t, h, w) the positions were trained on when it is not the
+            model's own; they are interpolated from it. Set by `resized`.
+        norm_eps: epsilon of every LayerNorm but the regression head's.
+        drop_path_rate: stochastic depth of the last block, rising linearly from 0.
+        proj_drop_rate: dropout after the attention projection and inside the MLP.
+        attn_drop_rate: dropout of the attention weights.
+        head_drop_rate: dropout before the head.
+        layer_scale_init_value: initial LayerScale, or None for no LayerScale.
+        pixel_std: standard deviations the processor divided the channels by, so that pretraining
+            targets are normalised in pixel units; None means ImageNet's for three channels, else 1.
+        decoder_embed_dim: features of a token in the pretraining decoder.
+        decoder_depth: blocks of the pretraining decoder.
+        decoder_num_heads: attention heads of the pretraining decoder.
+        decoder_mlp_hidden_dim: hidden features of the pretraining decoder's MLPs.
+        id2label: class names of a classifier.
+        temperature: logits are divided by it before probabilities are taken.
+        threshold: probability of a cyclone from which on a tile counts as a detection.
+        head: tracking head, ``"regression"`` or ``"heatmap"``.
+        center_mean_px: what a regression output of (0, 0) means, (x, y); None is the tile centre.
+        center_scale_px: pixels of one unit of regression output, (x, y); None is the standard
+            deviation of a uniform position in the tile.
+        error_covariance_px: covariance of a regression head's error measured on validation storms,
+            px², ((xx, xy), (xy, yy)); None means it was never measured.
+        heatmap_stride: pixels along each side of a heatmap cell.
+        heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
+        trained_on: one sentence on the data; None means never trained.
+    """
+
+    task: Task = "classification"
+    image_size: int | tuple[int, int] = 224
+    patch_size: int = 16
+    num_frames: int = 16
+    tubelet_size: int = 2
+    in_channels: int = 3
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_hidden_dim: int = 3072
+    position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
+    position_grid: tuple[int, int, int] | None = None
+    norm_eps: float = 1e-6
+    drop_path_rate: float = 0.0
+    proj_drop_rate: float = 0.0
+    attn_drop_rate: float = 0.0
+    head_drop_rate: float = 0.0
+    layer_scale_init_value: float | None = None
+    pixel_std: tuple[float, ...] | None = None
+    decoder_embed_dim: int = 384
+    decoder_depth: int = 4
+    decoder_num_heads: int = 6
+    decoder_mlp_hidden_dim: int = 1536
+    id2label: dict[int, str] = field(default_factory=lambda: {0: "no_cyclone", 1: "cyclone"})
+    temperature: float = 1.0
+    threshold: float = 0.5
+    head: Literal["regression", "heatmap"] = "heatmap"
+    center_mean_px: tuple[float, float] | None = None
+    center_scale_px: tuple[float, float] | None = None
+    error_covariance_px: Covariance | None = None
+    heatmap_stride: int = 4
+    heatmap_center: Literal["mode", "mean"] = "mode"
+    trained_on: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        _check_numbers(self)
+        _check_divisions(self)
+        _check_channels(self)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def token_grid(self) -> tuple[int, int, int]:
+        """Tokens along time, rows and columns; a clip's tokens come in this order."""
+        height, width = self.frame_size
+        frames = self.num_frames // self.tubelet_size
+        return frames, height // self.patch_size, width // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a clip."""
+        frames, rows, columns = self.token_grid
+        return frames * rows * columns
+
+    @property
+    def token_values(self) -> int:
+        """Pixel values of one token."""
+        return self.tubelet_size * self.patch_size**2 * self.in_channels
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Shape of one clip, (T, C, H, W)."""
+        return self.num_frames, self.in_channels, *self.frame_size
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """`pixel_std`, or what stands in for it."""
+        if self.pixel_std is not None:
+            return self.pixel_std
+        return IMAGENET_STD if self.in_channels == 3 else (1.0,) * self.in_channels
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Class index by name."""
+        return {label: index for index, label in self.id2label.items()}
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """A published size with any field changed.
+
+        Args:
+            name: tiny, small, base, large, huge or giant.
+            overrides: fields that differ from the preset.
+
+        Raises:
+            ConfigurationError: the name or a field is unknown, or a value is impossible.
+        """
+        if name not in PRESETS:
+            raise ConfigurationError(
+                f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}"
+            )
+        return cls.from_dict(dict(PRESETS[name]) | overrides)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; unknown names are refused."""
+        return type(self).from_dict(_fields(self) | changes)
+
+    def resized(self, **changes: Any) -> Self:
+        """A copy for clips of another shape, whose positions are interpolated from this one's.
+
+        Args:
+            changes: usually ``image_size`` or ``num_frames``.
+        """
+        other = self.replace(**changes)
+        if other.token_grid == self.token_grid:
+            return other
+        return other.replace(position_grid=self.position_grid or self.token_grid)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, ready for JSON."""
+        return {"model_type": MODEL_TYPE} | _fields(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigurationError: a key is unknown or the dictionary describes another kind of model.
+        """
+        values = dict(values)
+        model_type = values.pop("model_type", MODEL_TYPE)
+        if model_type != MODEL_TYPE:
+            raise ConfigurationError(
+                f"model_type is {model_type!r}, not {MODEL_TYPE!r}; run `medicane convert` on it"
+            )
+        known = [item.name for item in dataclasses.fields(cls)]
+        if unknown := sorted(values.keys() - set(known)):
+            raise ConfigurationError(
+                f"unknown setting {', '.join(unknown)}; known are {', '.join(known)}"
+            )
+        return cls(**{name: _from_json(name, value) for name, value in values.items()})
+
+    def save_pretrained(self, directory: str | Path) -> Path:
+        """Write ``config.json`` into ``directory`` and return its path."""
+        path = Path(directory) / CONFIG_NAME
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        return path
+
+    @classmethod
+    def from_pretrained(cls, id_or_dir: str | Path, **options: Any) -> Self:
+        """Read ``config.json`` of a folder, an embedded model or a Hub repository.
+
+        Args:
+            id_or_dir: local folder, short name of an embedded model, or Hub id.
+            options: as `medicane_models.hub.resolve_file` takes them.
+
+        Raises:
+            CheckpointError: there is no such file.
+            ConfigurationError: it is not valid.
+        """
+        path = resolve_file(id_or_dir, CONFIG_NAME, **options)
+        try:
+            return cls.from_dict(json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _fields(config: MedicaneConfig) -> dict[str, Any]:
+    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+
+
+def _from_json(name: str, value: Any) -> Any:
+    if name == "id2label":
+        return {int(index): label for index, label in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_from_json("", item) for item in value)
+    return value
+
+
+_CHOICES = {
+    "task": ("pretraining", "classification", "tracking"),
+    "position": ("sinusoid", "sinusoid_3d"),
+    "head": ("regression", "heatmap"),
+    "heatmap_center": ("mode", "mean"),
+}
+_COUNTS = (
+    "patch_size", "num_frames", "tubelet_size", "in_channels", "embed_dim", "depth", "num_heads",
+    "mlp_hidden_dim", "decoder_embed_dim", "decoder_depth", "decoder_num_heads",
+    "decoder_mlp_hidden_dim", "heatmap_stride",
+)  # fmt: skip
+_RATES = ("drop_path_rate", "proj_drop_rate", "attn_drop_rate", "head_drop_rate")
+
+
+def _check_choices(config: MedicaneConfig) -> None:
+    for name, choices in _CHOICES.items():
+        if getattr(config, name) not in choices:
+            raise ConfigurationError(
+                f"{name} is {getattr(config, name)!r}; choose one of {', '.join(choices)}"
+            )
+
+
+def _check_numbers(config: MedicaneConfig) -> None:
+    for name in _COUNTS:
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} is {value!r}; give a whole number from 1")
+    for name in _RATES:
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigurationError(f"{name} is {getattr(config, name)}; give 0 or more, under 1")
+    if config.temperature <= 0:
+        raise ConfigurationError(f"temperature is {config.temperature}; give a positive number")
+    if not 0 <= config.threshold <= 1:
+        raise ConfigurationError(f"threshold is {config.threshold}; give a probability")
+
+
+def _check_divisions(config: MedicaneConfig) -> None:
+    height, width = config.frame_size
+    for whole, value, part in (
+        ("image height", height, "patch_size"),
+        ("image width", width, "patch_size"),
+        ("num_frames", config.num_frames, "tubelet_size"),
+        ("patch_size", config.patch_size, "heatmap_stride"),
+        ("embed_dim", config.embed_dim, "num_heads"),
+        ("decoder_embed_dim", config.decoder_embed_dim, "decoder_num_heads"),
+    ):
+        divisor = getattr(config, part)
+        uses_heatmap = config.task == "tracking" and config.head == "heatmap"
+        if part == "heatmap_stride" and not uses_heatmap:
+            continue
+        if value < 1 or value % divisor:
+            raise ConfigurationError(
+                f"{whole} {value} is not a multiple of {part} {divisor}; change one of the two"
+            )
+    if config.embed_dim % 2 or config.decoder_embed_dim % 2:
+        raise ConfigurationError("embed_dim and decoder_embed_dim must be even: sine and cosine")
+
+
+def _check_channels(config: MedicaneConfig) -> None:
+    if len(config.channel_std) != config.in_channels:
+        raise ConfigurationError(
+            f"pixel_std has {len(config.channel_std)} values for {config.in_channels} channels; "
+            "give one a channel"
+        )
+    if sorted(config.id2label) != list(range(len(config.id2label))):
+        raise ConfigurationError(f"id2label has the keys {sorted(config.id2label)}; count from 0")
+
+
+def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: int) -> dict:
+    sizes = {"embed_dim": dim, "depth": depth, "num_heads": heads, "mlp_hidden_dim": 4 * dim}
+    names = ("decoder_embed_dim", "decoder_num_heads", "decoder_mlp_hidden_dim")
+    return sizes | dict(zip(names, decoder, strict=True)) | more
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "tiny": _size(192, 12, 3, (96, 3, 384)),
+    "small": _size(384, 12, 6, (192, 3, 768)),
+    "base": _size(768, 12, 12, (384, 6, 1536)),
+    "large": _size(1024, 24, 16, (512, 8, 2048)),
+    "huge": _size(1280, 32, 16, (512, 8, 2048)),
+    "giant": _size(1408, 40, 16, (512, 8, 2234), patch_size=14, mlp_hidden_dim=6144),
+}
+"""Sizes as published with VideoMAE and VideoMAEv2; tiny is DeiT's, with a decoder half as wide."""

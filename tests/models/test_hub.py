@@ -1,0 +1,217 @@
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+import pytest
+import torch
+
+from medicane_models.checkpoints import AutoMedicaneModel
+from medicane_models.configuration import MedicaneConfig
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import resolve_file, resolve_revision
+from medicane_models.modeling import MedicaneForVideoClassification
+
+SMALL = MedicaneConfig(
+    image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
+)
+COMMITS = ("a" * 40, "b" * 40)
+SECRET = "hf_secret"
+
+
+class Hub(ThreadingHTTPServer):
+    """As much of the Hugging Face Hub as downloads and uploads of small files touch."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.repositories = {}  # name → revision → (commit, files)
+        self.created, self.commits, self.requests = [], [], []
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def publish(self, name, folder, commit=COMMITS[0], revision="main"):
+        files = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        self.repositories.setdefault(name, {}).update({revision: (commit, files)})
+        self.repositories[name][commit] = (commit, files)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        repository_name, _, rest = unquote(self.path).strip("/").partition("/resolve/")
+        revision, _, filename = rest.partition("/")
+        repository = self.server.repositories.get(repository_name)
+        if repository is None or not self.allowed(repository_name):
+            return self.reply(401, b"", {"X-Error-Code": "RepoNotFound"})
+        if revision not in repository:
+            return self.reply(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        commit, files = repository[revision]
+        content = files.get(filename)
+        if content is None:
+            return self.reply(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+        tag = f'"{hash((commit, self.path)) & 0xFFFFFFFF:x}"'
+        return self.reply(200, content, {"ETag": tag, "X-Repo-Commit": commit})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/api/repos/create":
+            self.server.created.append(json.loads(body))
+            self.reply_json({"url": f"{self.server.url}/me/model"})
+        elif "/preupload/" in self.path:
+            files = json.loads(body)["files"]
+            modes = [{"uploadMode": "regular", "shouldIgnore": False} | f for f in files]
+            self.reply_json({"files": modes})
+        elif "/commit/" in self.path:
+            self.server.commits.append([json.loads(line) for line in body.splitlines()])
+            self.reply_json(
+                {"commitUrl": f"{self.server.url}/me/model/commit/x", "commitOid": COMMITS[1]}
+            )
+        else:
+            self.reply_json({"errors": [], "warnings": []})
+
+    def allowed(self, name):
+        return name != "me/private" or self.headers.get("Authorization") == f"Bearer {SECRET}"
+
+    def reply_json(self, values):
+        self.reply(200, json.dumps(values).encode(), {"Content-Type": "application/json"})
+
+    def reply(self, status, content, headers):
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = Hub()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    constants = "huggingface_hub.constants"
+    monkeypatch.setattr(f"{constants}.ENDPOINT", server.url)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    MedicaneForVideoClassification(SMALL).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def test_models_come_from_the_hub_once(hub, folder, cache):
+    hub.publish("me/storms", folder)
+    model = AutoMedicaneModel.from_pretrained("me/storms", cache_dir=cache)
+    assert model.config == SMALL
+    hub.repositories.clear()
+    assert AutoMedicaneModel.from_pretrained("me/storms", cache_dir=cache, local_files_only=True)
+
+
+def test_forced_downloads_ask_again(hub, folder, cache):
+    hub.publish("me/storms", folder)
+    resolve_file("me/storms", "config.json", cache_dir=cache)
+    before = len(hub.requests)
+    path = resolve_file("me/storms", "config.json", cache_dir=cache, force_download=True)
+    assert len(hub.requests) > before
+    assert path.read_bytes() == (folder / "config.json").read_bytes()
+
+
+def test_revisions_and_their_commit(hub, folder, cache):
+    hub.publish("me/storms", folder)
+    SMALL.replace(threshold=0.9).save_pretrained(folder)
+    hub.publish("me/storms", folder, COMMITS[1], "v2")
+    place = {"cache_dir": cache, "revision": "v2"}
+    assert AutoMedicaneModel.from_pretrained("me/storms", **place).config.threshold == 0.9
+    assert resolve_revision("me/storms", **place) == COMMITS[1]
+    assert resolve_revision("me/storms", cache_dir=cache) == COMMITS[0]
+
+
+def test_models_in_subfolders(hub, folder, cache):
+    hub.publish("me/storms", folder.parent)
+    place = {"cache_dir": cache, "subfolder": "model"}
+    assert AutoMedicaneModel.from_pretrained("me/storms", **place).config == SMALL
+    assert AutoMedicaneModel.from_pretrained(folder.parent, subfolder="model").config == SMALL
+
+
+def test_private_models_need_the_token(hub, folder, cache):
+    hub.publish("me/private", folder)
+    with pytest.raises(CheckpointError, match="needs a token"):
+        AutoMedicaneModel.from_pretrained("me/private", cache_dir=cache, token=False)
+    assert AutoMedicaneModel.from_pretrained("me/private", cache_dir=cache, token=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("me/nothing", {}, r"me/nothing is not on the Hub.*medicane-tiny-detector"),
+        ("me/storms", {"revision": "v9"}, "no revision 'v9'"),
+        ("me/storms", {"subfolder": "x"}, r"holds no config\.json"),
+        ("me/other", {"local_files_only": True}, "not in the cache"),
+        ("medicane-huge", {}, r"is not a folder.*medicane-tiny-detector, medicane-tiny-tracker"),
+        ("./nowhere", {}, "is not a folder"),
+    ],
+)
+def test_what_cannot_be_found_is_said_plainly(hub, folder, cache, name, options, words):
+    hub.publish("me/storms", folder)
+    with pytest.raises(CheckpointError, match=words):
+        AutoMedicaneModel.from_pretrained(name, cache_dir=cache, **options)
+
+
+def test_offline_mode_uses_the_cache_only(hub, folder, cache, monkeypatch):
+    hub.publish("me/storms", folder)
+    resolve_file("me/storms", "config.json", cache_dir=cache)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert resolve_file("me/storms", "config.json", cache_dir=cache).is_file()
+    with pytest.raises(CheckpointError, match="offline mode"):
+        resolve_file("me/storms", "model.safetensors", cache_dir=cache)
+
+
+def test_local_and_embedded_models_have_no_revision(folder):
+    assert resolve_revision(folder) is None
+    assert resolve_revision("medicane-tiny-detector") is None
+
+
+def test_upload_is_one_commit_with_a_card(hub, folder):
+    class Processor:
+        def save_pretrained(self, directory):
+            (directory / "preprocessor_config.json").write_text("{}")
+
+    model = AutoMedicaneModel.from_pretrained(folder)
+    model.processor = Processor()
+    assert model.push_to_hub("me/model", token=SECRET, private=True) == COMMITS[1]
+    assert hub.created[0]["name"] == "model"
+    (lines,) = hub.commits
+    files = {
+        line["value"]["path"]: base64.b64decode(line["value"]["content"])
+        for line in lines
+        if line["key"] == "file"
+    }
+    names = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
+    assert sorted(files) == names
+    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    assert b"library_name: medicane-models" in files["README.md"]
+    assert b"UNTRAINED" in files["README.md"]
