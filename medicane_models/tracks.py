@@ -1,0 +1,344 @@
+"""Tracks as tables and files: CSV, CF netCDF, GeoJSON.
+
+A track table has one row a time and track, sorted by track and time, with :data:`TRACK_COLUMNS`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.files import replacing
+from medicane_models.times import utc_times
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "FORMATS",
+    "TRACK_COLUMNS",
+    "as_tracks",
+    "read_csv",
+    "read_table",
+    "require_columns",
+    "save_tracks",
+    "to_feature_collection",
+    "to_ragged_dataset",
+    "valid_positions",
+    "write_csv",
+    "write_geojson",
+    "write_netcdf",
+]
+
+TRACK_COLUMNS = (
+    "track_id",
+    "time",
+    "lon",
+    "lat",
+    "probability",
+    "radius_50_km",
+    "radius_95_km",
+    "edge",
+)
+"""``time``: UTC, without a zone. ``lon, lat``: degrees, -180 … 180. ``probability``: of a cyclone,
+0 … 1. ``radius_50_km, radius_95_km``: circles that hold the true centre in 50 % and 95 % of cases.
+``edge``: the cyclone may reach beyond the domain. Probability and radii are NaN where unknown."""
+
+DECIMALS = 5  # a metre, far below any position's error
+
+_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "time": {"standard_name": "time", "long_name": "end of the clip", "axis": "T"},
+    "lon": {
+        "standard_name": "longitude",
+        "long_name": "longitude of the cyclone's centre",
+        "units": "degrees_east",
+        "axis": "X",
+    },
+    "lat": {
+        "standard_name": "latitude",
+        "long_name": "latitude of the cyclone's centre",
+        "units": "degrees_north",
+        "axis": "Y",
+    },
+    "probability": {"long_name": "probability of a cyclone", "units": "1"},
+    "radius_50_km": {"long_name": "circle with 50 % chance to hold the centre", "units": "km"},
+    "radius_95_km": {"long_name": "circle with 95 % chance to hold the centre", "units": "km"},
+    "edge": {
+        "long_name": "cyclone may reach beyond the domain",
+        "flag_values": np.array([0, 1], dtype=np.int8),
+        "flag_meanings": "inside at_edge",
+    },
+}
+
+
+def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.DataFrame:
+    """Sort and check a table with at least ``track_id, time, lon, lat``.
+
+    Missing optional columns become NaN (``edge``: False); columns that are not part of a track
+    table are dropped.
+
+    Raises:
+        SceneError: if a column, time or position is missing or impossible, or a track is in two
+            places at one time.
+    """
+    require_columns(table, ("track_id", "time", "lon", "lat"), source=source)
+    tracks = valid_positions(table.reindex(columns=list(TRACK_COLUMNS)), source=source)
+    numbers = ["lon", "lat", "probability", "radius_50_km", "radius_95_km"]
+    tracks[numbers] = tracks[numbers].astype(float)
+    edge = tracks["edge"].astype("boolean")
+    tracks["edge"] = edge.fillna(value=False).astype(bool)
+    if table.empty:
+        tracks["track_id"] = tracks["track_id"].astype(np.int64)
+    twice = tracks.duplicated(["track_id", "time"])
+    if twice.any():
+        row = tracks.loc[twice].iloc[0]
+        raise SceneError(
+            f"{source}: track {row.track_id} has two positions at {row.time}; keep one of them"
+        )
+    return tracks.sort_values(["track_id", "time"], ignore_index=True)
+
+
+def save_tracks(
+    tracks: pd.DataFrame,
+    out_dir: str | Path,
+    formats: Sequence[str] = ("csv", "netcdf", "geojson"),
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Path]:
+    """Write ``tracks.csv``, ``tracks.nc`` and ``tracks.geojson``, each whole or not at all.
+
+    Args:
+        tracks: as :func:`as_tracks` accepts them; may be empty.
+        out_dir: made if absent.
+        formats: any of ``csv``, ``netcdf``, ``geojson``.
+        provenance: what made the tracks (model, revision, input, versions), for netCDF and GeoJSON.
+
+    Returns:
+        The path written for each format.
+    """
+    unknown = set(formats) - set(FORMATS)
+    if unknown:
+        raise ConfigurationError(
+            f"no track format is called {', '.join(sorted(unknown))}; "
+            f"choose from {', '.join(FORMATS)}"
+        )
+    paths = {name: Path(out_dir) / FORMATS[name] for name in formats}
+    for name, path in paths.items():
+        if name == "csv":
+            write_csv(tracks, path)
+        elif name == "netcdf":
+            write_netcdf(tracks, path, provenance=provenance)
+        else:
+            write_geojson(tracks, path, provenance=provenance)
+    return paths
+
+
+FORMATS = {"csv": "tracks.csv", "netcdf": "tracks.nc", "geojson": "tracks.geojson"}
+
+
+def write_csv(tracks: pd.DataFrame, path: str | Path) -> None:
+    """Write :data:`TRACK_COLUMNS` as text, numbers with five decimals, unknown ones empty."""
+    with replacing(Path(path)) as temporary:
+        as_tracks(tracks).to_csv(
+            temporary, index=False, float_format=f"%.{DECIMALS}f", date_format="%Y-%m-%dT%H:%M:%S"
+        )
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read tracks written by :func:`write_csv` or any table with ``track_id, time, lon, lat``."""
+    return as_tracks(read_table(path), source=str(path))
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read any CSV file; what goes wrong names it."""
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SceneError(f"cannot read {path} as CSV: {error}") from None
+
+
+def write_netcdf(
+    tracks: pd.DataFrame, path: str | Path, *, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write :func:`to_ragged_dataset` as netCDF-4."""
+    dataset = to_ragged_dataset(tracks, provenance=provenance)
+    with replacing(Path(path)) as temporary:
+        dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4")
+
+
+def to_ragged_dataset(
+    tracks: pd.DataFrame, *, provenance: Mapping[str, Any] | None = None
+) -> "xr.Dataset":
+    """Tracks in the contiguous ragged array of CF-1.11, section H.4.3.
+
+    Args:
+        tracks: as :func:`as_tracks` accepts them; may be empty.
+        provenance: becomes global attributes; what netCDF cannot hold is written as JSON.
+
+    Returns:
+        Dims ``trajectory`` (one a track) and ``obs`` (one a row, track after track).
+    """
+    import xarray as xr
+
+    tracks = as_tracks(tracks)
+    sizes = tracks.groupby("track_id").size()
+    columns = {name: ("obs", tracks[name].to_numpy(), _ATTRIBUTES[name]) for name in _ATTRIBUTES}
+    columns["edge"] = ("obs", tracks["edge"].to_numpy(np.int8), _ATTRIBUTES["edge"])
+    dataset = xr.Dataset(
+        columns
+        | {
+            "track_id": (
+                "trajectory",
+                sizes.index.to_numpy(),
+                {"cf_role": "trajectory_id", "long_name": "track"},
+            ),
+            "row_size": (
+                "trajectory",
+                sizes.to_numpy(np.int32),
+                {"sample_dimension": "obs", "long_name": "number of positions of the track"},
+            ),
+        },
+        attrs={key: _attribute(value) for key, value in (provenance or {}).items()}
+        | {"Conventions": "CF-1.11", "featureType": "trajectory"},
+    )
+    for name in ("lon", "lat"):
+        dataset[name].encoding["_FillValue"] = None  # CF allows no missing coordinates
+    dataset["time"].encoding = {
+        "units": "seconds since 1970-01-01",
+        "calendar": "standard",
+        "dtype": "int64",
+    }
+    return dataset.set_coords(["time", "lat", "lon"])
+
+
+def write_geojson(
+    tracks: pd.DataFrame, path: str | Path, *, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write :func:`to_feature_collection` as UTF-8 text."""
+    collection = to_feature_collection(tracks, provenance=provenance)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(collection, ensure_ascii=False, allow_nan=False))
+
+
+def to_feature_collection(
+    tracks: pd.DataFrame, *, provenance: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Tracks as GeoJSON (RFC 7946): a line a track of two positions or more, a point a row.
+
+    Lines are cut at the antimeridian (section 3.1.9). ``provenance`` is a member beside
+    ``features``; unknown numbers are null.
+    """
+    features: list[dict[str, Any]] = []
+    for track_id, track in as_tracks(tracks).groupby("track_id"):
+        if len(track) > 1:
+            features.append(_line(track_id, track))
+        features += [_point(row) for row in track.to_dict("records")]
+    collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    if provenance:
+        text = json.dumps(dict(provenance), default=str)
+        collection["provenance"] = json.loads(text, parse_constant=lambda _: None)  # no NaN in JSON
+    return collection
+
+
+def valid_positions(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """A copy whose ``time`` is UTC and whose ``lon`` lies in -180 … 180.
+
+    Raises:
+        SceneError: if a position is missing or off the globe.
+    """
+    table = table.copy()
+    table["time"] = utc_times(table["time"], source=source)
+    for name in ("lon", "lat"):
+        table[name] = _numbers(table[name])
+    bad = ~(np.isfinite(table["lon"]) & (table["lat"].abs() <= 90))
+    if bad.any():
+        row = table.loc[bad].iloc[0]
+        raise SceneError(
+            f"{source}: {bad.sum()} rows have no valid position (first: lon {row.lon}, "
+            f"lat {row.lat} at {row.time}); give degrees, latitude within ±90"
+        )
+    beyond = table["lon"].abs() > 180
+    table.loc[beyond, "lon"] = (table.loc[beyond, "lon"] + 180) % 360 - 180
+    return table
+
+
+def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str) -> None:
+    """Refuse a table that lacks columns, by name."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise SceneError(
+            f"{source} has no column {', '.join(missing)}; "
+            f"it has {', '.join(map(str, table.columns))}"
+        )
+
+
+def _numbers(values: Any) -> Float[np.ndarray, " n"]:
+    """A column as numbers; NaN for what is none."""
+    return np.asarray(pd.to_numeric(values, errors="coerce"), dtype=np.float64)
+
+
+def _attribute(value: object) -> str | int | float:
+    """A value netCDF can hold as an attribute."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
+    parts = _cut_at_antimeridian(track[["lon", "lat"]].to_numpy())
+    lines = [part.round(DECIMALS).tolist() for part in parts]
+    geometry: dict[str, Any] = (
+        {"type": "LineString", "coordinates": lines[0]}
+        if len(lines) == 1
+        else {"type": "MultiLineString", "coordinates": lines}
+    )
+    properties = {
+        "track_id": _plain(track_id),
+        "start": _plain(track["time"].min()),
+        "end": _plain(track["time"].max()),
+        "positions": len(track),
+        "max_probability": _plain(track["probability"].max()),
+        "edge": bool(track["edge"].any()),
+    }
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _point(row: dict[Any, Any]) -> dict[str, Any]:
+    position = [round(float(row["lon"]), DECIMALS), round(float(row["lat"]), DECIMALS)]
+    properties = {name: _plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
+    geometry = {"type": "Point", "coordinates": position}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _plain(value: Any) -> Any:
+    """A value JSON can hold: times in UTC, NaN as null."""
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, float):
+        return round(float(value), DECIMALS) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _cut_at_antimeridian(line: Float[np.ndarray, "n 2"]) -> list[Float[np.ndarray, "_ 2"]]:
+    """Parts of a line of (lon, lat) that each stay on one side of ±180°."""
+    parts = [[line[0]]]
+    for before, after in pairwise(line):
+        side = np.sign(before[0] - after[0]) if abs(after[0] - before[0]) > 180 else 0
+        if side:
+            share = (side * 180 - before[0]) / (after[0] + side * 360 - before[0])
+            lat = before[1] + share * (after[1] - before[1])
+            parts[-1].append(np.array([side * 180, lat]))
+            parts.append([np.array([-side * 180, lat])])
+        parts[-1].append(after)
+    distinct = [_without_repeats(np.array(part)) for part in parts]
+    return [part for part in distinct if len(part) > 1] or [line]
+
+
+def _without_repeats(line: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "_ 2"]:
+    moves = np.r_[True, (np.diff(line, axis=0) != 0).any(axis=1)]
+    return line[moves]

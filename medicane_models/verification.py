@@ -1,0 +1,294 @@
+"""Scores: contingency, calibration, ranking, centre error, and intervals by whole storms.
+
+What is undefined, such as the false alarm ratio without an alarm, is NaN, never 0.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int, Shaped
+
+from medicane_models.errors import ConfigurationError
+
+__all__ = [
+    "Contingency",
+    "Interval",
+    "bootstrap",
+    "brier_decomposition",
+    "brier_score",
+    "error_summary",
+    "expected_calibration_error",
+    "precision_recall_area",
+    "probability_scores",
+    "reliability_table",
+    "roc_area",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contingency:
+    """Counts of a yes/no forecast against what happened.
+
+    Attributes:
+        hits: forecast and happened.
+        false_alarms: forecast and did not happen.
+        misses: not forecast and happened.
+        correct_negatives: neither; None where "neither" cannot be counted, as for positions.
+    """
+
+    hits: int
+    false_alarms: int
+    misses: int
+    correct_negatives: int | None
+
+    @classmethod
+    def from_labels(cls, truth: Bool[np.ndarray, " n"], forecast: Bool[np.ndarray, " n"]) -> Self:
+        """Count cases one by one."""
+        return cls(
+            hits=int((truth & forecast).sum()),
+            false_alarms=int((~truth & forecast).sum()),
+            misses=int((truth & ~forecast).sum()),
+            correct_negatives=int((~truth & ~forecast).sum()),
+        )
+
+    def scores(self) -> dict[str, float]:
+        """All scores; those that need what was not counted are NaN.
+
+        With H hits, F false alarms, M misses, C correct negatives and n their sum: ``pod`` H/(H+M),
+        ``far`` F/(H+F), ``csi`` H/(H+F+M), ``frequency_bias`` (H+F)/(H+M), ``pofd`` F/(F+C),
+        ``accuracy`` (H+C)/n, ``balanced_accuracy`` mean of H/(H+M) and C/(F+C), ``hss``
+        2(HC-MF)/[(H+M)(M+C)+(H+F)(F+C)], ``ets`` (H-r)/(H+F+M-r) with r = (H+M)(H+F)/n,
+        ``base_rate`` (H+M)/n, ``alarm_rate`` (H+F)/n (Wilks 2019, Statistical Methods in the
+        Atmospheric Sciences, ch. 9).
+        """
+        h, f, m = float(self.hits), float(self.false_alarms), float(self.misses)
+        c = np.nan if self.correct_negatives is None else float(self.correct_negatives)
+        n = h + f + m + c
+        random_hits = _ratio((h + m) * (h + f), n)
+        return {
+            "pod": _ratio(h, h + m),
+            "far": _ratio(f, h + f),
+            "csi": _ratio(h, h + f + m),
+            "hss": _ratio(2 * (h * c - m * f), (h + m) * (m + c) + (h + f) * (f + c)),
+            "ets": _ratio(h - random_hits, h + f + m - random_hits),
+            "balanced_accuracy": (_ratio(h, h + m) + _ratio(c, f + c)) / 2,
+            "accuracy": _ratio(h + c, n),
+            "frequency_bias": _ratio(h + f, h + m),
+            "pofd": _ratio(f, f + c),
+            "base_rate": _ratio(h + m, n),
+            "alarm_rate": _ratio(h + f, n),
+        }
+
+
+def brier_score(probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+    """Mean squared difference between probability and outcome; 0 is best (Brier 1950)."""
+    return _mean((probability - truth) ** 2)
+
+
+def reliability_table(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+) -> pd.DataFrame:
+    """How often it happened when so much was forecast.
+
+    Returns:
+        A row a bin of equal width that holds cases: ``low, high`` (a value on a border counts
+        above, 1 in the last bin), ``n``, ``mean_probability``, ``observed_frequency``.
+    """
+    low, n, forecast, observed = _binned(probability, truth, bins)
+    return pd.DataFrame(
+        {
+            "low": low / bins,
+            "high": (low + 1) / bins,
+            "n": n,
+            "mean_probability": forecast,
+            "observed_frequency": observed,
+        }
+    )
+
+
+def brier_decomposition(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+) -> dict[str, float]:
+    """Split the Brier score: reliability - resolution + uncertainty + within_bins.
+
+    The first three are Murphy's (1973) on bin means; ``within_bins`` is what the spread of the
+    probabilities inside the bins leaves over (Stephenson et al. 2008,
+    doi 10.1175/2007WAF2006116.1), 0 if each bin holds one value.
+    """
+    _, n, forecast, observed = _binned(probability, truth, bins)
+    rate = _mean(truth)
+    parts = {
+        "reliability": _ratio(float(n @ (forecast - observed) ** 2), float(n.sum())),
+        "resolution": _ratio(float(n @ (observed - rate) ** 2), float(n.sum())),
+        "uncertainty": rate * (1 - rate),
+    }
+    murphy = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
+    return parts | {"within_bins": brier_score(probability, truth) - murphy}
+
+
+def expected_calibration_error(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+) -> float:
+    """Mean over cases of how far their bin's frequency is from its mean probability."""
+    _, n, forecast, observed = _binned(probability, truth, bins)
+    return _ratio(float(n @ abs(observed - forecast)), float(n.sum()))
+
+
+def roc_area(probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+    """Chance that a case that happened got the higher probability, ties half (Mann-Whitney)."""
+    hits, false_alarms = _counts_by_threshold(probability, truth)
+    area = float(np.trapezoid(hits, false_alarms))
+    return _ratio(area, float(hits[-1]) * float(false_alarms[-1]))
+
+
+def precision_recall_area(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+) -> float:
+    """Average precision: precision at each threshold weighted by the recall gained there."""
+    hits, false_alarms = _counts_by_threshold(probability, truth)
+    precision = hits[1:] / (hits[1:] + false_alarms[1:])
+    return _ratio(float(np.diff(hits) @ precision), float(hits[-1]))
+
+
+def probability_scores(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+) -> dict[str, float]:
+    """Brier score with its parts and its skill over the base rate, ECE, ROC and PR areas."""
+    parts = brier_decomposition(probability, truth)
+    brier = brier_score(probability, truth)
+    return {
+        "brier": brier,
+        "brier_skill": 1 - _ratio(brier, parts["uncertainty"]),
+        **parts,
+        "ece": expected_calibration_error(probability, truth),
+        "roc_area": roc_area(probability, truth),
+        "pr_area": precision_recall_area(probability, truth),
+    }
+
+
+def error_summary(error_km: Float[np.ndarray, " n"]) -> dict[str, float]:
+    """Mean, median and 90th percentile of the known errors."""
+    known = error_km[~np.isnan(error_km)]
+    if known.size == 0:
+        return dict.fromkeys(("mean_km", "median_km", "p90_km"), np.nan)
+    median, p90 = np.quantile(known, [0.5, 0.9])
+    return {"mean_km": float(known.mean()), "median_km": float(median), "p90_km": float(p90)}
+
+
+class Interval(NamedTuple):
+    """A score and the range that resampling gives it."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    statistic: Callable[[Int[np.ndarray, " _"]], Mapping[str, float]],
+    storms: Shaped[np.ndarray, " n"],
+    *,
+    strata: Shaped[np.ndarray, " n"] | None = None,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Percentile intervals from drawing whole storms with replacement.
+
+    Rows of one storm are much alike, so drawing rows would make intervals far too narrow.
+
+    Args:
+        statistic: from row numbers (ascending, with repetitions) to scores.
+        storms: the storm or other independent block that each of the n rows belongs to.
+        strata: the kind of each row's storm, if there are several; as many of each kind are
+            drawn as there are.
+        samples: resamples; those where a score is undefined do not count for it.
+        level: share of the resamples that the interval holds.
+        seed: of the resampling.
+
+    Returns:
+        Each score on all rows with its interval, NaN to NaN if there are fewer than two storms.
+    """
+    if samples < 1 or not 0 < level < 1:
+        raise ConfigurationError(
+            f"cannot bootstrap {samples} samples at level {level:g}; give 1 or more, 0 < level < 1"
+        )
+    value = statistic(np.arange(len(storms)))
+    number, first = _numbered(storms)
+    if len(first) < 2:
+        return {name: Interval(score, np.nan, np.nan) for name, score in value.items()}
+    kind = np.zeros(len(first), dtype=np.int64) if strata is None else _numbered(strata)[0][first]
+    random = np.random.default_rng(seed)
+    resampled = [
+        statistic(np.repeat(np.arange(len(storms)), _times_drawn(kind, random)[number]))
+        for _ in range(samples)
+    ]
+    return {
+        name: Interval(score, *_range([sample[name] for sample in resampled], level))
+        for name, score in value.items()
+    }
+
+
+def _numbered(
+    labels: Shaped[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " k"]]:
+    """Labels as numbers from 0 in sorted order, and the row where each occurs first."""
+    number = pd.factorize(labels, sort=True)[0]
+    return number, np.unique(number, return_index=True)[1]
+
+
+def _times_drawn(kind: Int[np.ndarray, " k"], random: np.random.Generator) -> Int[np.ndarray, " k"]:
+    """How often each storm is drawn, within storms of the same kind."""
+    alike = [np.flatnonzero(kind == k) for k in np.unique(kind)]
+    drawn = [random.choice(storms, len(storms)) for storms in alike]
+    return np.bincount(np.concatenate(drawn), minlength=len(kind))
+
+
+def _range(values: list[float], level: float) -> tuple[float, float]:
+    defined = np.array([value for value in values if not np.isnan(value)])
+    if defined.size == 0:
+        return np.nan, np.nan
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _binned(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], bins: int
+) -> tuple[
+    Int[np.ndarray, " k"],
+    Int[np.ndarray, " k"],
+    Float[np.ndarray, " k"],
+    Float[np.ndarray, " k"],
+]:
+    """Number, cases, mean probability and observed frequency of the bins that hold cases."""
+    if bins < 1:
+        raise ConfigurationError(f"a reliability table needs 1 bin or more, not {bins}")
+    edges = np.arange(bins + 1) / bins
+    number = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
+    n = np.bincount(number, minlength=bins)
+    kept = np.flatnonzero(n)
+    forecast, observed = (
+        np.bincount(number, v, bins)[kept] / n[kept] for v in (probability, truth)
+    )
+    return kept, n[kept], forecast, observed
+
+
+def _counts_by_threshold(
+    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Hits and false alarms at no threshold and at each distinct one from high to low."""
+    order = np.argsort(-probability, kind="stable")
+    descending, happened = probability[order], truth[order]
+    last = np.flatnonzero(np.append(descending[1:] != descending[:-1], True)[: len(order)])
+    hits = np.append(0.0, np.cumsum(happened)[last])
+    return hits, np.append(0.0, last + 1.0) - hits
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator != 0 else float("nan")
+
+
+def _mean(values: Shaped[np.ndarray, " n"]) -> float:
+    return float(values.mean()) if values.size else float("nan")
