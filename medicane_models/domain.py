@@ -337,7 +337,7 @@ def geostationary_crs(longitude: float) -> str:
 
 def great_circle_km(lon0: ArrayLike, lat0: ArrayLike, lon1: ArrayLike, lat1: ArrayLike) -> Array:
     """Distance on the sphere of radius EARTH_RADIUS_KM between points in degrees (haversine)."""
-    lon0, lat0, lon1, lat1 = (np.radians(v) for v in (lon0, lat0, lon1, lat1))
+    lon0, lat0, lon1, lat1 = (np.radians(np.asarray(v)) for v in (lon0, lat0, lon1, lat1))
     half_chord = (
         np.sin((lat1 - lat0) / 2) ** 2
         + np.cos(lat0) * np.cos(lat1) * np.sin((lon1 - lon0) / 2) ** 2

@@ -1,0 +1,207 @@
+"""Which frames make a clip, by time; reading each of them once.
+
+Letters: T frames, C bands, H rows, W columns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medicane_models.domain import Tile
+from medicane_models.processing import MedicaneProcessor
+from medicane_models.times import utc
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["Clip", "ClipPlan", "ClipReader", "SkippedClip", "TileClip", "plan_clips"]
+
+FULL = 0.5  # a tile's frame counts as present when this share of its pixels is
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPlan:
+    """The frames of one clip: for each slot, oldest first, the row in the scene or None."""
+
+    end: pd.Timestamp
+    rows: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedClip:
+    """A clip that was not made, or one tile of it, and the reason in words."""
+
+    end: pd.Timestamp
+    tile: Tile | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileClip:
+    """One tile of a clip.
+
+    Attributes:
+        tile: its offset in the grid.
+        frames: oldest first, stretched to 0…1 with NaN for missing; views, not copies.
+        missing: how many of the frames were missing and are copies of the nearest in time.
+    """
+
+    tile: Tile
+    frames: tuple[Float[np.ndarray, "C H W"], ...]
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip of the whole grid cut into tiles.
+
+    Attributes:
+        end: time of the last slot.
+        picture: the newest frame present, 0…1, NaN where missing.
+        tiles: those with enough frames.
+        skipped: the others.
+    """
+
+    end: pd.Timestamp
+    picture: Float[np.ndarray, "H W 3"]
+    tiles: tuple[TileClip, ...]
+    skipped: tuple[SkippedClip, ...]
+
+
+def plan_clips(
+    times: pd.DatetimeIndex,
+    *,
+    num_frames: int = 16,
+    cadence_minutes: float = 5.0,
+    every_minutes: int = 60,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+) -> list[ClipPlan]:
+    """Plan the clips that end every ``every_minutes`` since midnight, and at the newest frame.
+
+    A slot takes the frame nearest to its time within half a cadence, so that a gap in the scene
+    leaves a slot empty and never stretches the clip.
+
+    Args:
+        times: of the scene's frames, sorted and unique.
+        num_frames: slots of a clip.
+        cadence_minutes: from a slot to the next.
+        every_minutes: from the end of a clip to the end of the next.
+        start: the earliest end of a clip.
+        end: the latest end of a clip.
+    """
+    cadence = timedelta(minutes=cadence_minutes)
+    known = times if end is None else times[times <= end]
+    ends = [
+        time
+        for time in _clip_ends(known, every_minutes, cadence)
+        if (start is None or time >= start) and (end is None or time <= end)
+    ]
+    return [
+        ClipPlan(
+            end=time,
+            rows=_nearest_rows(
+                times, pd.date_range(end=time, periods=num_frames, freq=cadence), cadence
+            ),
+        )
+        for time in ends
+    ]
+
+
+class ClipReader:
+    """Reads clips from a scene, each frame once however many clips and tiles need it.
+
+    Holds the stretched frames of one clip: 16 frames of the Mediterranean are 100 MB.
+    """
+
+    def __init__(
+        self, scene: "xr.Dataset", processor: MedicaneProcessor, tiles: Sequence[Tile]
+    ) -> None:
+        self.scene = scene
+        self.processor = processor
+        self.tiles = tuple(tiles)
+        self._frames: dict[int, np.ndarray] = {}
+
+    def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
+        """Yield a clip, or why there is none, for each plan; plans are sorted by time."""
+        for plan in plans:
+            self._load(plan)
+            yield self._clip(plan)
+
+    def _load(self, plan: ClipPlan) -> None:
+        wanted = [row for row in plan.rows if row is not None]
+        self._frames = {
+            row: self._frames[row] if row in self._frames else self._read_frame(row)
+            for row in wanted
+        }
+
+    def _read_frame(self, row: int) -> Float[np.ndarray, "C H W"]:
+        frame = self.scene.isel(time=row).compute(scheduler="synchronous")
+        return self.processor.stretch(frame)
+
+    def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
+        frames = [None if row is None else self._frames[row] for row in plan.rows]
+        present = [frame for frame in frames if frame is not None and not np.isnan(frame[0]).all()]
+        missing = len(frames) - len(present)
+        if missing > self.processor.max_missing:
+            return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
+        cut = [self._cut(plan.end, frames, tile) for tile in self.tiles]
+        return Clip(
+            end=plan.end,
+            picture=self.processor.picture(present[-1]),
+            tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
+            skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
+        )
+
+    def _cut(
+        self, end: pd.Timestamp, frames: Sequence[np.ndarray | None], tile: Tile
+    ) -> TileClip | SkippedClip:
+        size = self.processor.tile_size
+        window = (..., slice(tile.y, tile.y + size), slice(tile.x, tile.x + size))
+        views = {
+            slot: frame[window]
+            for slot, frame in enumerate(frames)
+            if frame is not None and np.isfinite(frame[0][window]).mean() >= FULL
+        }
+        missing = len(frames) - len(views)
+        if missing > self.processor.max_missing:
+            return SkippedClip(end=end, tile=tile, reason=self._too_few(missing))
+        filled = tuple(views[slot] for slot in nearest_slots(list(views), len(frames)))
+        return TileClip(tile=tile, frames=filled, missing=missing)
+
+    def _too_few(self, missing: int) -> str:
+        limit = self.processor.max_missing
+        return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
+
+
+def nearest_slots(present: Sequence[int], count: int) -> list[int]:
+    """For each of ``count`` slots the nearest that is present, the earlier of two as near."""
+    slots = np.array(present)
+    return [int(slots[np.argmin(abs(slots - slot))]) for slot in range(count)]
+
+
+def _clip_ends(
+    times: pd.DatetimeIndex, every_minutes: int, cadence: timedelta
+) -> list[pd.Timestamp]:
+    if not len(times):
+        return []
+    oldest, newest = utc(times[0]), utc(times[-1])
+    every = pd.date_range(
+        oldest.normalize(), newest + cadence / 2, freq=timedelta(minutes=every_minutes)
+    )
+    ends: list[pd.Timestamp] = every[every >= oldest - cadence / 2].to_list()
+    return ends if ends and abs(newest - ends[-1]) <= cadence / 2 else [*ends, newest]
+
+
+def _nearest_rows(
+    times: pd.DatetimeIndex, slots: pd.DatetimeIndex, cadence: timedelta
+) -> tuple[int | None, ...]:
+    rows = times.get_indexer(slots, method="nearest")
+    offset = times[rows] - slots
+    near = (offset > -cadence / 2) & (offset <= cadence / 2)
+    return tuple(int(row) if ok else None for row, ok in zip(rows, near, strict=True))

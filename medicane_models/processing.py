@@ -1,0 +1,244 @@
+"""From channels in kelvin to what a model reads, saved beside its weights.
+
+Letters: T frames, C bands, H rows, W columns.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from medicane_models.domain import MEDITERRANEAN, Grid
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.files import replacing
+from medicane_models.hub import resolve_file
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["AIRMASS_LIMITS", "Band", "MedicaneProcessor", "airmass_bands"]
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+AIRMASS_LIMITS: Mapping[str, tuple[tuple[float, float], ...]] = {
+    "seviri": ((-25.0, 0.0), (-40.0, 5.0), (243.0, 208.0)),
+    "fci": ((-23.8, 1.4), (-39.7, 4.1), (244.5, 209.4)),
+    "abi": ((-26.2, 0.6), (-43.2, 6.7), (243.9, 208.5)),
+    "ahi": ((-26.2, 0.6), (-43.2, 6.7), (243.9, 208.5)),
+}
+"""Kelvin shown as 0 and as 1 in red, green and blue of the Airmass RGB, by sensor: EUMETSAT's
+recipe for SEVIRI and, for the others, the limits that show the same air mass in the same colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """One band of the model's input: a channel, or a difference of two, stretched to 0…1.
+
+    Attributes:
+        name: what a legend calls it.
+        channel: the scene variable in kelvin.
+        minus: the variable subtracted from it, if any.
+        low: kelvin that become 0; may exceed ``high`` for an inverted band.
+        high: kelvin that become 1.
+    """
+
+    name: str
+    channel: str
+    minus: str | None = None
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if self.low == self.high:
+            raise ConfigurationError(f"band {self.name}: low and high are both {self.low} K")
+
+
+def airmass_bands(sensor: str) -> tuple[Band, Band, Band]:
+    """Red, green and blue of the Airmass RGB with the limits of ``sensor``."""
+    if sensor not in AIRMASS_LIMITS:
+        known = ", ".join(AIRMASS_LIMITS)
+        raise ConfigurationError(f"no Airmass limits are known for sensor {sensor!r}, only {known}")
+    red, green, blue = AIRMASS_LIMITS[sensor]
+    return (
+        Band(name="red", channel="WV_062", minus="WV_073", low=red[0], high=red[1]),
+        Band(name="green", channel="IR_097", minus="IR_108", low=green[0], high=green[1]),
+        Band(name="blue", channel="WV_062", low=blue[0], high=blue[1]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MedicaneProcessor:
+    """All that lies between a scene and a model's input, and the geometry it was made for.
+
+    Attributes:
+        recipe: "airmass", or "channels" for bands of one's own.
+        sensor: whose limits ``bands`` holds.
+        bands: the model's input bands, in order.
+        mean: of each band after the stretch, subtracted.
+        std: of each band after the stretch, divided by.
+        tile_size: rows and columns of a tile.
+        num_frames: frames of a clip.
+        cadence_minutes: from a frame to the next.
+        max_missing: frames of a clip that may be missing and are then filled from the nearest.
+        time_convention: what the time of a frame means: "end_of_scan" or "start_of_scan".
+        grid: the pixels the model was trained on.
+    """
+
+    recipe: Literal["airmass", "channels"]
+    sensor: str
+    bands: tuple[Band, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    tile_size: int = 224
+    num_frames: int = 16
+    cadence_minutes: float = 5.0
+    max_missing: int = 2
+    time_convention: Literal["end_of_scan", "start_of_scan"] = "end_of_scan"
+    grid: Grid = MEDITERRANEAN
+
+    def __post_init__(self) -> None:
+        if not len(self.bands) == len(self.mean) == len(self.std) > 0:
+            raise ConfigurationError(
+                f"{len(self.bands)} bands, {len(self.mean)} means and {len(self.std)} standard "
+                "deviations were given; give one of each a band"
+            )
+        if min(self.std) <= 0:
+            raise ConfigurationError(f"a standard deviation in {self.std} is not positive")
+        if self.tile_size < 1 or self.num_frames < 1 or self.cadence_minutes <= 0:
+            raise ConfigurationError(
+                f"tile_size {self.tile_size}, num_frames {self.num_frames} and cadence_minutes "
+                f"{self.cadence_minutes} must be positive"
+            )
+        if not 0 <= self.max_missing < self.num_frames:
+            raise ConfigurationError(
+                f"max_missing is {self.max_missing}; give 0 … {self.num_frames - 1}"
+            )
+
+    @classmethod
+    def airmass(cls, sensor: str = "seviri", **overrides: Any) -> "MedicaneProcessor":
+        """Airmass RGB normalised by ImageNet's statistics, as the research models read it."""
+        values = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, **overrides}
+        return cls(recipe="airmass", sensor=sensor, bands=airmass_bands(sensor), **values)
+
+    @classmethod
+    def infrared(
+        cls,
+        channel: str = "IR_108",
+        *,
+        sensor: str = "seviri",
+        low: float = 310.0,
+        high: float = 190.0,
+        **overrides: Any,
+    ) -> "MedicaneProcessor":
+        """One channel, cold clouds bright, with limits in kelvin for the surface and the tops."""
+        values = {"mean": (0.5,), "std": (0.25,), **overrides}
+        band = Band(name=channel, channel=channel, low=low, high=high)
+        return cls(recipe="channels", sensor=sensor, bands=(band,), **values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "MedicaneProcessor":
+        """Restore what :meth:`to_dict` returned; an unknown or missing key is an error."""
+        expected = {field.name for field in fields(cls)}
+        if set(values) != expected:
+            raise ConfigurationError(
+                f"a processor has the keys {sorted(expected)}; "
+                f"unknown: {sorted(set(values) - expected)}, "
+                f"missing: {sorted(expected - set(values))}"
+            )
+        return cls(
+            **{
+                **values,
+                "bands": tuple(_band(band) for band in values["bands"]),
+                "mean": tuple(values["mean"]),
+                "std": tuple(values["std"]),
+                "grid": Grid.from_dict(values["grid"]),
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All attributes, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        id_or_dir: str | Path,
+        **hub_options: Any,
+    ) -> "MedicaneProcessor":
+        """Read ``preprocessor_config.json`` of a model: a folder, an embedded name or a Hub id."""
+        path = resolve_file(id_or_dir, PREPROCESSOR_FILE, **hub_options)
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except (ConfigurationError, ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"{path} does not describe a processor: {error}") from error
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Write ``preprocessor_config.json`` into ``directory``."""
+        with replacing(Path(directory) / PREPROCESSOR_FILE) as path:
+            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    def for_sensor(self, sensor: str) -> "MedicaneProcessor":
+        """The same input from another sensor: the Airmass limits harmonised for it.
+
+        Raises:
+            SceneError: if the recipe has no counterpart for that sensor.
+        """
+        if sensor == self.sensor:
+            return self
+        if self.recipe != "airmass" or sensor not in AIRMASS_LIMITS:
+            raise SceneError(
+                f"the model reads {', '.join(self.channels)} of {self.sensor}, "
+                f"the scene comes from {sensor}; use a scene of {self.sensor}"
+            )
+        return replace(self, sensor=sensor, bands=airmass_bands(sensor))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Scene variables that the bands need, each once."""
+        used = [name for band in self.bands for name in (band.channel, band.minus) if name]
+        return tuple(dict.fromkeys(used))
+
+    def reads(self, scene: "xr.Dataset") -> bool:
+        """Whether a scene holds what the bands need: the channels, or ready Airmass pictures."""
+        ready = self.recipe == "airmass" and "airmass" in scene
+        return ready or set(self.channels) <= set(map(str, scene.data_vars))
+
+    def stretch(self, frame: "xr.Dataset") -> Float[np.ndarray, "C H W"]:
+        """Stretch one frame of a scene to 0…1; missing pixels are NaN in every band."""
+        if self.recipe == "airmass" and "airmass" in frame:
+            image = frame["airmass"].transpose("rgb", "y", "x").to_numpy().astype(np.float32)
+        else:
+            kelvin = {name: frame[name].to_numpy() for name in self.channels}
+            image = np.stack([_stretch(band, kelvin) for band in self.bands])  # C H W
+        image[:, np.isnan(image).any(axis=0)] = np.nan
+        return image
+
+    def normalise(self, clip: Float[np.ndarray, "*n C H W"]) -> Float[np.ndarray, "*n C H W"]:
+        """Subtract the mean and divide by the deviation; missing pixels become 0, the mean."""
+        mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self.mean, self.std))
+        return np.nan_to_num((clip - mean) / std, nan=0.0).astype(np.float32, copy=False)
+
+    def picture(self, stretched: Float[np.ndarray, "C H W"]) -> Float[np.ndarray, "H W 3"]:
+        """What a person looks at: three bands in colour, any other number as the first in grey."""
+        bands = stretched if len(stretched) == 3 else np.repeat(stretched[:1], 3, axis=0)
+        return np.moveaxis(bands, 0, -1)
+
+
+def _stretch(band: Band, kelvin: Mapping[str, np.ndarray]) -> Float[np.ndarray, "H W"]:
+    value = kelvin[band.channel]
+    if band.minus is not None:
+        value = value - kelvin[band.minus]
+    return np.clip((value - band.low) / (band.high - band.low), 0.0, 1.0).astype(np.float32)
+
+
+def _band(values: Mapping[str, Any]) -> Band:
+    known = {field.name for field in fields(Band)}
+    if not set(values) <= known:
+        raise ConfigurationError(f"unknown keys of a band: {sorted(set(values) - known)}")
+    return Band(**values)

@@ -1,0 +1,127 @@
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from medicane_models.cli import main
+
+FULL_FRAME = (1290, 420)
+
+
+@pytest.fixture
+def medicane(monkeypatch, capsys):
+    """Run the command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["medicane", *map(str, arguments)])
+        monkeypatch.setattr("warnings.showwarning", lambda *_: None)
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """A folder of 16 Airmass frames ending at 10:00."""
+    folder = tmp_path_factory.mktemp("airmass")
+    random = np.random.default_rng(0)
+    for time in pd.date_range("2011-11-02 08:45", "2011-11-02 10:00", freq="5min"):
+        coarse = Image.fromarray(random.integers(40, 200, (21, 65, 3), dtype=np.uint8))
+        picture = coarse.resize(FULL_FRAME, Image.Resampling.BILINEAR)
+        picture.save(folder / f"airmass_rgb_{time:%Y%m%d_%H%M}.png")
+    return folder
+
+
+@pytest.fixture
+def predicted(medicane, frames, tmp_path):
+    code, out, err = medicane(
+        "predict", frames, "--out", tmp_path / "out", "--start", "2011-11-02T10:00",
+        "--formats", "csv,geojson", "--json", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    return tmp_path / "out", json.loads(out), err
+
+
+def test_predict_writes_detections_tracks_and_a_map(predicted):
+    folder, printed, err = predicted
+    table = pd.read_csv(folder / "detections.csv")
+    assert len(table) == len(printed["detections"]) == 12
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "detections.csv", "detections.json", "maps", "tracks.csv", "tracks.geojson", "tracks.png",
+    ]  # fmt: skip
+    with Image.open(folder / "maps" / "20111102_1000.png") as picture:
+        assert picture.width > 1000
+    assert "UNTRAINED" in err
+
+
+def test_evaluate_reads_what_predict_wrote(medicane, predicted, tmp_path):
+    folder, _, _ = predicted
+    truth = pd.DataFrame(
+        {"track_id": ["a"], "time": ["2011-11-02 10:00"], "lat": [38], "lon": [18]}
+    )
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    code, out, err = medicane(
+        "evaluate", folder / "detections.csv", tmp_path / "truth.csv", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["sections"]["tiles and times"]["counts"]["n"] == 12
+
+
+def test_too_few_frames_fail_with_one_sentence_and_nothing_on_stdout(medicane, frames, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(frames.iterdir())[-3:]:
+        (few / path.name).write_bytes(path.read_bytes())
+    code, out, err = medicane("predict", few, "--out", tmp_path / "out")
+    assert code == 1
+    assert out == ""
+    assert "13 of 16 frames missing" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / "detections.csv").exists()
+
+
+def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
+    code, _, err = medicane("predict", tmp_path / "nowhere.zarr", "--out", tmp_path / "out")
+    assert code == 1
+    assert "nowhere.zarr does not exist" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["predict", "x"], "--out"),
+        (["predict", "x", "--out", "y", "--formats", "pdf"], "csv, netcdf, geojson"),
+        (["predict", "x", "--out", "y", "--start", "someday"], "someday"),
+        (["predict", "x", "--out", "y", "--threshold", "2"], "--threshold"),
+        (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
+        (["detect"], "detect"),
+    ],
+)
+def test_wrong_use_exits_with_2(medicane, arguments, complaint):
+    code, _, err = medicane(*arguments)
+    assert code == 2
+    assert complaint in err
+
+
+def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
+    code, _, err = medicane(
+        "predict", frames, "--out", tmp_path / "out", "--model", tmp_path / "no-such-model"
+    )
+    assert code == 1
+    assert "medicane-tiny-detector" in err
+
+
+@pytest.mark.slow
+def test_demo_runs_offline_and_keeps_the_truth(medicane, tmp_path):
+    code, out, err = medicane("demo", "--out", tmp_path, "--hours", "2", "--no-plot")
+    assert code == 0, err
+    assert "2021-10-29" in out
+    assert {"track_id", "time", "lon", "lat"} <= set(pd.read_csv(tmp_path / "truth.csv").columns)

@@ -1,0 +1,72 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import medicane_models
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "xarray", "pandas", "scipy", "timm", "pyproj", "matplotlib", "satpy"}
+PUBLIC = [
+    "MEDITERRANEAN",
+    "AutoMedicaneModel",
+    "Grid",
+    "MedicaneConfig",
+    "MedicaneForPreTraining",
+    "MedicaneForTracking",
+    "MedicaneForVideoClassification",
+    "MedicanePredictor",
+    "MedicaneProcessor",
+    "open_scene",
+]
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def imports_of(package: Path) -> set[str]:
+    names = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_public_names_are_listed_and_there():
+    assert sorted(medicane_models.__all__) == sorted(PUBLIC)
+    assert all(getattr(medicane_models, name) is not None for name in PUBLIC)
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("medicane_models", {"medicane_training", "medicane_export"}),
+        ("training/medicane_training", {"medicane_export"}),
+        ("export/medicane_export", {"medicane_training"}),
+    ],
+)
+def test_imports_run_towards_medicane_models_only(package, forbidden):
+    assert not imports_of(ROOT / package) & forbidden
+
+
+@pytest.mark.parametrize("statement", ["import medicane_models", "import medicane_models.cli"])
+def test_importing_is_light(statement):
+    assert not modules_after(statement) & HEAVY
+
+
+@pytest.mark.parametrize("module", ["processing", "clips", "scenes", "tracks", "hub"])
+def test_what_onnx_users_need_does_not_load_torch(module):
+    assert "torch" not in modules_after(f"import medicane_models.{module}")
+
+
+def test_help_is_light():
+    code = "from medicane_models.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass"
+    assert not modules_after(code) & HEAVY
