@@ -19,6 +19,7 @@ from medicane_models.readers.frames import lazy_pixels
 from medicane_models.readers.recording import RGB, Frame, Recording
 from medicane_models.readers.stores import Location
 from medicane_models.resampling import place
+from medicane_models.times import utc
 
 __all__ = ["open_scene", "scene_grid"]
 
@@ -65,6 +66,7 @@ def open_scene(
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
             in the time range, mixes satellites, or does not overlap the domain. While frames are
             read: if values are not kelvin.
+        ConfigurationError: if start or end is no time.
         MissingExtraError: if an optional package is needed.
 
     Warns:
@@ -117,17 +119,19 @@ def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording
 
 def _locations(item: Location) -> list[Location]:
     """The files of a folder, or the file, store or URL itself."""
-    is_url = isinstance(item, str) and "://" in item
-    location = item if is_url else Path(item).expanduser()
+    location = item if isinstance(item, str) and "://" in item else Path(item).expanduser()
     if isinstance(location, Path) and not location.exists():
         raise SceneError(f"{item} does not exist")
-    if _kind(location) is not None:
-        return [location]
-    is_folder = isinstance(location, Path) and location.is_dir()
-    found = sorted(entry for entry in location.iterdir() if _kind(entry)) if is_folder else []
+    found = [location] if _kind(location) else _inside(location)
     if not found:
         raise SceneError(f"{Path(item).name} holds no satellite input; accepted are\n{ACCEPTED}")
-    return list(found)
+    return found
+
+
+def _inside(location: Location) -> list[Location]:
+    if isinstance(location, str) or not location.is_dir():
+        return []
+    return [entry for entry in sorted(location.iterdir()) if _kind(entry)]
 
 
 def _kind(location: Location) -> str | None:
@@ -180,8 +184,8 @@ def _timed(frames: Sequence[Frame]) -> list[Frame]:
 def _between(frames: Sequence[Frame], start: Instant, end: Instant) -> list[Frame]:
     if not frames:
         raise SceneError("the input holds no frame")
-    first = frames[0].time if start is None else _utc(start)
-    last = frames[-1].time if end is None else _utc(end)
+    first = frames[0].time if start is None else utc(start)
+    last = frames[-1].time if end is None else utc(end)
     chosen = [frame for frame in frames if first <= frame.time <= last]
     if not chosen:
         raise SceneError(
@@ -189,16 +193,6 @@ def _between(frames: Sequence[Frame], start: Instant, end: Instant) -> list[Fram
             f"from {frames[0].time} to {frames[-1].time}"
         )
     return chosen
-
-
-def _utc(instant: Instant) -> pd.Timestamp:
-    try:
-        time = pd.Timestamp(instant)
-    except ValueError as error:
-        raise SceneError(f"{instant!r} is no time: {error}") from error
-    if not isinstance(time, pd.Timestamp):
-        raise SceneError(f"{instant!r} is no time")
-    return time if time.tz is None else time.tz_convert("UTC").tz_localize(None)
 
 
 def _north_up(domain: Grid) -> Grid:

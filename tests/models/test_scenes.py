@@ -19,7 +19,7 @@ from scene_files import (
 )
 
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError, SceneWarning
+from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
 from medicane_models.readers import png
 from medicane_models.scenes import open_scene, scene_grid
 
@@ -101,7 +101,7 @@ def test_an_empty_time_range_tells_what_there_is():
 
 
 def test_a_time_that_is_none_is_refused():
-    with pytest.raises(SceneError, match="'noon' is no time"):
+    with pytest.raises(ConfigurationError, match="'noon' is no time"):
         scene_of(3, start="noon")
 
 
