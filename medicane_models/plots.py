@@ -300,9 +300,19 @@ def _write_apart(axes: "Axes", labels: list[Label], points: np.ndarray) -> None:
         leader = {"arrowstyle": "-", "color": color, "linewidth": 1, "shrinkB": 2}
         note = axes.annotate(text, (x, y), LABEL_OFFSETS[0], arrowprops=leader, **style)
         boxes = [_place(note, offset) for offset in LABEL_OFFSETS]
-        cost = [100 * box.count_overlaps(taken) + box.count_contains(points) for box in boxes]
+        cost = [
+            100 * box.count_overlaps(taken)
+            + box.count_contains(points)
+            + 1000 * _sticks_out(box, axes)
+            for box in boxes
+        ]
         distance = np.abs(LABEL_OFFSETS).max(axis=1)
         taken.append(_place(note, LABEL_OFFSETS[int(np.argmin(cost + distance / 8))]))
+
+
+def _sticks_out(box: Any, axes: "Axes") -> bool:
+    left, bottom, right, top = axes.bbox.extents
+    return bool(box.x0 < left or box.x1 > right or box.y0 < bottom or box.y1 > top)
 
 
 def _place(note: Any, offset: tuple[int, int]) -> Any:

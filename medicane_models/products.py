@@ -95,7 +95,8 @@ def describe(clip: DetectedClip) -> str:
 def summary_table(detections: Detections) -> Table:
     """A row a clip: tiles judged and detected, the most probable tile, missing frames at most."""
     headers = ("time (UTC)", "tiles", "detected", "highest", "lat", "lon", "missing")
-    table = Table(*(Column(name, no_wrap=True) for name in headers))
+    columns = [Column(name, no_wrap=True) for name in headers]
+    table = Table(*columns, caption=detections.provenance["warning"])
     for time, rows in detections.table.groupby("time"):
         tiles = rows.to_dict("records")
         best = max(tiles, key=lambda tile: tile["probability"])

@@ -227,6 +227,13 @@ def test_labels_of_neighbouring_tracks_do_not_collide():
     assert overlapping_pairs(labels) == 0
 
 
+def test_labels_at_the_border_stay_on_the_map():
+    tracks = tracks_table([(34.5, 31.0)], hours=3)
+    figure = track_map(None, MEDITERRANEAN, tracks, title="tracks")
+    (label,) = boxes(figure, lambda text: text.startswith("1 ·"))
+    assert label.x1 <= figure.axes[0].bbox.x1
+
+
 def test_positions_at_the_edge_are_hollow_and_explained():
     tracks = tracks_table([(12.0, 36.0)]).assign(edge=[True] * 2 + [False] * 11)
     figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")
