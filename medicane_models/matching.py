@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
+from medicane_models.best_tracks import read_tracks
 from medicane_models.domain import Grid, great_circle_km
-from medicane_models.errors import SceneError
 from medicane_models.linking import pair_nearest
-from medicane_models.tracks import read_table, require_columns, valid_positions
 
 __all__ = [
-    "STORM_COLUMNS",
     "Blocks",
     "distance_km",
     "independent_blocks",
@@ -24,39 +22,19 @@ __all__ = [
     "storms_in_tiles",
 ]
 
-STORM_COLUMNS = ("track_id", "storm", "id_final", "id_cyc_unico", "name")
-"""Columns that may name the storm, in the order of preference."""
-
 
 def read_truth(path: str | Path) -> pd.DataFrame:
-    """Read known storms from a CSV with ``time, lat, lon`` and one of :data:`STORM_COLUMNS`.
+    """Read known storms from any file of :func:`medicane_models.best_tracks.read_tracks`.
 
     Returns:
         ``storm, time, lon, lat`` and ``lon_before, lat_before``, the centre one hour earlier,
         NaN if unknown; sorted by storm and time.
 
     Raises:
-        SceneError: if the file cannot be read, a column is missing, a row names no storm, or a
-            storm is in two places at one time.
+        SceneError: if the file cannot be read or a row is impossible.
     """
-    table, source = read_table(path), str(path)
-    name = next((column for column in STORM_COLUMNS if column in table.columns), None)
-    if name is None:
-        raise SceneError(
-            f"{path} does not say which storm a row belongs to; add a column called "
-            f"{' or '.join(STORM_COLUMNS)}"
-        )
-    require_columns(table, ("time", "lat", "lon"), source=source)
-    nameless = len(table) - len(table.dropna(subset=name))
-    if nameless > 0:
-        raise SceneError(f"{path}: {nameless} rows have no {name}; fill or drop them")
-    table = valid_positions(table, source=source)
-    truth = table.loc[:, ["time", "lon", "lat"]].assign(storm=table[name].astype(str))
-    truth = truth.drop_duplicates().sort_values(["storm", "time"], ignore_index=True)
-    twice = truth.duplicated(["storm", "time"])
-    if twice.any():
-        row = truth.loc[twice].iloc[0]
-        raise SceneError(f"{path}: storm {row.storm} is in two places at {row.time}; keep one")
+    truth = read_tracks(path).loc[:, ["track_id", "time", "lon", "lat"]]
+    truth = truth.rename(columns={"track_id": "storm"})
     before = truth.assign(time=truth["time"] + pd.Timedelta(hours=1))
     return truth.merge(before, on=["storm", "time"], how="left", suffixes=("", "_before"))
 

@@ -172,20 +172,12 @@ def test_overlapping_storms_are_one_block_and_calm_times_go_by_the_week():
     assert blocks.label[[0, 3, 6, 7]].tolist() == weeks
 
 
-@pytest.mark.parametrize(
-    ("name", "column", "storms", "rows"),
-    [
-        ("medicanes_new_windows.csv", "id_final", 18, 946),
-        ("more_medicanes_time_updated.csv", "id_final", 19, 2103),
-        ("era5_medicanes.csv", "name", 6, 891),
-    ],
-)
-def test_real_tables_of_storms_are_read(shared_data, name, column, storms, rows):
-    truth = read_truth(shared_data / "tracks" / name)
-    raw = pd.read_csv(shared_data / "tracks" / name)
-    assert (truth["storm"].nunique(), len(truth), len(raw)) == (storms, rows, rows)
-    assert set(truth["storm"]) == set(raw[column].astype(str))
-    assert truth["lon_before"].notna().mean() > 0.95
+def test_truth_knows_where_storms_were_an_hour_before(shared_data):
+    truth = read_truth(shared_data / "tracks" / "TRACKS_CL10.dat.gz")
+    track = truth[truth["storm"] == "CL10-186"]
+    assert len(truth) == 19849
+    assert track["lon_before"].tolist()[1:] == track["lon"].tolist()[:-1]
+    assert np.isnan(track["lat_before"].iloc[0])
 
 
 def test_a_storm_track_is_found_in_itself(shared_data, tmp_path):
