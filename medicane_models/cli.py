@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medicane_models.errors import ConfigurationError, MedicaneError
+from medicane_models.hub import DETECTOR, TRACKER
 
 if TYPE_CHECKING:
+    from medicane_models.checkpoints import MedicaneModel
     from medicane_models.detections import Detections
+    from medicane_models.processing import MedicaneProcessor
 
 app = typer.Typer(
     help="Detect and track medicanes and other cyclones in geostationary satellite video.",
@@ -21,8 +24,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DETECTOR = "medicane-tiny-detector"
-TRACKER = "medicane-tiny-tracker"
+
+class Task(StrEnum):
+    """What a model does."""
+
+    PRETRAINING = "pretraining"
+    CLASSIFICATION = "classification"
+    TRACKING = "tracking"
 
 
 class Device(StrEnum):
@@ -41,6 +49,7 @@ Tracker = Annotated[
     str, typer.Option("--tracker", help="Tracker: a folder, an embedded model or a Hub id.")
 ]
 Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes the GPU if any.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -59,7 +68,7 @@ def predict(
     start: Annotated[str | None, typer.Option(help="Earliest end of a clip, UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Latest end of a clip, UTC.")] = None,
     every: Annotated[
-        int, typer.Option(min=1, help="Minutes between the ends of clips; the newest is added.")
+        int, typer.Option(help="Minutes between the ends of clips; the newest frame's is added.")
     ] = 60,
     domain: Annotated[
         str,
@@ -70,7 +79,7 @@ def predict(
     ] = "model",
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Probability that counts; default: the model's."),
+        typer.Option(help="Probability that counts, above 0; default: the model's."),
     ] = None,
     max_missing: Annotated[
         int | None,
@@ -80,28 +89,23 @@ def predict(
         str, typer.Option(help="Of the tracks: csv, netcdf, geojson, separated by commas.")
     ] = "csv",
     plot: Plot = True,
+    overwrite: Overwrite = False,
     device: DeviceOption = Device.AUTO,
     json: Json = False,
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks and maps."""
-    from medicane_models.predictor import MedicanePredictor, parse_domain
-    from medicane_models.products import write_products
-    from medicane_models.times import utc
+    from medicane_models.predictor import MedicanePredictor
+    from medicane_models.products import clear_products, write_products
 
-    times = {
-        "start": None if start is None else utc(start),
-        "end": None if end is None else utc(end),
-    }
     track_formats = _formats(formats)
+    clear_products(out, overwrite=overwrite)
     predictor = MedicanePredictor.from_pretrained(
         model, tracker, device=device.value, threshold=threshold, max_missing=max_missing
     )
-    opened = predictor.open(scene, domain=parse_domain(domain, predictor.processor.grid), **times)
+    opened = predictor.open(scene, domain=domain, start=start, end=end)
+    run = predictor.run(opened, start=start, end=end, every_minutes=every)
     _say(predictor.warning)
-    detections = write_products(
-        predictor, opened, out, every_minutes=every, formats=track_formats, plot=plot, **times
-    )
-    _show(detections, out, json=json)
+    _show(write_products(run, out, formats=track_formats, plot=plot), out, json=json)
 
 
 @app.command()
@@ -112,23 +116,79 @@ def demo(
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scene.")] = 0,
     plot: Plot = True,
+    overwrite: Overwrite = False,
     device: DeviceOption = Device.AUTO,
     json: Json = False,
 ) -> None:
     """Simulate a medicane, offline, and look for it with the embedded models."""
     from medicane_models.files import replacing
     from medicane_models.predictor import MedicanePredictor
-    from medicane_models.products import write_products
+    from medicane_models.products import clear_products, write_products
     from medicane_models.simulation import simulate_scene
 
+    clear_products(out, overwrite=overwrite)
     predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
     simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
     _say(predictor.warning)
-    detections = write_products(predictor, predictor.open(simulated), out, plot=plot)
+    detections = write_products(predictor.run(simulated), out, plot=plot)
     with replacing(out / "truth.csv") as path:
         truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="The Zarr store to write, NAME.zarr.")],
+    start: Annotated[str, typer.Option(help="Time of the first frame, UTC.")] = "2021-10-01",
+    hours: Annotated[float | None, typer.Option(min=0, help="Length; --days are added.")] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="Length in days.")] = None,
+    storms: Annotated[
+        float, typer.Option(min=0, help="Medicanes born in 30 days; nature has about 0.1.")
+    ] = 4.0,
+    lookalikes: Annotated[
+        float, typer.Option(min=0, help="Factor on the storms that only look like one.")
+    ] = 1.0,
+    gaps: Annotated[
+        bool, typer.Option("--gaps/--no-gaps", help="Lose frames and lines as archives do.")
+    ] = True,
+    pause_hours: Annotated[
+        float,
+        typer.Option(min=0, max=672, help="Without frames every 28 days; 48 in the rapid scans."),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scene.")] = 0,
+) -> None:
+    """Simulate weather of the Mediterranean with medicanes whose centres are known.
+
+    Writes NAME.zarr, NAME.tracks.csv (the truth) and NAME.lookalikes.csv. It is crude: scores on
+    it say nothing about real storms.
+    """
+    from functools import partial
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from medicane_models.simulation import Instrument, StormRates, write_simulation
+
+    if hours is None and days is None:
+        raise typer.BadParameter("give the length: --hours, --days or both")
+    losses = {} if gaps else {"missing_frames": 0.0, "missing_lines": 0.0}
+    written = write_simulation(
+        out,
+        start=start,
+        hours=(hours or 0) + 24 * (days or 0),
+        rates=StormRates.scaled(medicane=storms, lookalikes=lookalikes),
+        instrument=Instrument(pause_hours=pause_hours, **losses),
+        seed=seed,
+        progress=partial(
+            track,
+            description="frames",
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        ),
+    )
+    _say(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes} medicanes")
+    _say(f"are in {written.tracks}, what only looks like one in {written.lookalikes}.")
 
 
 @app.command()
@@ -159,10 +219,55 @@ def evaluate(
     typer.echo(json_text(report) if json else format_report(report))
 
 
+@app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A .pth, .pt, .bin, .ckpt or .safetensors file, or a Hugging Face VideoMAE."
+        ),
+    ],
+    out: Out,
+    task: Annotated[
+        Task | None, typer.Option(help="Model to make; default: the checkpoint's own.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Name of a class in order; once for each.")
+    ] = None,
+    in_channels: Annotated[
+        int | None, typer.Option(min=1, help="Channels to change the patch embedding to.")
+    ] = None,
+    trained_on: Annotated[
+        str | None, typer.Option(help="One sentence on the data of the weights.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value: a setting the tensors cannot tell, as num_heads."),
+    ] = None,
+) -> None:
+    """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder."""
+    from medicane_models.conversion import from_foreign
+
+    model, report = from_foreign(
+        source,
+        task=task.value if task else None,
+        id2label=dict(enumerate(label)) if label else None,
+        in_channels=in_channels,
+        trained_on=trained_on,
+        **_settings(set_ or []),
+    )
+    model.processor = _processor_for(model)
+    model.save_pretrained(out)
+    typer.echo(str(report))
+    if model.processor is None:
+        _say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
+
+
 def main() -> None:
     """Run the command; a failed run prints one sentence and exits with 1, wrong use with 2."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("medicane_models").setLevel(logging.INFO)
+    logger = logging.getLogger("medicane_models")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
     warnings.showwarning = _show_warning
     try:
         app()
@@ -191,6 +296,36 @@ def _show(detections: "Detections", out: Path, *, json: bool) -> None:
     else:
         Console().print(summary_table(detections))
     _say(f"Results are in {out}.")
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """key=value as a mapping; values are JSON where they can be, text otherwise."""
+    import json
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"--set {pair!r}: write it as key=value")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
+
+
+def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
+    """Airmass RGB at the model's size, which three-channel weights were made for or start from."""
+    from medicane_models.processing import MedicaneProcessor
+
+    config = model.config
+    height, width = config.frame_size
+    if config.in_channels != 3 or height != width:
+        return None
+    missing = min(2, config.num_frames - 1)
+    return MedicaneProcessor.airmass(
+        tile_size=width, num_frames=config.num_frames, max_missing=missing
+    )
 
 
 def _formats(text: str) -> list[str]:

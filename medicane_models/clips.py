@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.domain import Tile
+from medicane_models.errors import ConfigurationError
 from medicane_models.processing import MedicaneProcessor
 from medicane_models.times import utc
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Clip", "ClipPlan", "ClipReader", "SkippedClip", "TileClip", "plan_clips"]
 
-FULL = 0.5  # a tile's frame counts as present when this share of its pixels is
+DAY_MINUTES = 24 * 60
+FULL = 0.9  # a tile's frame counts as present when this share of its pixels is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +65,14 @@ class Clip:
     Attributes:
         end: time of the last slot.
         picture: the newest frame present, 0…1, NaN where missing.
+        picture_time: when that was, UTC.
         tiles: those with enough frames.
         skipped: the others.
     """
 
     end: pd.Timestamp
     picture: Float[np.ndarray, "H W 3"]
+    picture_time: pd.Timestamp
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
 
@@ -94,7 +98,17 @@ def plan_clips(
         every_minutes: from the end of a clip to the end of the next.
         start: the earliest end of a clip.
         end: the latest end of a clip.
+
+    Returns:
+        In order of time; where the scene has no frame at all for a clip, there is none.
+
+    Raises:
+        ConfigurationError: if ``every_minutes`` does not divide a day.
     """
+    if every_minutes < 1 or DAY_MINUTES % every_minutes:
+        raise ConfigurationError(
+            f"clips every {every_minutes} min do not divide a day; give for example 15, 30 or 60"
+        )
     cadence = timedelta(minutes=cadence_minutes)
     known = times if end is None else times[times <= end]
     ends = [
@@ -102,7 +116,7 @@ def plan_clips(
         for time in _clip_ends(known, every_minutes, cadence)
         if (start is None or time >= start) and (end is None or time <= end)
     ]
-    return [
+    plans = [
         ClipPlan(
             end=time,
             rows=_nearest_rows(
@@ -111,6 +125,7 @@ def plan_clips(
         )
         for time in ends
     ]
+    return [plan for plan in plans if any(row is not None for row in plan.rows)]
 
 
 class ClipReader:
@@ -146,14 +161,19 @@ class ClipReader:
 
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
         frames = [None if row is None else self._frames[row] for row in plan.rows]
-        present = [frame for frame in frames if frame is not None and not np.isnan(frame[0]).all()]
-        missing = len(frames) - len(present)
+        rows = [
+            row
+            for row, frame in zip(plan.rows, frames, strict=True)
+            if row is not None and frame is not None and not np.isnan(frame[0]).all()
+        ]
+        missing = len(frames) - len(rows)
         if missing > self.processor.max_missing:
             return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
         cut = [self._cut(plan.end, frames, tile) for tile in self.tiles]
         return Clip(
             end=plan.end,
-            picture=self.processor.picture(present[-1]),
+            picture=self.processor.picture(self._frames[rows[-1]]),
+            picture_time=utc(self.scene["time"].to_numpy()[rows[-1]]),
             tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
             skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
         )

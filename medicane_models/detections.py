@@ -13,6 +13,7 @@ from medicane_models.clips import SkippedClip
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.files import json_text, replacing
+from medicane_models.tracks import save_tracks
 
 __all__ = ["DETECTION_COLUMNS", "Detections", "software_versions", "stored_geometry"]
 
@@ -28,14 +29,16 @@ DETECTION_COLUMNS = (
     "lat",
     "radius_50_km",
     "radius_95_km",
+    "newest_frame",
     "missing_frames",
     "model",
     "revision",
 )
-"""``time``: end of the clip, UTC. ``tile_x, tile_y``: offset of the tile in the grid.
-``center_x, center_y``: pixels in the tile. ``lon, lat``: degrees. ``radius_50_km, radius_95_km``:
-of the circles that hold the centre with that probability. Centre and radii are empty where no
-cyclone is likely, the radii also where the tracker's error was never measured."""
+"""``time``: end of the clip, UTC; ``newest_frame``: of the last of its frames that was there.
+``tile_x, tile_y``: offset of the tile in the grid. ``center_x, center_y``: pixels in the tile.
+``lon, lat``: degrees. ``radius_50_km, radius_95_km``: of the circles that hold the centre with that
+probability. Centre and radii are empty where no cyclone is likely, the radii also where the
+tracker's error was never measured."""
 
 DECIMALS: dict[Hashable, int] = {
     "probability": 6,
@@ -55,13 +58,26 @@ class Detections:
 
     Attributes:
         table: the columns DETECTION_COLUMNS, sorted by time, then tile row, then tile column.
+        tracks: what they link into, the columns ``medicane_models.tracks.TRACK_COLUMNS``.
         skipped: clips and tiles that could not be judged, and why.
         provenance: scene, models, settings and software, ready for JSON.
     """
 
     table: pd.DataFrame
+    tracks: pd.DataFrame
     skipped: tuple[SkippedClip, ...]
     provenance: Mapping[str, Any]
+
+    def write(self, folder: str | Path, formats: Sequence[str] = ("csv",)) -> None:
+        """Write ``detections.csv``, ``detections.json`` and ``tracks.*`` into a folder.
+
+        Args:
+            folder: made if absent.
+            formats: of the tracks: csv, netcdf, geojson.
+        """
+        self.write_csv(Path(folder) / "detections.csv")
+        self.write_json(Path(folder) / "detections.json")
+        save_tracks(self.tracks, folder, formats, self.provenance)
 
     def write_csv(self, path: str | Path) -> None:
         """Write the table; times as ISO 8601 with Z."""

@@ -8,6 +8,7 @@ __all__ = [
     "ConfigurationError",
     "MedicaneError",
     "MissingExtraError",
+    "OutputError",
     "SceneError",
     "SceneWarning",
     "require",
@@ -32,6 +33,10 @@ class ConfigurationError(MedicaneError, ValueError):
 
 class CheckpointError(MedicaneError, ValueError):
     """Weights cannot be read, or do not fit the model they are loaded into."""
+
+
+class OutputError(MedicaneError, OSError):
+    """A file cannot be written."""
 
 
 class MissingExtraError(MedicaneError, ImportError):

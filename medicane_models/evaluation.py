@@ -129,7 +129,7 @@ def _judge_detections(
     centres = _centres_in_tiles(rows.iloc[row], storms.iloc[storm], settings)
     sections = {
         "tiles and times": _yes_no(happened, detected, blocks, settings),
-        "times": _any_tile(rows, happened, detected, blocks, settings),
+        "any alarm while any storm": _any_tile(rows, happened, detected, blocks, settings),
         "probabilities": _section(
             {"tiles_and_times": len(rows)},
             lambda drawn: probability_scores(probability[order[drawn]], happened[order[drawn]]),

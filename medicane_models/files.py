@@ -4,10 +4,12 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from medicane_models.errors import OutputError
 
 __all__ = ["json_text", "replacing"]
 
@@ -34,11 +36,20 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``, of the same suffix; rename it when all went well.
 
     A full disk or a killed process leaves the former file as it was. Missing folders are made.
+
+    Raises:
+        OutputError: if the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"{path} cannot be written ({reason}); free space there or choose another folder"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

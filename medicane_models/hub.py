@@ -6,7 +6,12 @@ from typing import Any
 
 from medicane_models.errors import CheckpointError
 
-__all__ = ["embedded_models", "resolve_file", "resolve_revision"]
+__all__ = ["DETECTOR", "TRACKER", "embedded_models", "resolve_file", "resolve_revision"]
+
+
+DETECTOR = "medicane-tiny-detector"
+TRACKER = "medicane-tiny-tracker"
+"""Embedded models that are used when none is named."""
 
 
 def embedded_models() -> dict[str, Path]:

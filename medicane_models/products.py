@@ -3,8 +3,9 @@
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,16 +14,12 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from medicane_models.detections import Detections
-from medicane_models.linking import link_detections
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import replacing
 from medicane_models.plots import detection_map, save, track_map
-from medicane_models.predictor import DetectedClip, Instant, MedicanePredictor
-from medicane_models.scenes import scene_grid
-from medicane_models.tracks import save_tracks
+from medicane_models.prediction import DetectedClip, PredictionRun
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-__all__ = ["summary_table", "write_products"]
+__all__ = ["clear_products", "summary_table", "write_products"]
 
 log = logging.getLogger(__name__)
 
@@ -30,58 +27,63 @@ T = TypeVar("T")
 
 
 def write_products(
-    predictor: MedicanePredictor,
-    scene: "xr.Dataset",
-    out: Path,
-    *,
-    every_minutes: int = 60,
-    start: Instant | None = None,
-    end: Instant | None = None,
-    formats: Sequence[str] = ("csv",),
-    plot: bool = True,
+    run: PredictionRun, out: Path, *, formats: Sequence[str] = ("csv",), plot: bool = True
 ) -> Detections:
     """Judge a scene and write what was found into a folder, the maps while it goes on.
 
     Writes ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats and, with
-    ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``.
+    ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``. If it is interrupted,
+    what was judged so far is written and its provenance says that it is not complete.
 
     Args:
-        predictor: the models.
-        scene: as :meth:`MedicanePredictor.open` returned it.
-        out: the folder, made if absent.
-        every_minutes: clips end at multiples of it since midnight, and at the newest frame.
-        start: the earliest end of a clip, UTC.
-        end: the latest end of a clip, UTC.
+        run: the scene and its clips, from :meth:`MedicanePredictor.run`.
+        out: the folder, made if absent; see :func:`clear_products`.
         formats: of the tracks: csv, netcdf, geojson.
         plot: whether to draw maps.
 
     Returns:
-        The detections.
+        What was written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    clips = []
-    found = predictor.clips(scene, start=start, end=end, every_minutes=every_minutes)
-    for clip in with_progress(found, "clips"):
-        log.info("%s", describe(clip))
-        if plot and clip.picture is not None:
-            _draw_clip(predictor, scene, clip, out / "maps")
-        clips.append(
-            DetectedClip(end=clip.end, picture=None, table=clip.table, skipped=clip.skipped)
-        )
-    detections = predictor.collect(scene, clips)
-    detections.write_csv(out / "detections.csv")
-    detections.write_json(out / "detections.json")
-    tracks = link_detections(
-        detections.table, grid=scene_grid(scene), settings=predictor.link_settings
-    )
-    if predictor.warning is not None:
-        tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
-    save_tracks(tracks, out, formats, detections.provenance)
+    clips: list[DetectedClip] = []
+    try:
+        for clip in with_progress(run.clips(), len(run.plans)):
+            log.info("%s", describe(clip))
+            clips.append(replace(clip, picture=None))
+            if plot and clip.picture is not None:
+                _draw_clip(run, clip, out / "maps")
+    except BaseException:
+        if any(len(clip.table) for clip in clips):
+            run.collect(clips).write(out, formats)
+            log.info("stopped early: %d of %d clips are in %s", len(clips), len(run.plans), out)
+        raise
+    detections = run.collect(clips)
+    detections.write(out, formats)
     if plot:
-        title = f"Cyclone tracks, {len(tracks['track_id'].unique())} found"
-        figure = track_map(None, scene_grid(scene), tracks, title=title, caption=predictor.warning)
+        title = f"Cyclone tracks, {detections.tracks['track_id'].nunique()} found"
+        figure = track_map(None, run.grid, detections.tracks, title=title, caption=run.warning)
         save(figure, out / "tracks.png")
     return detections
+
+
+def clear_products(out: Path, *, overwrite: bool) -> None:
+    """Make sure that a folder can be written and holds no results of another run.
+
+    Raises:
+        ConfigurationError: if it holds some and ``overwrite`` is False.
+        OutputError: if it cannot be written.
+    """
+    patterns = ("detections.*", "tracks.*", "truth.csv", "maps/????????_????.png")
+    earlier = [path for pattern in patterns for path in out.glob(pattern)]
+    if earlier and not overwrite:
+        raise ConfigurationError(
+            f"{out} holds results of an earlier run ({earlier[0].name}); "
+            "choose another folder or give --overwrite"
+        )
+    with replacing(out / ".writable") as probe:
+        probe.touch()
+    (out / ".writable").unlink()
+    for path in earlier:
+        path.unlink()
 
 
 def describe(clip: DetectedClip) -> str:
@@ -112,26 +114,28 @@ def summary_table(detections: Detections) -> Table:
     return table
 
 
-def with_progress(items: Iterable[T], what: str) -> Iterator[T]:
+def with_progress(items: Iterable[T], total: int) -> Iterator[T]:
     """Show a progress bar on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         yield from items
     else:
-        yield from track(items, what, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        yield from track(items, "clips", total=total, console=console, transient=True)
 
 
-def _draw_clip(
-    predictor: MedicanePredictor, scene: "xr.Dataset", clip: DetectedClip, folder: Path
-) -> None:
+def _draw_clip(run: PredictionRun, clip: DetectedClip, folder: Path) -> None:
     assert clip.picture is not None
+    title = f"{clip.end:%Y-%m-%d %H:%M} UTC · {run.scene.attrs['platform']}"
+    if clip.picture_time != clip.end:
+        title += f" · picture of {clip.picture_time:%H:%M}"
     figure = detection_map(
         clip.picture,
-        scene_grid(scene),
+        run.grid,
         clip.table,
-        tile_size=predictor.processor.tile_size,
-        title=f"{clip.end:%Y-%m-%d %H:%M} UTC · {scene.attrs['platform']}",
-        caption=predictor.warning,
-        threshold=predictor.threshold,
+        tile_size=run.processor.tile_size,
+        title=title,
+        caption=run.warning,
+        threshold=run.threshold,
     )
     save(figure, folder / f"{clip.end:%Y%m%d_%H%M}.png")
 

@@ -5,7 +5,7 @@ Letters: B clips, T frames, C bands, H rows, W columns.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -90,14 +90,17 @@ def _numpy(tensor: "torch.Tensor") -> np.ndarray:
     return tensor.double().cpu().numpy()
 
 
-def pick_device(name: DeviceName) -> "torch.device":
+def pick_device(name: DeviceName | str) -> "torch.device":
     """The device asked for; "auto" is the GPU where there is one.
 
     Raises:
-        ConfigurationError: if "cuda" is asked for and PyTorch finds no GPU.
+        ConfigurationError: if the name is another one, or "cuda" is asked for and PyTorch finds
+            no GPU.
     """
     import torch
 
+    if name not in get_args(DeviceName):
+        raise ConfigurationError(f"device {name!r} is none of {', '.join(get_args(DeviceName))}")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         build = torch.version.cuda or "no CUDA"

@@ -30,6 +30,7 @@ ACCEPTED = """\
   raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
   a folder or a list of these, or an xarray Dataset"""
 LISTED = 3
+COARSER = 1.5  # ratio of pixel sizes from which on a scene is said to lack detail
 
 Source = str | Path | xr.Dataset | Sequence[str | Path]
 Instant = Any  # whatever pandas.Timestamp takes
@@ -76,6 +77,7 @@ def open_scene(
     recording = _recording(source, wanted)
     frames = _between(_in_order(recording.frames), start, end)
     grid = recording.grid if domain is None else _north_up(domain)
+    _warn_if_coarser(recording.grid, grid)
     pixels = lazy_pixels(recording, frames, place(recording.grid, grid))
     return _dataset(recording, frames, pixels, grid)
 
@@ -193,6 +195,22 @@ def _between(frames: Sequence[Frame], start: Instant, end: Instant) -> list[Fram
             f"from {frames[0].time} to {frames[-1].time}"
         )
     return chosen
+
+
+def _warn_if_coarser(source: Grid, target: Grid) -> None:
+    """Interpolation adds no detail: say how much coarser the input's pixels are."""
+    lon, lat = target.pixel_to_lonlat((target.width - 1) / 2, (target.height - 1) / 2)
+    given, wanted = (
+        np.prod(grid.pixel_size_km(*grid.lonlat_to_pixel(lon, lat))) for grid in (source, target)
+    )
+    ratio = np.sqrt(given / wanted)
+    if ratio > COARSER:
+        warnings.warn(
+            f"the input's pixels are {ratio:.1f} times as large as those asked for; "
+            "finer detail is not in it",
+            SceneWarning,
+            stacklevel=3,
+        )
 
 
 def _north_up(domain: Grid) -> Grid:

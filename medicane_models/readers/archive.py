@@ -106,7 +106,8 @@ class _Store:
             data = _data(group)
             names = [str(name) for name in values(group, _channel_dimension(data))]
             self.layers = self._layers(names, wanted)
-            self.indices = [names.index(name) for name in self.layers]
+            self.stored_layers = _with_mask(self.layers, names)
+            self.indices = [names.index(name) for name in self.stored_layers]
             self.attributes = {**group.attrs.asdict(), **data.attrs.asdict()}
             self.axes = Axes.from_coordinates(
                 _crs(self.attributes, self.name),
@@ -142,7 +143,8 @@ class _Store:
         """Brightness temperatures in kelvin."""
         first = index - index % self.block_frames
         stored = self._kept(first, window)[index - first]
-        return _kelvin(self.axes.orient(stored), self.layers, is_offset=self.is_offset)
+        kelvin = _kelvin(self.axes.orient(stored), self.stored_layers, is_offset=self.is_offset)
+        return kelvin[: len(self.layers)]
 
     def _kept(self, first: int, window: Grid) -> Shaped[np.ndarray, "time layer y x"]:
         if self.block_frames == 1:
@@ -168,6 +170,12 @@ class _Store:
             except OSError as error:
                 raise unreachable(self.location, error) from error
         return stored.transpose([names.index(name) for name in wanted])
+
+
+def _with_mask(layers: tuple[str, ...], stored: Sequence[str]) -> tuple[str, ...]:
+    """The channels to read: those wanted and, last, one whose 0 tells where nothing was seen."""
+    tells = [name for name in stored if LIMITS_KELVIN.get(name, (np.inf,))[0] < LOWEST_KELVIN]
+    return layers if not tells or set(tells) & set(layers) else (*layers, tells[0])
 
 
 def _data(group: zarr.Group) -> zarr.Array:

@@ -70,22 +70,20 @@ class FrameReader:
 
     def _plausible(
         self, frame: Frame, pixels: Float32[np.ndarray, "layer y x"]
-    ) -> Float32[np.ndarray, "layer y x"]:
-        """Pixels with impossible temperatures become missing in all channels.
-
-        Raises:
-            SceneError: if most of a channel is impossible, which tells of other units.
-        """
+    ) -> Float32[np.ndarray, "layer y x"] | None:
+        """Pixels with impossible temperatures become missing in all channels; None if most are."""
         lowest, highest = PLAUSIBLE_KELVIN
         wrong = (pixels < lowest) | (pixels > highest)  # (layer, y, x); False for NaN
         if not wrong.any():
             return pixels
         for name, layer, bad in zip(self.layers, pixels, wrong, strict=True):
             if bad.sum() > np.isfinite(layer).sum() / 2:
-                raise SceneError(
-                    f"{name} of {frame} has a median of {np.nanmedian(layer):.6g}, which is no "
-                    f"brightness temperature ({lowest:g} … {highest:g} K); convert it to kelvin"
+                _warn_missing(
+                    frame,
+                    f"has a median {name} of {np.nanmedian(layer):.6g}, which is no brightness "
+                    f"temperature ({lowest:g} … {highest:g} K): convert it to kelvin",
                 )
+                return None
         pixel = wrong.any(axis=0)
         _warn(f"{frame}: {pixel.sum()} pixels outside {lowest:g} … {highest:g} K are missing")
         return np.where(pixel, np.float32(np.nan), pixels)

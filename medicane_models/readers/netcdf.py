@@ -107,8 +107,8 @@ def read_dataset(
 ) -> Recording:
     """Frames of a dataset with CF metadata, lazy or in memory.
 
-    A file that does not tell its ``time_convention`` marks the end of the scan, unless its first
-    time is its attribute ``time_coverage_start`` or ``start_time``.
+    A file that does not tell its ``time_convention`` marks the end of the scan, unless it holds one
+    image whose time is the start of the period that its attributes say it covers.
     """
     sources = _sources(dataset, wanted, name)
     variables = {layer: _plane(dataset, array, name) for layer, array in sources.items()}
@@ -247,11 +247,11 @@ def _units(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> str:
 
 
 def _times(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> pd.DatetimeIndex:
-    covered = dataset.attrs.get("time_coverage_end")
+    covered = pd.to_datetime(dataset.attrs.get("time_coverage_end"), errors="coerce", utc=True)
     if variable.ndim == 3:
         times = dataset[variable.dims[0]]
-    elif covered is not None:  # ABI's scalar time is the middle of the scan
-        return pd.DatetimeIndex([pd.to_datetime(covered, utc=True).tz_localize(None)])
+    elif not pd.isna(covered):  # ABI's scalar time is the middle of the scan
+        return pd.DatetimeIndex([covered.tz_localize(None)])
     else:
         scalars = [t for t in ("time", "t") if t in dataset.variables and dataset[t].size == 1]
         if not scalars:
@@ -291,18 +291,27 @@ def _sensor(attributes: Mapping[Any, Any], names: Sequence[str]) -> str:
 
 
 def _longitude(attributes: Mapping[Any, Any], grid: Grid) -> float:
-    return float(attributes.get("sub_satellite_longitude", longitude_under(grid)))
+    told = attributes.get("sub_satellite_longitude")
+    try:
+        return longitude_under(grid) if told is None else float(told)
+    except ValueError:
+        raise SceneError(
+            f"sub_satellite_longitude is {told!r}; give degrees east as a number"
+        ) from None
 
 
 def _time_convention(attributes: Mapping[Any, Any], times: pd.DatetimeIndex) -> TimeConvention:
+    """What a file says, else what the time of a single image is in the period it covers."""
     told = attributes.get("time_convention")
     if told in ("start_of_scan", "end_of_scan"):
         return told
-    start = pd.to_datetime(
-        _first(attributes, "time_coverage_start", "start_time"), errors="coerce", utc=True
+    start, end = (
+        pd.to_datetime(_first(attributes, *names), errors="coerce", utc=True)
+        for names in (("time_coverage_start", "start_time"), ("time_coverage_end", "end_time"))
     )
-    started = start is not None and [start.tz_localize(None)] == list(times[:1])
-    return "start_of_scan" if started else "end_of_scan"
+    known = len(times) == 1 and not pd.isna(start) and not pd.isna(end)
+    starts = known and times[0] == start.tz_localize(None) < end.tz_localize(None)
+    return "start_of_scan" if starts else "end_of_scan"
 
 
 def _first(attributes: Mapping[Any, Any], *names: str) -> Any:

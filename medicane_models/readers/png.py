@@ -115,9 +115,9 @@ def _pixels(path: Path, axes: Axes, window: Grid) -> Float32[np.ndarray, "layer 
         pixels = np.asarray(image.convert("RGB"))  # (height, width, rgb)
     if image.size == LETTERBOX:
         if pixels[: LETTERBOX_ROWS.start].any() or pixels[LETTERBOX_ROWS.stop :].any():
-            raise SceneError(
-                f"{path.name} is no letterbox of a Mediterranean frame: rows above "
-                f"{LETTERBOX_ROWS.start} and below {LETTERBOX_ROWS.stop - 1} should be black"
+            raise ValueError(
+                f"no letterbox of a Mediterranean frame: rows above {LETTERBOX_ROWS.start} and "
+                f"below {LETTERBOX_ROWS.stop - 1} should be black"
             )
         pixels = pixels[LETTERBOX_ROWS]
     rows, columns = axes.slices(window)

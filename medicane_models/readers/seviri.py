@@ -39,6 +39,7 @@ READERS = {
 }
 ORIGIN = re.compile(r"MSG\d__-MSG\d_\w{7}|MSG\d")  # satellite and, in HRIT names, its service
 SEGMENTS = 8
+CHANNEL_SEGMENT = re.compile(r"(IR|WV)_\d{3}___-\d{6}")
 SEGMENT = re.compile(r"(?:IR|WV)_\d{3}___-(\d{6})___")
 
 _SATPY = (
@@ -112,7 +113,26 @@ def _slots(paths: Sequence[Path]) -> list[Slot]:
     keyed = sorted((reader_of(path.name) or "", _stamp(path), path) for path in paths)
     groups = groupby(keyed, key=lambda item: item[:2])
     slots = [Slot(key[0], key[1], tuple(item[2] for item in group)) for key, group in groups]
-    return [slot for slot in slots if slot.reader != "seviri_l1b_hrit" or _whole(slot)]
+    slots = [slot for slot in slots if slot.reader != "seviri_l1b_hrit" or _whole(slot)]
+    _warn_of_absent_segments(slots)
+    return slots
+
+
+def _warn_of_absent_segments(slots: Sequence[Slot]) -> None:
+    """Name the segments that some slots have and others lack; their pixels are missing."""
+    names = [" ".join(path.name for path in slot.files) for slot in slots]
+    held = [{match[0] for match in CHANNEL_SEGMENT.finditer(text)} for text in names]
+    every = sorted(set().union(*held))
+    for slot, keys in zip(slots, held, strict=True):
+        there = {key.partition("_-")[0] for key in keys}  # a whole channel is missed on reading
+        absent = [key for key in every if key.partition("_-")[0] in there and key not in keys]
+        if absent:
+            warnings.warn(
+                f"the slot {slot.stamp:%Y-%m-%d %H:%M} UTC lacks {', '.join(absent)}; "
+                "their pixels are missing",
+                SceneWarning,
+                stacklevel=2,
+            )
 
 
 def _require_decompression(paths: Sequence[Path]) -> None:

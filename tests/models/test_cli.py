@@ -4,8 +4,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
+from medicane_models import MedicaneConfig, MedicaneForVideoClassification, MedicaneProcessor
 from medicane_models.cli import main
 
 FULL_FRAME = (1290, 420)
@@ -62,6 +64,27 @@ def test_predict_writes_detections_tracks_and_a_map(predicted):
     assert "UNTRAINED" in err
 
 
+def test_earlier_results_are_kept_unless_told_otherwise(medicane, predicted, frames):
+    folder, _, _ = predicted
+    (folder / "tracks.nc").touch()
+    arguments = ["predict", frames, "--out", folder, "--start", "2011-11-02T10:00", "--no-plot"]
+    code, _, err = medicane(*arguments)
+    assert code == 2
+    assert "holds results of an earlier run" in err
+    code, _, err = medicane(*arguments, "--overwrite")
+    assert code == 0, err
+    assert not (folder / "tracks.nc").exists()
+    assert not list((folder / "maps").iterdir())
+
+
+def test_an_output_folder_that_is_a_file_is_named(medicane, frames, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err = medicane("predict", frames, "--out", tmp_path / "file")
+    assert code == 1
+    assert "file" in err
+    assert "choose another folder" in err
+
+
 def test_evaluate_reads_what_predict_wrote(medicane, predicted, tmp_path):
     folder, _, _ = predicted
     truth = pd.DataFrame(
@@ -100,7 +123,7 @@ def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
         (["predict", "x"], "--out"),
         (["predict", "x", "--out", "y", "--formats", "pdf"], "csv, netcdf, geojson"),
         (["predict", "x", "--out", "y", "--start", "someday"], "someday"),
-        (["predict", "x", "--out", "y", "--threshold", "2"], "--threshold"),
+        (["predict", "x", "--out", "y", "--threshold", "2"], "threshold is 2"),
         (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
         (["detect"], "detect"),
     ],
@@ -117,6 +140,27 @@ def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
     )
     assert code == 1
     assert "medicane-tiny-detector" in err
+
+
+def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
+    sizes = {"embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 32}
+    model = MedicaneForVideoClassification(MedicaneConfig(**sizes, num_frames=4))
+    torch.save({"module": model.state_dict()}, tmp_path / "checkpoint-9.pth")
+    code, out, err = medicane(
+        "convert", tmp_path / "checkpoint-9.pth", "--out", tmp_path / "model",
+        "--set", "num_heads=3", "--set", "image_size=32", "--set", "num_frames=4",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "classification" in out
+    restored = MedicaneForVideoClassification.from_pretrained(tmp_path / "model")
+    assert torch.equal(restored.head.weight, model.head.weight)
+    assert MedicaneProcessor.from_pretrained(tmp_path / "model").tile_size == 32
+
+
+def test_convert_refuses_an_unknown_setting(medicane, tmp_path):
+    code, _, err = medicane("convert", "x.pth", "--out", tmp_path, "--set", "num_heads")
+    assert code == 2
+    assert "key=value" in err
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import xarray as xr
 
 from medicane_models.clips import Clip, ClipReader, SkippedClip, nearest_slots, plan_clips
 from medicane_models.domain import MEDITERRANEAN, Tile
+from medicane_models.errors import ConfigurationError
 from medicane_models.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(0, 0, 8, 6)
@@ -61,6 +62,18 @@ def test_frames_off_by_less_than_half_a_cadence_are_taken_once():
 def test_full_disk_service_fills_only_every_third_slot():
     plans = plan_clips(times("2020-09-17", 9, minutes=15))
     assert sum(row is not None for row in plans[-1].rows) == 6
+
+
+def test_two_episodes_far_apart_have_no_clips_between_them():
+    index = times("2020-09-17", 24).append(times("2021-09-17", 24))
+    plans = plan_clips(index)
+    assert {plan.end.date() for plan in plans} == {index[0].date(), index[-1].date()}
+
+
+@pytest.mark.parametrize("every", [0, -5, 7, 420])
+def test_clips_divide_the_day(every):
+    with pytest.raises(ConfigurationError, match="do not divide a day"):
+        plan_clips(times("2020-09-17", 24), every_minutes=every)
 
 
 def test_the_newest_frame_respects_the_latest_end():

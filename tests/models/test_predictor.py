@@ -10,7 +10,8 @@ from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.detections import DETECTION_COLUMNS
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.predictor import MedicanePredictor, ModelSource, parse_domain
+from medicane_models.prediction import ModelSource
+from medicane_models.predictor import MedicanePredictor, parse_box
 from medicane_models.runtime import Centres, cyclone_index, pick_device
 from medicane_models.scenes import scene_grid
 
@@ -116,7 +117,7 @@ def test_a_scene_of_another_longitude_is_resampled_onto_the_model_s_pixels():
 def test_pixels_of_another_size_are_refused_once_opened():
     coarse = Grid.lonlat(west=17, south=35, east=21, north=40, step_degrees=0.1)
     with pytest.raises(SceneError, match=r"pixels .* are not those of oracle"):
-        list(predictor().clips(scene(coarse)))
+        predictor().run(scene(coarse))
 
 
 def test_native_domain_keeps_the_extent_of_a_scene():
@@ -129,6 +130,23 @@ def test_native_domain_keeps_the_extent_of_a_scene():
 def test_times_that_mean_the_start_of_the_scan_are_moved_to_its_end():
     table = predictor().predict(scene(time_convention="start_of_scan")).table
     assert table.time.max() == pd.Timestamp("2020-09-17 01:10")
+
+
+def test_hourly_frames_that_mean_the_start_of_a_scan_are_refused():
+    hourly = scene(time_convention="start_of_scan").isel(time=[0, 12])
+    with pytest.raises(SceneError, match=r"a frame every 60 min, the model reads one every 5"):
+        predictor().predict(hourly)
+
+
+def test_a_slower_service_is_refused_by_its_cadence():
+    with pytest.raises(SceneError, match=r"a frame every 15 min, the model reads one every 5 min"):
+        predictor(max_missing=3).predict(scene().isel(time=slice(0, None, 3)))
+
+
+def test_a_clip_tells_when_its_picture_was_taken():
+    late = scene().isel(time=slice(0, 12))  # the frames of 00:55 and before
+    table = predictor().predict(late.isel(time=[*range(10), 11])).table
+    assert (table.newest_frame == pd.Timestamp("2020-09-17 00:55")).all()
 
 
 def test_another_sensor_is_refused_by_name():
@@ -215,17 +233,46 @@ def test_only_the_tile_s_own_class_counts_as_a_cyclone():
         cyclone_index(config.replace(id2label={0: "calm", 1: "storm"}))
 
 
+def test_unknown_devices_are_refused():
+    with pytest.raises(ConfigurationError, match="'mps' is none of auto, cpu, cuda"):
+        pick_device("mps")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_missing_gpu_is_refused_when_asked_for():
     with pytest.raises(ConfigurationError, match="finds no GPU"):
         pick_device("cuda")
 
 
-def test_domains_are_understood():
-    assert parse_domain("native", MEDITERRANEAN) == "native"
-    box = parse_domain("10,34,20,40", MEDITERRANEAN)
-    assert isinstance(box, Grid)
+def test_a_box_in_degrees_lies_on_the_model_s_lattice():
+    box = parse_box("10,34,20,40", MEDITERRANEAN)
     assert box.offset_in(MEDITERRANEAN) is not None
     assert box.contains(*box.lonlat_to_pixel([10, 20], [34, 40])).all()
-    with pytest.raises(ConfigurationError, match="'20,34,10,40' is neither"):
-        parse_domain("20,34,10,40", MEDITERRANEAN)
+
+
+@pytest.mark.parametrize("text", ["20,34,10,40", "0,80,10,120", "-inf,30,inf,45", "somewhere"])
+def test_a_domain_that_is_no_box_is_refused(text):
+    with pytest.raises(ConfigurationError, match="is neither model, nor native"):
+        predictor().open(scene(), domain=text)
+
+
+def test_a_grid_of_another_projection_is_covered_with_the_model_s_pixels():
+    box = Grid.lonlat(west=13.8, south=36.9, east=14.6, north=37.4, step_degrees=0.1)
+    assert scene_grid(predictor().open(scene(), domain=box)).offset_in(MEDITERRANEAN)
+
+
+def test_tracks_follow_from_the_detections():
+    tracks = predictor().predict(scene()).tracks
+    lon, lat = nearest_pixel_centre(GRID)
+    assert set(tracks.track_id) == {tracks.track_id.iloc[0]}
+    assert tracks.lon.to_numpy() == pytest.approx(lon, abs=1e-4)
+    assert tracks.lat.to_numpy() == pytest.approx(lat, abs=1e-4)
+
+
+def test_provenance_tells_what_was_really_done():
+    detections = predictor().predict(scene(time_convention="start_of_scan"), every_minutes=30)
+    told = detections.provenance
+    assert told["scene"]["time_convention"] == "end_of_scan"
+    assert told["scene"]["last_frame"] == "2020-09-17T01:10:00"
+    assert told["settings"]["every_minutes"] == 30
+    assert told["complete"]

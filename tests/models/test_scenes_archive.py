@@ -236,13 +236,21 @@ def test_impossible_pixels_are_missing_in_all_channels(tmp_path):
         assert np.argwhere(np.isnan(scene["WV_062"].values)).tolist() == [[0, 1, 2]]
 
 
-def test_a_store_in_kelvin_is_refused_when_read(tmp_path):
+def test_a_store_in_kelvin_is_missing_and_named_when_read(tmp_path):
     stored = 200 + 100 * shares(1)
     scene = open_scene(
         write_archive(tmp_path / "a.zarr", archive_dataset(stored, times("2020", 1)))
     )
-    with pytest.raises(SceneError, match=r"WV_062 of a\.zarr .* no brightness temperature"):
-        scene.load()
+    with pytest.warns(SceneWarning, match=r"a\.zarr .* WV_062 .* no brightness temperature"):
+        assert scene["WV_062"].isnull().all()
+
+
+def test_black_pixels_are_missing_in_a_channel_asked_for_alone(tmp_path):
+    stored = shares(1)
+    stored[..., :3, :] = 0  # the first columns, in all channels
+    path = write_archive(tmp_path / "a.zarr", archive_dataset(stored, times("2020", 1)))
+    scene = open_scene(path, channels=["IR_108"]).load()
+    assert scene["IR_108"].isnull().sum() == open_scene(path).load()["IR_108"].isnull().sum() > 0
 
 
 def test_duplicated_times_keep_the_first(tmp_path):

@@ -135,10 +135,10 @@ def test_other_units_are_refused(units):
         open_scene(cf_dataset(kelvin(1), times("2020", 1), units=units))
 
 
-def test_celsius_called_kelvin_is_refused_when_read():
+def test_celsius_called_kelvin_is_missing_and_named_when_read():
     scene = open_scene(cf_dataset(kelvin(1) - 273.15, times("2020", 1)))
-    with pytest.raises(SceneError, match="no brightness temperature"):
-        scene.load()
+    with pytest.warns(SceneWarning, match=r"no brightness temperature .* convert it to kelvin"):
+        assert scene["IR_108"].isnull().all()
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,26 @@ def test_without_times_it_is_refused():
     [
         ({}, "end_of_scan"),
         ({"time_convention": "start_of_scan"}, "start_of_scan"),
-        ({"time_coverage_start": "2020-01-01T00:00:00Z"}, "start_of_scan"),
-        ({"time_coverage_start": "2019-12-31T23:55:00Z"}, "end_of_scan"),
+        ({"time_coverage_start": "2020-01-01T00:00:00Z"}, "end_of_scan"),
+        (
+            {
+                "time_coverage_start": "2020-01-01T00:00:00Z",
+                "time_coverage_end": "2020-01-01T00:05:00Z",
+            },
+            "start_of_scan",
+        ),
+        ({"time_coverage_start": "soon", "time_coverage_end": "later"}, "end_of_scan"),
     ],
 )
 def test_what_times_mark(attributes, convention):
     dataset = cf_dataset(kelvin(1), times("2020", 1)).assign_attrs(attributes)
     assert open_scene(dataset).attrs["time_convention"] == convention
+
+
+def test_a_day_of_images_is_not_taken_for_scans_that_start():
+    attributes = {"time_coverage_start": "2020-01-01", "time_coverage_end": "2020-01-02"}
+    dataset = cf_dataset(kelvin(3), times("2020", 3)).assign_attrs(attributes)
+    assert open_scene(dataset).attrs["time_convention"] == "end_of_scan"
 
 
 def test_airmass_in_memory():

@@ -34,7 +34,8 @@ def test_letterbox_pixels_cover_the_same_area(tmp_path):
 
 def test_letterboxes_are_enlarged_onto_the_domain(tmp_path):
     path = write_png(tmp_path, "2020-09-17 12:05", letterbox())
-    scene = open_scene(path, domain=MEDITERRANEAN)
+    with pytest.warns(SceneWarning, match=r"pixels are 3\.4 times as large"):
+        scene = open_scene(path, domain=MEDITERRANEAN)
     airmass = scene["airmass"].values[0]
     assert airmass.shape == (420, 1290, 3)
     assert np.isfinite(airmass).all()
@@ -56,11 +57,11 @@ def test_both_sizes_together_are_refused(tmp_path):
         open_scene(tmp_path)
 
 
-def test_squares_that_are_no_letterbox_are_refused_when_read(tmp_path):
+def test_squares_that_are_no_letterbox_are_missing_and_named_when_read(tmp_path):
     pixels = np.full((384, 384, 3), 7, np.uint8)
     scene = open_scene(write_png(tmp_path, "2020-09-17 12:05", pixels))
-    with pytest.raises(SceneError, match=r"airmass_rgb_20200917_1205\.png is no letterbox"):
-        scene.load()
+    with pytest.warns(SceneWarning, match=r"airmass_rgb_20200917_1205\.png .*no letterbox"):
+        assert scene["airmass"].isnull().all()
 
 
 def test_black_frames_are_missing(tmp_path):

@@ -127,6 +127,13 @@ def test_a_slot_that_lacks_a_channel_is_missing(hrit, tmp_path):
         assert scene["WV_062"].isel(time=0).isnull().all()
 
 
+def test_an_absent_segment_is_named(hrit, tmp_path):
+    folder = copied(hrit, tmp_path)
+    next(folder.glob("*WV_062*-000008*0030-__")).unlink()
+    with pytest.warns(SceneWarning, match=r"2020-09-06 00:30 UTC lacks WV_062___-000008"):
+        open_scene(folder)
+
+
 def test_absent_channels_are_named(hrit):
     with pytest.raises(SceneError, match=r"IR_120 .*there: IR_097, IR_108, WV_062, WV_073"):
         open_scene(hrit, channels=["IR_120"])
@@ -168,7 +175,7 @@ def test_memory_stays_small(hrit):
         "import sys; from medicane_models.domain import MEDITERRANEAN\n"
         "from medicane_models.scenes import open_scene\n"
         "open_scene(sys.argv[1], domain=MEDITERRANEAN).load()\n"
-        "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(hrit)], capture_output=True, text=True, check=True
