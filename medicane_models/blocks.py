@@ -9,9 +9,12 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Int, Shaped
 from timm.layers.attention import Attention
+from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from medicane_models.kernels import linear, linear_gelu
 
 __all__ = [
     "BiasedAttention",
@@ -53,7 +56,7 @@ class PatchEmbed(nn.Module):
         else:
             values = take_tubelets(tubelets, kept).flatten(2)
         weight = self.proj.weight.flatten(1)
-        return F.linear(values.to(weight.dtype), weight, self.proj.bias)  # (b, n, d)
+        return linear(values.to(weight.dtype), weight, self.proj.bias)  # (b, n, d)
 
 
 def token_places(
@@ -91,10 +94,23 @@ class BiasedAttention(Attention):
         is_causal: bool = False,
     ) -> Float[Tensor, "b n d"]:
         """Self-attention of all tokens."""
-        bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
-        qkv = F.linear(x, self.qkv.weight, bias)  # (b, n, 3 d)
-        query, key, value = qkv.unflatten(2, (3, self.num_heads, -1)).unbind(2)
+        if x.device.type == "cpu" and not (
+            torch.is_grad_enabled() or torch.compiler.is_compiling()
+        ):
+            query, key, value = self._separately(x)
+        else:
+            bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+            qkv = linear(x, self.qkv.weight, bias)  # (b, n, 3 d)
+            query, key, value = qkv.unflatten(2, (3, self.num_heads, -1)).unbind(2)
         return self._attend(query, key, value, attn_mask=attn_mask, is_causal=is_causal)
+
+    def _separately(self, x: Float[Tensor, "b n d"]) -> list[Float[Tensor, "b n heads f"]]:
+        # attention reads rows of d features a tenth faster on CPUs than rows of 3 d
+        biases = (self.q_bias, None, self.v_bias)
+        return [
+            linear(x, weight, bias).unflatten(2, (self.num_heads, -1))
+            for weight, bias in zip(self.qkv.weight.chunk(3), biases, strict=True)
+        ]
 
     def attend_from(
         self, targets: Float[Tensor, "b m d"], x: Float[Tensor, "b n d"]
@@ -102,8 +118,8 @@ class BiasedAttention(Attention):
         """Attention of some tokens to all of ``x``."""
         dim = self.q_bias.numel()
         bias = torch.cat((torch.zeros_like(self.v_bias), self.v_bias))
-        query = F.linear(targets, self.qkv.weight[:dim], self.q_bias)  # (b, m, d)
-        key, value = F.linear(x, self.qkv.weight[dim:], bias).unflatten(2, (2, -1)).unbind(2)
+        query = linear(targets, self.qkv.weight[:dim], self.q_bias)  # (b, m, d)
+        key, value = linear(x, self.qkv.weight[dim:], bias).unflatten(2, (2, -1)).unbind(2)
         heads = (self.num_heads, -1)
         return self._attend(
             query.unflatten(2, heads), key.unflatten(2, heads), value.unflatten(2, heads)
@@ -123,20 +139,63 @@ class BiasedAttention(Attention):
             dropout_p=self.attn_drop.p if self.training else 0.0,
             **options,
         )
-        return self.proj_drop(self.proj(attended.transpose(1, 2).flatten(2)))  # (b, m, d)
+        joined = attended.transpose(1, 2).flatten(2)  # (b, m, d)
+        return self.proj_drop(linear(joined, self.proj.weight, self.proj.bias))
+
+
+class FusedMlp(Mlp):
+    """timm's MLP with its GELU applied on the way out of the first linear map."""
+
+    fc1: nn.Linear
+    fc2: nn.Linear
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Linear, GELU, linear."""
+        return self.project(self.expand(x))
+
+    def expand(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n hidden"]:
+        """Linear and GELU."""
+        return self.drop1(linear_gelu(x, self.fc1.weight, self.fc1.bias))
+
+    def project(self, hidden: Float[Tensor, "b *n hidden"]) -> Float[Tensor, "b *n d"]:
+        """The second linear map."""
+        return self.drop2(linear(hidden, self.fc2.weight, self.fc2.bias))
 
 
 class TargetBlock(Block):
-    """A block that can compute only its last tokens, all others serving as keys and values."""
+    """timm's block, that can leave out what nobody asks for."""
 
     attn: BiasedAttention
+    mlp: FusedMlp
 
-    def last(self, x: Float[Tensor, "b n d"], count: int) -> Float[Tensor, "b count d"]:
-        """What `forward` gives for the last ``count`` tokens."""
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        attn_mask: Tensor | None = None,
+        is_causal: bool = False,
+        *,
+        last: int | None = None,
+        mean: bool = False,
+    ) -> Float[Tensor, "b *m d"]:
+        """All tokens, or less.
+
+        Args:
+            x: tokens.
+            attn_mask: as timm's.
+            is_causal: as timm's.
+            last: give only so many of the last tokens; the others are just keys and values.
+            mean: give the mean over tokens. The second linear map of the MLP commutes with it.
+        """
         normed = self.norm1(x)
-        attended = self.attn.attend_from(normed[:, -count:], normed)  # (b, count, d)
-        targets = x[:, -count:] + self.drop_path1(self.ls1(attended))
-        return targets + self.drop_path2(self.ls2(self.mlp(self.norm2(targets))))
+        if last is None:
+            attended = self.attn(normed, attn_mask=attn_mask, is_causal=is_causal)
+        else:
+            x, attended = x[:, -last:], self.attn.attend_from(normed[:, -last:], normed)
+        x = x + self.drop_path1(self.ls1(attended))
+        hidden = self.mlp.expand(self.norm2(x))
+        if mean:
+            x, hidden = x.mean(1), hidden.mean(1)  # (b, d), (b, hidden)
+        return x + self.drop_path2(self.ls2(self.mlp.project(hidden)))
 
 
 def make_blocks(
@@ -164,6 +223,7 @@ def make_blocks(
             drop_path=drop_path * index / max(depth - 1, 1),
             norm_layer=cast(Any, partial(nn.LayerNorm, eps=norm_eps)),
             attn_layer=BiasedAttention,
+            mlp_layer=FusedMlp,
         )
         for index in range(depth)
     )

@@ -83,6 +83,13 @@ class VideoTransformer(nn.Module):
             tokens = block(tokens)
         return tokens
 
+    def encode_mean(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
+        """Mean over tokens after the last block; cheaper than `encode`, without dropout."""
+        *first, final = self.blocks
+        for block in first:
+            tokens = block(tokens)
+        return final(tokens, mean=True)
+
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in training: keep only the inputs of blocks."""
         self.grad_checkpointing = enable
@@ -130,8 +137,7 @@ class MedicaneForVideoClassification(VideoModel, task="classification"):
         self, tokens: Float[Tensor, "b n d"], pre_logits: bool = False
     ) -> Float[Tensor, "b features"]:
         """Logits, or the normalised mean of the tokens."""
-        pooled = self.head_drop(self.fc_norm(tokens.mean(1)))  # (b, d)
-        return pooled if pre_logits else self.head(pooled)
+        return self._classify(tokens.mean(1), pre_logits)
 
     def forward(
         self,
@@ -147,12 +153,20 @@ class MedicaneForVideoClassification(VideoModel, task="classification"):
         Raises:
             ConfigurationError: the clips have another shape than the model's.
         """
-        logits = self.forward_head(self.forward_features(pixel_values))
+        tokens = self.embed(pixel_values)
+        pooled = self.encode(tokens).mean(1) if self.training else self.encode_mean(tokens)
+        logits = self._classify(pooled)
         return ClassificationOutput(
             loss=None if labels is None else F.cross_entropy(logits.float(), labels),
             logits=logits,
             probabilities=(logits.float() / self.config.temperature).softmax(-1),
         )
+
+    def _classify(
+        self, pooled: Float[Tensor, "b d"], pre_logits: bool = False
+    ) -> Float[Tensor, "b features"]:
+        features = self.head_drop(self.fc_norm(pooled))
+        return features if pre_logits else self.head(features)
 
     def reset_classifier(self, num_classes: int, id2label: dict[int, str] | None = None) -> None:
         """Replace the head by a fresh one.

@@ -241,7 +241,8 @@ def _label_sides(offsets: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
 def _draw_centers(axes: "Axes", grid: Grid, detections: pd.DataFrame) -> None:
     """Crosses where something was detected, with the circles that hold 50 and 95 % of centres."""
-    rows = detections[detections["detected"].astype(bool)].dropna(subset=["lon", "lat"])
+    found = detections["detected"].astype(bool) & detections["lon"].notna()
+    rows = detections.loc[found]
     if rows.empty:
         return
     style: dict[str, Any] = {"color": CENTER, "zorder": 6}

@@ -247,7 +247,8 @@ def _units(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> str:
 
 
 def _times(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> pd.DatetimeIndex:
-    covered = pd.to_datetime(dataset.attrs.get("time_coverage_end"), errors="coerce", utc=True)
+    told = str(dataset.attrs.get("time_coverage_end", ""))
+    covered = pd.to_datetime(told, errors="coerce", utc=True)
     if variable.ndim == 3:
         times = dataset[variable.dims[0]]
     elif not pd.isna(covered):  # ABI's scalar time is the middle of the scan

@@ -10,12 +10,13 @@ FULL = pytest.param(224, 16, marks=pytest.mark.slow)
 SHAPES = pytest.mark.parametrize(("size", "frames"), [(64, 4), FULL])
 
 
-def base(size, frames, *, pooled):
+def base(size, frames, *, pooled, layers=12):
     """VideoMAE base with random weights and biases."""
     torch.manual_seed(0)
     config = VideoMAEConfig(
-        image_size=size, num_frames=frames, use_mean_pooling=pooled, attn_implementation="sdpa"
-    )
+        image_size=size, num_frames=frames, use_mean_pooling=pooled, num_hidden_layers=layers,
+        attn_implementation="sdpa",
+    )  # fmt: skip
     model = (VideoMAEForVideoClassification if pooled else VideoMAEForPreTraining)(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -53,7 +54,7 @@ def test_pretraining_loss_and_pixels(size, frames, tmp_path):
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_exported_models_load_in_transformers(pooled, tmp_path):
-    peer = base(32, 2, pooled=pooled)
+    peer = base(32, 2, pooled=pooled, layers=2)
     peer.save_pretrained(tmp_path / "theirs")
     model, _ = from_foreign(tmp_path / "theirs")
     export_transformers(model, tmp_path / "ours")
@@ -65,7 +66,7 @@ def test_exported_models_load_in_transformers(pooled, tmp_path):
 
 
 def test_checkpoints_of_older_transformers_have_split_biases(tmp_path):
-    peer = base(32, 2, pooled=True)
+    peer = base(32, 2, pooled=True, layers=2)
     weights = peer.state_dict()
     for name in [n for n in weights if n.endswith(("query.bias", "value.bias"))]:
         stem, _, kind = name.removesuffix(".bias").rpartition(".")

@@ -1,0 +1,117 @@
+"""What the benchmarks share: interleaved timing, peak memory, the machine's own rate."""
+
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+MEGABYTE = 2**20
+
+
+def interleave(
+    steps: Mapping[str, Callable[[], object]], repetitions: int, *, clock: str = "wall"
+) -> dict[str, list[float]]:
+    """Seconds of each step, taken in turns so that a busy machine slows all alike.
+
+    With the clock ``"cpu"`` one thread computes and its processor time counts, which is the only
+    fair clock on a machine that others use at the same time.
+    """
+    if clock == "cpu":
+        torch.set_num_threads(1)
+    now = time.process_time if clock == "cpu" else time.perf_counter
+    for step in steps.values():
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repetitions):
+        for name, step in steps.items():
+            start = now()
+            step()
+            _synchronise()
+            seconds[name].append(now() - start)
+    return seconds
+
+
+def summary(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Median and fastest of each, and how they compare with the peer's.
+
+    The ratio is the median of the ratios within each turn, which a slow drift of the machine's
+    load leaves alone; beside it stands the ratio of the fastest.
+    """
+    peer = seconds["transformers"]
+    return {
+        name: {
+            "median_s": statistics.median(values),
+            "fastest_s": min(values),
+            "ratio": statistics.median(a / b for a, b in zip(values, peer, strict=True)),
+            "ratio_of_fastest": min(values) / min(peer),
+        }
+        for name, values in seconds.items()
+    }
+
+
+def matmul(device: str, dtype: torch.dtype) -> tuple[Callable[[], object], float]:
+    """A large matrix product, to be timed among the steps, and its floating-point operations."""
+    size = 8192 if device == "cuda" else 2048
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return lambda: a @ b, 2 * size**3
+
+
+def peak_memory(script: str, name: str, arguments: Sequence[str]) -> float:
+    """Megabytes that a model and its step take in a process of their own."""
+    command = [sys.executable, script, *arguments, "--memory-of", name]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(result.stdout.split()[-1])
+
+
+def own_peak_memory(build: Callable[[], Callable[[], object]], device: str) -> float:
+    """Megabytes of this process between before ``build`` and the peak of two steps."""
+    before = _status("VmRSS")
+    step = build()
+    step()
+    step()
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / MEGABYTE
+    return (_status("VmHWM") - before) / MEGABYTE
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the numbers were taken on."""
+    if device == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
+    return {
+        "device": f"{name} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def report(name: str, result: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose first row is its head, and keep the result as JSON."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))
+        print(row[0].ljust(widths[0]), *cells, sep="  ")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _status(field: str) -> int:
+    # not getrusage, whose peak a child process takes over from its parent
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
