@@ -1,6 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
+
+# one test a core: two threads each on shared cores wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
