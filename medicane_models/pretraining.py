@@ -4,7 +4,7 @@ Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, m tokens tha
 reconstructed, v values of a token, d features of a token.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,9 +12,10 @@ from timm.layers.weight_init import trunc_normal_
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
-from medicane_models.blocks import TargetBlock, make_blocks, take_tubelets, token_places
+from medicane_models.blocks import make_blocks, take_tubelets, token_places
 from medicane_models.checkpoints import MedicaneModel
 from medicane_models.configuration import MedicaneConfig
+from medicane_models.kernels import linear
 from medicane_models.masking import TokenPlan, plan_tokens
 from medicane_models.modeling import VideoTransformer
 from medicane_models.outputs import PreTrainingOutput
@@ -57,13 +58,13 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "b n d"], count: int) -> Float[Tensor, "b m v"]:
         """Pixels of the last ``count`` tokens."""
-        first, last = self.blocks[:-1], cast(TargetBlock, self.blocks[-1])
+        *first, final = self.blocks
         if self.grad_checkpointing and self.training:
             tokens = checkpoint_seq(first, tokens)
         else:
             for block in first:
                 tokens = block(tokens)
-        return self.head(self.norm(last.last(tokens, count)))
+        return linear(self.norm(final(tokens, last=count)), self.head.weight, self.head.bias)
 
 
 class MedicaneForPreTraining(MedicaneModel, task="pretraining"):
