@@ -25,6 +25,8 @@ __all__ = [
     "geostationary_crs",
     "great_circle_km",
     "legacy_pixel",
+    "parse_box",
+    "same_crs",
 ]
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius of the WGS84 ellipsoid
@@ -366,6 +368,24 @@ def legacy_pixel(
     _, nearest = _degree_tree(grid).query(points)
     row, column = np.divmod(nearest, grid.width)
     return column, row + 1
+
+
+def parse_box(text: str, grid: Grid) -> Grid:
+    """The window of a grid's lattice that holds "WEST,SOUTH,EAST,NORTH" in degrees.
+
+    Raises:
+        ConfigurationError: if the text is no such box.
+    """
+    try:
+        west, south, east, north = (float(value) for value in text.split(","))
+    except ValueError:
+        west = south = east = north = 0.0
+    if not (-180 <= west < east <= 360 and -90 <= south < north <= 90):
+        raise ConfigurationError(
+            f"domain {text!r} is neither model, nor native, nor WEST,SOUTH,EAST,NORTH in degrees"
+        )
+    box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
+    return grid.covering(box)
 
 
 def same_crs(one: str, other: str) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 from medicane_models.checkpoints import AutoMedicaneModel
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.detections import Detections
-from medicane_models.domain import Grid, same_crs
+from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR, TRACKER, resolve_revision
 from medicane_models.prediction import Instant, ModelSource, PredictionRun, untrained_warning
@@ -212,24 +212,6 @@ class MedicanePredictor:
             abs(step / expected - 1) <= SAME_PIXELS
             for step, expected in ((grid.x_step, own.x_step), (grid.y_step, own.y_step))
         )
-
-
-def parse_box(text: str, grid: Grid) -> Grid:
-    """The window of a grid's lattice that holds "WEST,SOUTH,EAST,NORTH" in degrees.
-
-    Raises:
-        ConfigurationError: if the text is no such box.
-    """
-    try:
-        west, south, east, north = (float(value) for value in text.split(","))
-    except ValueError:
-        west = south = east = north = 0.0
-    if not (-180 <= west < east <= 360 and -90 <= south < north <= 90):
-        raise ConfigurationError(
-            f"domain {text!r} is neither model, nor native, nor WEST,SOUTH,EAST,NORTH in degrees"
-        )
-    box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
-    return grid.covering(box)
 
 
 def _source(name: str | Path, config: MedicaneConfig, **hub_options: Any) -> ModelSource:

@@ -8,10 +8,10 @@ import xarray as xr
 
 from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.detections import DETECTION_COLUMNS
-from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km
+from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction import ModelSource
-from medicane_models.predictor import MedicanePredictor, parse_box
+from medicane_models.predictor import MedicanePredictor
 from medicane_models.runtime import Centres, cyclone_index, pick_device
 from medicane_models.scenes import scene_grid
 
