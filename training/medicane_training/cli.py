@@ -1,0 +1,218 @@
+"""The ``medicane-train`` command."""
+
+import logging
+import sys
+import warnings
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medicane_models.errors import ConfigurationError, MedicaneError
+
+if TYPE_CHECKING:
+    from medicane_models.domain import Grid
+    from medicane_models.processing import MedicaneProcessor
+
+app = typer.Typer(
+    help="Train detectors and trackers of medicanes and other cyclones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Download scenes, build clip stores, check them.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+class Rule(StrEnum):
+    """When a clip counts as a cyclone."""
+
+    LAST_FRAME = "last_frame"
+    RESEARCH = "research"
+
+
+class Archive(StrEnum):
+    """Where frames come from."""
+
+    PUBLIC = "public"
+    EUMETSAT = "eumetsat"
+
+
+Domain = Annotated[
+    str,
+    typer.Option(
+        help="model: the processor's grid; native: all of the first scene; "
+        "or WEST,SOUTH,EAST,NORTH in degrees."
+    ),
+]
+
+
+@data.command()
+def build(
+    scenes: Annotated[
+        list[str],
+        typer.Argument(
+            help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several. "
+            "Or one CSV of the research layout."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The store, made or added to.")],
+    tracks: Annotated[
+        Path | None, typer.Option(help="Known storms of the period; default: no labels.")
+    ] = None,
+    processor: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub id of a processor; default: Airmass RGB of SEVIRI."),
+    ] = None,
+    domain: Domain = "model",
+    every: Annotated[int, typer.Option(min=1, help="Minutes between the ends of clips.")] = 60,
+    tile_stride: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pixels between tiles; default: the fewest that cover the grid."),
+    ] = None,
+    calm_share: Annotated[
+        float, typer.Option(help="Share of the clip ends without storms to keep, 0 … 1.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draw of calm clip ends.")] = 0,
+    rule: Annotated[Rule, typer.Option(help="What makes a cyclone clip.")] = Rule.LAST_FRAME,
+    neighbours: Annotated[
+        bool, typer.Option("--neighbours", help="Tiles beside a cyclone are a third class.")
+    ] = False,
+    max_gap_hours: Annotated[
+        float, typer.Option(min=0, help="Longest gap of a track to interpolate; 6 for best tracks.")
+    ] = 2.0,
+) -> None:
+    """Build a clip store from scenes and tracks, or add to one. A killed build continues."""
+    from medicane_models.best_tracks import read_tracks
+    from medicane_training.building import BuildSettings, build_store
+    from medicane_training.labels import LabelRule
+    from medicane_training.research_layout import import_research
+
+    reads = _processor(processor, domain, scenes[0])
+    if scenes[0].endswith(".csv"):
+        if len(scenes) > 1 or tracks is not None:
+            raise ConfigurationError(
+                "a CSV of the research layout is imported alone, with its labels"
+            )
+        store = import_research(scenes[0], out, processor=reads)
+    else:
+        settings = BuildSettings(
+            every_minutes=every,
+            tile_stride=tile_stride,
+            calm_share=calm_share,
+            seed=seed,
+            rule=LabelRule(kind=rule.value, neighbours=neighbours),
+            max_gap_hours=max_gap_hours,
+        )
+        storms = None if tracks is None else read_tracks(tracks)
+        store = build_store(scenes, out, processor=reads, tracks=storms, settings=settings)
+    _show_strata(store.document("rates.json"))
+
+
+@data.command()
+def check(
+    store: Annotated[Path, typer.Argument(help="The store.")],
+    split: Annotated[
+        Path | None, typer.Option(help="CSV of end, tile_x, tile_y, part to search for leaks.")
+    ] = None,
+) -> None:
+    """Verify every chunk, clip and label of a store, and that a split does not leak."""
+    import pandas as pd
+
+    from medicane_training.checking import check_store
+    from medicane_training.store import ClipStore
+
+    parts = None if split is None else pd.read_csv(split)
+    report = check_store(ClipStore(store), split=parts)
+    typer.echo(f"{report.shards} shards, {report.frames} frames, {report.clips} clips checked")
+    for problem in report.problems:
+        typer.echo(problem)
+    if report.problems:
+        raise typer.Exit(1)
+    typer.echo("no problem found")
+
+
+@data.command()
+def download(
+    start: Annotated[str, typer.Option(help="First day, UTC.")],
+    end: Annotated[str, typer.Option(help="Last day, UTC.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the files, made if absent.")],
+    source: Annotated[
+        Archive, typer.Option(help="The public archive, or EUMETSAT's Data Store (needs a key).")
+    ] = Archive.PUBLIC,
+    domain: Annotated[
+        str, typer.Option(help="model: the Mediterranean; or WEST,SOUTH,EAST,NORTH in degrees.")
+    ] = "model",
+    archive: Annotated[
+        str | None, typer.Option(help="URL of another archive of the same layout, with {year}.")
+    ] = None,
+) -> None:
+    """Download frames, cropped to a domain. An interrupted download continues."""
+    from medicane_models.domain import MEDITERRANEAN
+    from medicane_training.download import (
+        ARCHIVE,
+        data_store_products,
+        download_archive,
+        download_products,
+    )
+
+    grid = _grid(domain, MEDITERRANEAN)
+    if source is Archive.PUBLIC:
+        files = download_archive(out, start=start, end=end, domain=grid, archive=archive or ARCHIVE)
+    elif archive is not None:
+        raise ConfigurationError("--archive belongs to the public source; leave it out")
+    else:
+        files = download_products(data_store_products(start=start, end=end), out, domain=grid)
+    typer.echo(f"{len(files)} files in {out}")
+
+
+def main() -> None:
+    """Run the command; a failed run prints one sentence and exits with 1, wrong use with 2."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("medicane_training").setLevel(logging.INFO)
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except (MedicaneError, OSError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    typer.echo(f"Warning: {message}", err=True)
+
+
+def _grid(domain: str, default: "Grid") -> "Grid":
+    from medicane_models.domain import parse_box
+
+    return default if domain == "model" else parse_box(domain, default)
+
+
+def _processor(name: str | None, domain: str, scene: str) -> "MedicaneProcessor":
+    """The processor on the grid of the domain."""
+    from dataclasses import replace
+
+    from medicane_models.processing import MedicaneProcessor
+    from medicane_models.scenes import open_scene, scene_grid
+
+    found = MedicaneProcessor.airmass() if name is None else MedicaneProcessor.from_pretrained(name)
+    if domain == "native":
+        channels = None if found.recipe == "airmass" else found.channels
+        return replace(found, grid=scene_grid(open_scene(scene, channels=channels)))
+    return replace(found, grid=_grid(domain, found.grid))
+
+
+def _show_strata(rates: dict[str, Any]) -> None:
+    """Print how many clips there are of each kind, and of all weather."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stratum", "clips stored", "of all weather")
+    for name, rate in rates["strata"].items():
+        table.add_row(name, str(rate["stored"]), f"{rate['clips']:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
