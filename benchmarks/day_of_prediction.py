@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 import zarr
 
@@ -44,7 +43,7 @@ def main() -> None:
 def write_archive(path: Path) -> None:
     """Store a simulated day on the archive's pixels, as the public archive keeps it."""
     grid = Grid.full_disk(9.5).covering(MEDITERRANEAN, margin=2)
-    first = pd.Timestamp("2021-10-29 00:05")
+    first = "2021-10-29 00:05"
     scene, _ = simulate_scene(start=first, hours=(FRAMES - 1) / 12, grid=grid)
     root = zarr.create_group(path, zarr_format=2, attributes={"area": AREA})
     names = ["time", "y_geostationary", "x_geostationary", "variable"]

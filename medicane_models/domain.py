@@ -172,12 +172,12 @@ class Grid:
         return float(operation["longitude_of_projection_origin"])
 
     @property
-    def x(self) -> Array:
+    def x(self) -> NDArray[np.floating]:
         """Projection coordinates of the columns, shape (width,)."""
         return self.x_origin + self.x_step * np.arange(self.width)
 
     @property
-    def y(self) -> Array:
+    def y(self) -> NDArray[np.floating]:
         """Projection coordinates of the rows, shape (height,)."""
         return self.y_origin + self.y_step * np.arange(self.height)
 
