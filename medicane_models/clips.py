@@ -13,16 +13,27 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.domain import Tile
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.processing import MedicaneProcessor
 from medicane_models.times import utc
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Clip", "ClipPlan", "ClipReader", "SkippedClip", "TileClip", "plan_clips"]
+__all__ = [
+    "Clip",
+    "ClipPlan",
+    "ClipReader",
+    "SkippedClip",
+    "TileClip",
+    "check_cadence",
+    "frame_times",
+    "plan_clips",
+    "with_time_convention",
+]
 
 DAY_MINUTES = 24 * 60
+SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
 FULL = 0.9  # a tile's frame counts as present when this share of its pixels is
 
 
@@ -197,6 +208,49 @@ class ClipReader:
     def _too_few(self, missing: int) -> str:
         limit = self.processor.max_missing
         return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
+
+
+def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:
+    """Times of the frames, UTC."""
+    return pd.DatetimeIndex(scene["time"].to_numpy())
+
+
+def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "xr.Dataset":
+    """The scene with its times meaning what the model's do: start and end lie one scan apart.
+
+    Raises:
+        SceneError: if the length of a scan is not known, because the frames are not one cadence
+            apart.
+    """
+    if scene.attrs["time_convention"] == processor.time_convention:
+        return scene
+    cadence = timedelta(minutes=processor.cadence_minutes)
+    times = frame_times(scene)
+    spacing = times.to_series().diff().median()
+    if abs(spacing - cadence) > cadence / 10:
+        raise SceneError(
+            f"the scene's times mean {scene.attrs['time_convention']}, the model's "
+            f"{processor.time_convention}, and its frames are {spacing} apart, so the length of a "
+            f"scan is unknown; shift the times and set the attribute time_convention"
+        )
+    sign = 1 if processor.time_convention == "end_of_scan" else -1
+    shifted = scene.assign_coords(time=times + sign * cadence)
+    return shifted.assign_attrs(time_convention=processor.time_convention)
+
+
+def check_cadence(scene: "xr.Dataset", processor: MedicaneProcessor) -> None:
+    """Refuse a slower service, most slots of whose clips would be copies.
+
+    Raises:
+        SceneError: naming both cadences.
+    """
+    spacing = frame_times(scene).to_series().diff().median() / timedelta(minutes=1)
+    if spacing > SLOWER * processor.cadence_minutes:
+        raise SceneError(
+            f"the scene has a frame every {spacing:g} min, the model reads one every "
+            f"{processor.cadence_minutes:g} min; use a rapid-scan service, or a model of the "
+            "scene's cadence"
+        )
 
 
 def nearest_slots(present: Sequence[int], count: int) -> list[int]:

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from medicane_models.clips import Clip, ClipReader, SkippedClip, TileClip, plan_clips
+from medicane_models.clips import (
+    Clip,
+    ClipReader,
+    SkippedClip,
+    TileClip,
+    check_cadence,
+    frame_times,
+    plan_clips,
+    with_time_convention,
+)
 from medicane_models.detections import DETECTION_COLUMNS, Detections, software_versions
 from medicane_models.errors import SceneError
 from medicane_models.linking import LinkSettings, link_detections
@@ -26,7 +35,6 @@ __all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
-SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
 UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
 
 Instant = str | datetime
@@ -102,7 +110,7 @@ class PredictionRun:
         end: Instant | None = None,
         every_minutes: int = 60,
     ) -> None:
-        _check_cadence(scene, processor)
+        check_cadence(scene, processor)
         self.scene = with_time_convention(scene, processor)
         self.runtime = runtime
         self.processor = processor.for_sensor(scene.attrs["sensor"])
@@ -253,45 +261,6 @@ def untrained_warning(*sources: ModelSource) -> str | None:
     """One sentence on models that were never trained, None where all were."""
     names = [source.name for source in sources if source.trained_on is None]
     return f"{' and '.join(names)}: {UNTRAINED}" if names else None
-
-
-def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "xr.Dataset":
-    """The scene with its times meaning what the model's do: start and end lie one scan apart.
-
-    Raises:
-        SceneError: if the length of a scan is not known, because the frames are not one cadence
-            apart.
-    """
-    if scene.attrs["time_convention"] == processor.time_convention:
-        return scene
-    cadence = timedelta(minutes=processor.cadence_minutes)
-    times = frame_times(scene)
-    spacing = times.to_series().diff().median()
-    if abs(spacing - cadence) > cadence / 10:
-        raise SceneError(
-            f"the scene's times mean {scene.attrs['time_convention']}, the model's "
-            f"{processor.time_convention}, and its frames are {spacing} apart, so the length of a "
-            f"scan is unknown; shift the times and set the attribute time_convention"
-        )
-    sign = 1 if processor.time_convention == "end_of_scan" else -1
-    shifted = scene.assign_coords(time=times + sign * cadence)
-    return shifted.assign_attrs(time_convention=processor.time_convention)
-
-
-def _check_cadence(scene: "xr.Dataset", processor: MedicaneProcessor) -> None:
-    """Refuse a slower service, most slots of whose clips would be copies."""
-    spacing = frame_times(scene).to_series().diff().median() / timedelta(minutes=1)
-    if spacing > SLOWER * processor.cadence_minutes:
-        raise SceneError(
-            f"the scene has a frame every {spacing:g} min, the model reads one every "
-            f"{processor.cadence_minutes:g} min; use a rapid-scan service, or a model of the "
-            "scene's cadence"
-        )
-
-
-def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:
-    """Times of the frames, UTC."""
-    return pd.DatetimeIndex(scene["time"].to_numpy())
 
 
 def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:

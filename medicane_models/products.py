@@ -1,16 +1,12 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 from rich.table import Column, Table
 
 from medicane_models.detections import Detections
@@ -18,12 +14,11 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.files import replacing
 from medicane_models.plots import detection_map, save, track_map
 from medicane_models.prediction import DetectedClip, PredictionRun
+from medicane_models.progress import with_progress
 
 __all__ = ["clear_products", "summary_table", "write_products"]
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 def write_products(
@@ -46,7 +41,7 @@ def write_products(
     """
     clips: list[DetectedClip] = []
     try:
-        for clip in with_progress(run.clips(), len(run.plans)):
+        for clip in with_progress(run.clips(), len(run.plans), "clips"):
             log.info("%s", describe(clip))
             clips.append(replace(clip, picture=None))
             if plot and clip.picture is not None:
@@ -112,15 +107,6 @@ def summary_table(detections: Detections) -> Table:
             f"{max(tile['missing_frames'] for tile in tiles)}",
         )
     return table
-
-
-def with_progress(items: Iterable[T], total: int) -> Iterator[T]:
-    """Show a progress bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield from items
-    else:
-        console = Console(stderr=True)
-        yield from track(items, "clips", total=total, console=console, transient=True)
 
 
 def _draw_clip(run: PredictionRun, clip: DetectedClip, folder: Path) -> None:

@@ -15,9 +15,10 @@ import pandas as pd
 from dask.base import optimize
 from jaxtyping import Int, UInt8
 
+from medicane_models.clips import frame_times, with_time_convention
 from medicane_models.errors import ConfigurationError
-from medicane_models.prediction import frame_times, with_time_convention
 from medicane_models.processing import MedicaneProcessor
+from medicane_models.progress import with_progress
 from medicane_models.scenes import open_scene
 from medicane_training.indexing import build_index
 from medicane_training.selection import SETTINGS_FILE, BuildSettings, choose_ends
@@ -95,7 +96,7 @@ def add_frames(store: ClipStore, scene: "xr.Dataset", settings: BuildSettings) -
     writer = FrameWriter(store)
     added = 0
     block: list[Stretched] = []
-    for item in _stretched(scene, wanted, processor):
+    for item in with_progress(_stretched(scene, wanted, processor), len(wanted), "frames"):
         block.append(item)
         if len(block) == writer.room:
             added += _flush(writer, block, scene.attrs["source"])
