@@ -1,15 +1,12 @@
 """The ``medicane`` command."""
 
-import logging
-import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medicane_models.errors import ConfigurationError, MedicaneError
+from medicane_models.commands import command_line, run
 from medicane_models.hub import DETECTOR, TRACKER
 
 if TYPE_CHECKING:
@@ -17,11 +14,8 @@ if TYPE_CHECKING:
     from medicane_models.detections import Detections
     from medicane_models.processing import MedicaneProcessor
 
-app = typer.Typer(
-    help="Detect and track medicanes and other cyclones in geostationary satellite video.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = command_line(
+    "Detect and track medicanes and other cyclones in geostationary satellite video."
 )
 
 
@@ -103,9 +97,9 @@ def predict(
         model, tracker, device=device.value, threshold=threshold, max_missing=max_missing
     )
     opened = predictor.open(scene, domain=domain, start=start, end=end)
-    run = predictor.run(opened, start=start, end=end, every_minutes=every)
+    planned = predictor.run(opened, start=start, end=end, every_minutes=every)
     _say(predictor.warning)
-    _show(write_products(run, out, formats=track_formats, plot=plot), out, json=json)
+    _show(write_products(planned, out, formats=track_formats, plot=plot), out, json=json)
 
 
 @app.command()
@@ -163,11 +157,7 @@ def simulate(
     Writes NAME.zarr, NAME.tracks.csv (the truth) and NAME.lookalikes.csv. It is crude: scores on
     it say nothing about real storms.
     """
-    from functools import partial
-
-    from rich.console import Console
-    from rich.progress import track
-
+    from medicane_models.progress import with_progress
     from medicane_models.simulation import Instrument, StormRates, write_simulation
 
     if hours is None and days is None:
@@ -180,12 +170,7 @@ def simulate(
         rates=StormRates.scaled(medicane=storms, lookalikes=lookalikes),
         instrument=Instrument(pause_hours=pause_hours, **losses),
         seed=seed,
-        progress=partial(
-            track,
-            description="frames",
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        ),
+        progress=lambda times: with_progress(times, len(times), "frames"),
     )
     _say(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes} medicanes")
     _say(f"are in {written.tracks}, what only looks like one in {written.lookalikes}.")
@@ -264,20 +249,8 @@ def convert(
 
 
 def main() -> None:
-    """Run the command; a failed run prints one sentence and exits with 1, wrong use with 2."""
-    logger = logging.getLogger("medicane_models")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [logging.StreamHandler(sys.stderr)]
-    warnings.showwarning = _show_warning
-    try:
-        app()
-    except (MedicaneError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
-
-
-def _show_warning(message: Warning | str, *_: Any) -> None:
-    typer.echo(f"Warning: {message}", err=True)
+    """Run the command."""
+    run(app, "medicane_models")
 
 
 def _say(text: str | None) -> None:

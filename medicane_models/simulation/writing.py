@@ -32,7 +32,7 @@ __all__ = ["Written", "write_simulation"]
 PACKING = {"scale_factor": 0.1, "add_offset": 273.15, "_FillValue": -32768}  # kelvin in int16
 COMPRESSION = Blosc(cname="zstd", clevel=1, shuffle=Blosc.BITSHUFFLE)
 
-Progress = Callable[[Iterable[pd.Timestamp]], Iterable[pd.Timestamp]]
+Progress = Callable[[pd.DatetimeIndex], Iterable[pd.Timestamp]]
 
 
 class Written(NamedTuple):

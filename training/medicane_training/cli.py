@@ -1,26 +1,19 @@
 """The ``medicane-train`` command."""
 
-import logging
-import sys
-import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medicane_models.errors import ConfigurationError, MedicaneError
+from medicane_models.commands import command_line, run
+from medicane_models.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from medicane_models.domain import Grid
     from medicane_models.processing import MedicaneProcessor
 
-app = typer.Typer(
-    help="Train detectors and trackers of medicanes and other cyclones.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = command_line("Train detectors and trackers of medicanes and other cyclones.")
 data = typer.Typer(help="Download scenes, build clip stores, check them.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
@@ -168,19 +161,8 @@ def download(
 
 
 def main() -> None:
-    """Run the command; a failed run prints one sentence and exits with 1, wrong use with 2."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("medicane_training").setLevel(logging.INFO)
-    warnings.showwarning = _show_warning
-    try:
-        app()
-    except (MedicaneError, OSError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
-
-
-def _show_warning(message: Warning | str, *_: Any) -> None:
-    typer.echo(f"Warning: {message}", err=True)
+    """Run the command."""
+    run(app, "medicane_training")
 
 
 def _grid(domain: str, default: "Grid") -> "Grid":
