@@ -20,13 +20,11 @@ import zarr
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.readers.archive import LIMITS_KELVIN
-from medicane_models.simulation import CHANNELS, simulate_scene
+from medicane_models.simulation import CHANNELS, Instrument, simulate_scene
 
 FRAMES = 288
 RESULT = Path(__file__).parent / "results" / "day_of_prediction.json"
-AREA = (
-    "msg:\n  projection: {{proj: geos, h: 35785831, lon_0: {lon}, a: 6378137, b: 6356752.3142}}\n"
-)
+AREA = "msg:\n  projection: {proj: geos, h: 35785831, lon_0: 9.5, a: 6378137, b: 6356752.3142}\n"
 
 
 def main() -> None:
@@ -44,7 +42,9 @@ def write_archive(path: Path) -> None:
     """Store a simulated day on the archive's pixels, as the public archive keeps it."""
     grid = Grid.full_disk(9.5).covering(MEDITERRANEAN, margin=2)
     first = "2021-10-29 00:05"
-    scene, _ = simulate_scene(start=first, hours=(FRAMES - 1) / 12, grid=grid)
+    whole = Instrument(missing_frames=0, missing_lines=0)
+    hours = (FRAMES - 1) / 12
+    scene, _ = simulate_scene(start=first, hours=hours, instrument=whole, grid=grid)
     root = zarr.create_group(path, zarr_format=2, attributes={"area": AREA})
     names = ["time", "y_geostationary", "x_geostationary", "variable"]
     data = root.create_array(
@@ -77,7 +77,7 @@ def measure(arguments: list[str]) -> dict[str, float]:
     """Run the command and read what it cost."""
     begin = time.perf_counter()
     command = [sys.executable, "-m", "medicane_models.cli", "predict", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     wall = time.perf_counter() - begin
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     rows = json.loads(done.stdout)["detections"]
