@@ -65,13 +65,13 @@ def open_scene(
 
     Raises:
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
-            in the time range, mixes satellites, or does not overlap the domain. While frames are
-            read: if values are not kelvin.
+            in the time range, mixes satellites, or does not overlap the domain.
         ConfigurationError: if start or end is no time.
         MissingExtraError: if an optional package is needed.
 
     Warns:
-        SceneWarning: for files and frames that are left out, by name and time.
+        SceneWarning: for files and frames that are left out, by name and time; frames whose values
+            are not kelvin are missing.
     """
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted)
