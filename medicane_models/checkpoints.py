@@ -29,6 +29,7 @@ __all__ = [
     "load_strictly",
     "model_class",
     "read_weights",
+    "write_weights",
 ]
 
 WEIGHTS_NAME = "model.safetensors"
@@ -166,11 +167,7 @@ class MedicaneModel(nn.Module):
             name: tensor.detach().to("cpu", dtype).contiguous()
             for name, tensor in self.state_dict().items()
         }
-        with replacing(Path(directory) / WEIGHTS_NAME) as temporary:
-            temporary.touch()
-            mode = temporary.stat().st_mode
-            save_file(state, temporary, metadata={"format": "pt"})
-            temporary.chmod(mode)  # safetensors makes files that only their owner may read
+        write_weights(Path(directory) / WEIGHTS_NAME, state)
         if self.processor is not None:
             self.processor.save_pretrained(Path(directory))
         self.config.save_pretrained(directory)
@@ -268,6 +265,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write tensors by name to a safetensors file, whole or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(dict(weights), temporary, metadata={"format": "pt"})
+        temporary.chmod(mode)  # safetensors makes files that only their owner may read
 
 
 def load_strictly(

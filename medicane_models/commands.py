@@ -3,13 +3,14 @@
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import typer
 
 from medicane_models.errors import ConfigurationError, MedicaneError
 
-__all__ = ["command_line", "run"]
+__all__ = ["command_line", "print_rows", "run"]
 
 
 def command_line(description: str) -> typer.Typer:
@@ -39,6 +40,23 @@ def run(app: typer.Typer, package: str) -> None:
     except (MedicaneError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Print labels and texts on stdout: wrapped in columns on a terminal, else a line each."""
+    width = max(len(label) for label, _ in rows)
+    if not sys.stdout.isatty():
+        for label, text in rows:
+            typer.echo(f"{label:<{width}}  {text}")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for label, text in rows:
+        table.add_row(Text(label, style="bold"), Text(text))
+    Console().print(table)
 
 
 def _show_warning(message: Warning | str, *_: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -49,7 +50,16 @@ DECIMALS: dict[Hashable, int] = {
     "radius_50_km": 2,
     "radius_95_km": 2,
 }
-PACKAGES = ("medicane-models", "torch", "timm", "numpy", "xarray", "pyproj")
+PACKAGES = (
+    "medicane-models",
+    "torch",
+    "timm",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "xarray",
+    "pyproj",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +113,12 @@ class Detections:
 
 
 def software_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Installed versions of the packages that a result depends on."""
-    return {name: metadata.version(name) for name in packages}
+    """Versions of the packages that a result may depend on, those that are installed."""
+    versions = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def stored_geometry(folder: Path) -> tuple[Grid, int] | None:

@@ -8,6 +8,7 @@ __all__ = [
     "ConfigurationError",
     "MedicaneError",
     "MissingExtraError",
+    "MissingFileError",
     "OutputError",
     "SceneError",
     "SceneWarning",
@@ -33,6 +34,10 @@ class ConfigurationError(MedicaneError, ValueError):
 
 class CheckpointError(MedicaneError, ValueError):
     """Weights cannot be read, or do not fit the model they are loaded into."""
+
+
+class MissingFileError(CheckpointError):
+    """A model's folder or repository is there, the file in it is not."""
 
 
 class OutputError(MedicaneError, OSError):

@@ -57,7 +57,7 @@ class RegressionHead(nn.Module):
         """Tile pixels, with the covariance measured on validation storms."""
         raw = raw.float()
         center = raw * raw.new_tensor(self.scale) + raw.new_tensor(self.mean)
-        covariance = raw.new_tensor(self.error_covariance).expand(len(raw), 2, 2)
+        covariance = raw.new_tensor(self.error_covariance).expand(raw.shape[0], 2, 2)
         return TrackingOutput(loss=loss, center=center, covariance=covariance)
 
 

@@ -4,9 +4,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from medicane_models.errors import CheckpointError
+from medicane_models.errors import CheckpointError, MissingFileError
 
-__all__ = ["DETECTOR", "TRACKER", "embedded_models", "resolve_file", "resolve_revision"]
+__all__ = [
+    "DETECTOR",
+    "TRACKER",
+    "embedded_models",
+    "local_folder",
+    "resolve_file",
+    "resolve_revision",
+    "snapshot",
+]
 
 
 DETECTOR = "medicane-tiny-detector"
@@ -46,9 +54,10 @@ def resolve_file(
         subfolder: folder inside the model's folder or repository.
 
     Raises:
+        MissingFileError: the model is there, the file is not.
         CheckpointError: the file cannot be had; the message says where it was looked for.
     """
-    folder = _local_folder(id_or_dir)
+    folder = local_folder(id_or_dir)
     if folder is not None:
         return _file_in(folder / subfolder, filename)
     if _looks_like_path(str(id_or_dir)):
@@ -72,13 +81,19 @@ def resolve_revision(id_or_dir: str | Path, **options: Any) -> str | None:
         id_or_dir: as in `resolve_file`.
         options: as in `resolve_file`.
     """
-    if _local_folder(id_or_dir) is not None:
+    if local_folder(id_or_dir) is not None:
         return None
-    parts = resolve_file(id_or_dir, "config.json", **options).parts
+    return snapshot(resolve_file(id_or_dir, "config.json", **options))
+
+
+def snapshot(path: Path) -> str | None:
+    """Commit hash of a file in the Hub's cache; None for files elsewhere."""
+    parts = path.parts
     return parts[len(parts) - parts[::-1].index("snapshots")] if "snapshots" in parts else None
 
 
-def _local_folder(id_or_dir: str | Path) -> Path | None:
+def local_folder(id_or_dir: str | Path) -> Path | None:
+    """The folder of that name or of an embedded model; None for what is on the Hub."""
     if Path(id_or_dir).is_dir():
         return Path(id_or_dir)
     return embedded_models().get(str(id_or_dir))
@@ -95,7 +110,7 @@ def _choices() -> str:
 def _file_in(folder: Path, filename: str) -> Path:
     path = folder / filename
     if not path.is_file():
-        raise CheckpointError(f"{folder} holds no {filename}; is it a model's folder?")
+        raise MissingFileError(f"{folder} holds no {filename}; is it a model's folder?")
     return path
 
 
@@ -114,7 +129,7 @@ def _download(repo_id: str, filename: str, **options: Any) -> Path:
             "(no connection, offline mode or local_files_only); connect once, or give a folder"
         ) from error
     except errors.EntryNotFoundError:
-        raise CheckpointError(f"{repo_id} on the Hub holds no {filename}") from None
+        raise MissingFileError(f"{repo_id} on the Hub holds no {filename}") from None
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
             f"{repo_id} is not on the Hub, or needs a token; {_choices()}"

@@ -1,6 +1,8 @@
 """Scores: contingency, calibration, ranking, centre error, and intervals by whole storms.
 
-What is undefined, such as the false alarm ratio without an alarm, is NaN, never 0.
+What is undefined, such as the false alarm ratio without an alarm, is NaN, never 0. Where cases
+stand for different numbers of others, as in a sample that is thinned unevenly, ``weight`` says for
+how many; without it each counts once.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,10 +29,12 @@ __all__ = [
     "roc_area",
 ]
 
+Weight = Float[np.ndarray, " n"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contingency:
-    """Counts of a yes/no forecast against what happened.
+    """Counts of a yes/no forecast against what happened, or sums of weights in their place.
 
     Attributes:
         hits: forecast and happened.
@@ -39,19 +43,28 @@ class Contingency:
         correct_negatives: neither; None where "neither" cannot be counted, as for positions.
     """
 
-    hits: int
-    false_alarms: int
-    misses: int
-    correct_negatives: int | None
+    hits: float
+    false_alarms: float
+    misses: float
+    correct_negatives: float | None
 
     @classmethod
-    def from_labels(cls, truth: Bool[np.ndarray, " n"], forecast: Bool[np.ndarray, " n"]) -> Self:
-        """Count cases one by one."""
+    def from_labels(
+        cls,
+        truth: Bool[np.ndarray, " n"],
+        forecast: Bool[np.ndarray, " n"],
+        weight: Weight | None = None,
+    ) -> Self:
+        """Count cases one by one, in whole numbers, or add up their weights."""
+
+        def total(cases: Bool[np.ndarray, " n"]) -> float:
+            return int(cases.sum()) if weight is None else float(weight[cases].sum())
+
         return cls(
-            hits=int((truth & forecast).sum()),
-            false_alarms=int((~truth & forecast).sum()),
-            misses=int((truth & ~forecast).sum()),
-            correct_negatives=int((~truth & ~forecast).sum()),
+            hits=total(truth & forecast),
+            false_alarms=total(~truth & forecast),
+            misses=total(truth & ~forecast),
+            correct_negatives=total(~truth & ~forecast),
         )
 
     def scores(self) -> dict[str, float]:
@@ -83,13 +96,22 @@ class Contingency:
         }
 
 
-def brier_score(probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+def brier_score(
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    weight: Weight | None = None,
+) -> float:
     """Mean squared difference between probability and outcome; 0 is best (Brier 1950)."""
-    return _mean((probability - truth) ** 2)
+    return _mean((probability - truth) ** 2, weight)
 
 
 def reliability_table(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    bins: int = 10,
+    weight: Weight | None = None,
 ) -> pd.DataFrame:
     """How often it happened when so much was forecast.
 
@@ -97,7 +119,7 @@ def reliability_table(
         A row a bin of equal width that holds cases: ``low, high`` (a value on a border counts
         above, 1 in the last bin), ``n``, ``mean_probability``, ``observed_frequency``.
     """
-    low, n, forecast, observed = _binned(probability, truth, bins)
+    low, n, _, forecast, observed = _binned(probability, truth, bins, weight)
     return pd.DataFrame(
         {
             "low": low / bins,
@@ -110,7 +132,11 @@ def reliability_table(
 
 
 def brier_decomposition(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    bins: int = 10,
+    weight: Weight | None = None,
 ) -> dict[str, float]:
     """Split the Brier score: reliability - resolution + uncertainty + within_bins.
 
@@ -118,54 +144,70 @@ def brier_decomposition(
     probabilities inside the bins leaves over (Stephenson et al. 2008,
     doi 10.1175/2007WAF2006116.1), 0 if each bin holds one value.
     """
-    _, n, forecast, observed = _binned(probability, truth, bins)
-    rate = _mean(truth)
+    _, _, n, forecast, observed = _binned(probability, truth, bins, weight)
+    rate = _mean(truth, weight)
     parts = {
         "reliability": _ratio(float(n @ (forecast - observed) ** 2), float(n.sum())),
         "resolution": _ratio(float(n @ (observed - rate) ** 2), float(n.sum())),
         "uncertainty": rate * (1 - rate),
     }
     murphy = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
-    return parts | {"within_bins": brier_score(probability, truth) - murphy}
+    return parts | {"within_bins": brier_score(probability, truth, weight=weight) - murphy}
 
 
 def expected_calibration_error(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], *, bins: int = 10
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    bins: int = 10,
+    weight: Weight | None = None,
 ) -> float:
     """Mean over cases of how far their bin's frequency is from its mean probability."""
-    _, n, forecast, observed = _binned(probability, truth, bins)
+    _, _, n, forecast, observed = _binned(probability, truth, bins, weight)
     return _ratio(float(n @ abs(observed - forecast)), float(n.sum()))
 
 
-def roc_area(probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]) -> float:
+def roc_area(
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    weight: Weight | None = None,
+) -> float:
     """Chance that a case that happened got the higher probability, ties half (Mann-Whitney)."""
-    hits, false_alarms = _counts_by_threshold(probability, truth)
+    hits, false_alarms = _counts_by_threshold(probability, truth, weight)
     area = float(np.trapezoid(hits, false_alarms))
     return _ratio(area, float(hits[-1]) * float(false_alarms[-1]))
 
 
 def precision_recall_area(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    weight: Weight | None = None,
 ) -> float:
     """Average precision: precision at each threshold weighted by the recall gained there."""
-    hits, false_alarms = _counts_by_threshold(probability, truth)
+    hits, false_alarms = _counts_by_threshold(probability, truth, weight)
     precision = hits[1:] / (hits[1:] + false_alarms[1:])
-    return _ratio(float(np.diff(hits) @ precision), float(hits[-1]))
+    gained = np.diff(hits) * precision  # a dot product would wake threads that resamples wait for
+    return _ratio(float(gained.sum()), float(hits[-1]))
 
 
 def probability_scores(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    *,
+    weight: Weight | None = None,
 ) -> dict[str, float]:
     """Brier score with its parts and its skill over the base rate, ECE, ROC and PR areas."""
-    parts = brier_decomposition(probability, truth)
-    brier = brier_score(probability, truth)
+    parts = brier_decomposition(probability, truth, weight=weight)
+    brier = brier_score(probability, truth, weight=weight)
     return {
         "brier": brier,
         "brier_skill": 1 - _ratio(brier, parts["uncertainty"]),
         **parts,
-        "ece": expected_calibration_error(probability, truth),
-        "roc_area": roc_area(probability, truth),
-        "pr_area": precision_recall_area(probability, truth),
+        "ece": expected_calibration_error(probability, truth, weight=weight),
+        "roc_area": roc_area(probability, truth, weight=weight),
+        "pr_area": precision_recall_area(probability, truth, weight=weight),
     }
 
 
@@ -255,40 +297,51 @@ def _range(values: list[float], level: float) -> tuple[float, float]:
 
 
 def _binned(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"], bins: int
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    bins: int,
+    weight: Weight | None,
 ) -> tuple[
     Int[np.ndarray, " k"],
     Int[np.ndarray, " k"],
     Float[np.ndarray, " k"],
     Float[np.ndarray, " k"],
+    Float[np.ndarray, " k"],
 ]:
-    """Number, cases, mean probability and observed frequency of the bins that hold cases."""
+    """Number, cases, weight, mean probability and observed frequency of the bins with cases."""
     if bins < 1:
         raise ConfigurationError(f"a reliability table needs 1 bin or more, not {bins}")
+    each = np.ones(len(probability)) if weight is None else weight
     edges = np.arange(bins + 1) / bins
     number = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
     n = np.bincount(number, minlength=bins)
     kept = np.flatnonzero(n)
-    forecast, observed = (
-        np.bincount(number, v, bins)[kept] / n[kept] for v in (probability, truth)
+    total, forecast, observed = (
+        np.bincount(number, v, bins)[kept].astype(float)
+        for v in (each, each * probability, each * truth)
     )
-    return kept, n[kept], forecast, observed
+    return kept, n[kept], total, forecast / total, observed / total
 
 
 def _counts_by_threshold(
-    probability: Float[np.ndarray, " n"], truth: Bool[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"],
+    truth: Bool[np.ndarray, " n"],
+    weight: Weight | None,
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Hits and false alarms at no threshold and at each distinct one from high to low."""
+    each = np.ones(len(probability)) if weight is None else weight
     order = np.argsort(-probability, kind="stable")
-    descending, happened = probability[order], truth[order]
+    descending, happened, counted = probability[order], truth[order], each[order]
     last = np.flatnonzero(np.append(descending[1:] != descending[:-1], True)[: len(order)])
-    hits = np.append(0.0, np.cumsum(happened)[last])
-    return hits, np.append(0.0, last + 1.0) - hits
+    hits, false_alarms = (
+        np.append(0.0, np.cumsum(counted * cases)[last]) for cases in (happened, ~happened)
+    )
+    return hits, false_alarms
 
 
 def _ratio(numerator: float, denominator: float) -> float:
     return numerator / denominator if denominator != 0 else float("nan")
 
 
-def _mean(values: Shaped[np.ndarray, " n"]) -> float:
-    return float(values.mean()) if values.size else float("nan")
+def _mean(values: Shaped[np.ndarray, " n"], weight: Weight | None = None) -> float:
+    return float(np.average(values, weights=weight)) if values.size else float("nan")

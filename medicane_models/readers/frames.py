@@ -33,7 +33,8 @@ def lazy_pixels(recording: Recording, frames: Sequence[Frame], placement: Placem
     )
 
 
-@dataclass(frozen=True, eq=False)
+# no repr: dask names a graph after it, and that of a year of frames takes minutes
+@dataclass(frozen=True, eq=False, repr=False)
 class FrameReader:
     """From the number of a frame to its pixels; NaN and a SceneWarning where it has none."""
 

@@ -109,6 +109,11 @@ class Storm:
         return self.birth + timedelta(hours=self.life_h)
 
     @property
+    def name(self) -> str:
+        """Its track_id: kind, birth and where it is half-way; two may be born in one minute."""
+        return f"{self.kind}-{self.birth:%Y%m%dT%H%M}-{self.lat:.1f}N{self.lon:.1f}E"
+
+    @property
     def poleward(self) -> int:
         """1 on the northern half of the Earth, where cyclones turn counter-clockwise, else -1."""
         return 1 if self.lat >= 0 else -1
@@ -214,13 +219,14 @@ def storm_table(storms: Sequence[Storm], times: pd.DatetimeIndex) -> pd.DataFram
 
 
 def _rows(storm: Storm, times: pd.DatetimeIndex) -> list[tuple[Any, ...]]:
-    name = f"{storm.kind}-{storm.birth:%Y%m%dT%H%M}"
     rows = []
     for time in times[(times >= storm.birth) & (times <= storm.death)]:
         age = storm.age_h(time)
         if (intensity := storm.intensity(age)) >= TRACK_INTENSITY:
             shape = (round(intensity, 3), storm.radius_km, storm.eye_km, storm.shear)
-            rows.append((name, time, *storm.centre(age), str(storm.kind), storm.phase(age), *shape))
+            rows.append(
+                (storm.name, time, *storm.centre(age), str(storm.kind), storm.phase(age), *shape)
+            )
     return rows
 
 

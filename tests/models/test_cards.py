@@ -25,3 +25,57 @@ def test_training_data_or_their_absence_is_stated():
 
 def test_use_is_shown_with_the_whole_name():
     assert 'from_pretrained("me/storms")' in model_card(MedicaneConfig(), name="me/storms")
+
+
+REPORT = {
+    "simulated": True,
+    "counts": {"clips": 300, "storms": 4},
+    "scores": {
+        "model": {
+            "csi": {"value": 0.5, "low": 0.4, "high": 0.6},
+            "far": {"value": float("nan"), "low": float("nan"), "high": float("nan")},
+        },
+        "never": {"csi": {"value": 0.0, "low": 0.0, "high": 0.0}},
+    },
+    "table": [{"score": "csi", "model": "0.5 (0.4 … 0.6)", "never": "0"}],
+}
+
+
+def test_the_hub_lists_the_models_own_test_scores():
+    text = model_card(MedicaneConfig(), name="me/storms", evaluation=REPORT)
+    results = huggingface_hub.ModelCard(text).data.eval_results
+    assert [(r.metric_type, r.metric_value, r.dataset_split) for r in results] == [
+        ("csi", 0.5, "test")
+    ]
+    assert results[0].dataset_name == "Simulated clips"
+    assert results[0].task_type == "video-classification"
+
+
+def test_scores_stand_beside_counts_intervals_and_baselines():
+    text = model_card(MedicaneConfig(), name="x", evaluation=REPORT)
+    assert "| score | model | never |" in text
+    assert "| csi | 0.5 (0.4 … 0.6) | 0 |" in text
+    assert "300 clips, 4 storms" in text
+
+
+def test_validation_scores_are_told_from_test_scores():
+    text = model_card(MedicaneConfig(), name="x", evaluation={"clips": 80, "pr_area": 0.25})
+    assert "validation clips (80 clips), which chose the model" in text
+    assert "| pr_area | 0.25 |" in text
+    assert huggingface_hub.ModelCard(text).data.eval_results is None
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "evaluation"),
+    [("9 clips of SIMULATED scenes.", None), ("9 clips.", REPORT)],
+)
+def test_simulated_data_are_called_so(trained_on, evaluation):
+    config = MedicaneConfig(trained_on=trained_on)
+    text = model_card(config, name="x", evaluation=evaluation)
+    assert "A simulated score says nothing about real storms" in text
+
+
+def test_real_data_are_not_called_simulated():
+    config = MedicaneConfig(trained_on="9 clips of Meteosat-11.")
+    report = {**REPORT, "simulated": False}
+    assert "imulated" not in model_card(config, name="x", evaluation=report)

@@ -11,7 +11,9 @@ from medicane_models.checkpoints import AutoMedicaneModel
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import resolve_file, resolve_revision
+from medicane_models.inspection import inspect_model
 from medicane_models.modeling import MedicaneForVideoClassification
+from medicane_models.onnx_runtime import find_onnx
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
@@ -215,3 +217,28 @@ def test_upload_is_one_commit_with_a_card(hub, folder):
     assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
     assert b"library_name: medicane-models" in files["README.md"]
     assert b"UNTRAINED" in files["README.md"]
+
+
+def test_inspecting_a_repository_leaves_the_weights_there(hub, folder, cache):
+    hub.publish("me/storms", folder)
+    told = inspect_model("me/storms", cache_dir=cache)
+    model = MedicaneForVideoClassification.from_pretrained(folder)
+    assert told["kind"] == "Hub repository"
+    assert told["revision"] == COMMITS[0]
+    assert told["parameters"] == sum(p.numel() for p in model.parameters())
+    assert not list(cache.rglob("*.safetensors"))
+
+
+def test_exported_files_come_with_their_external_data(hub, cache, tmp_path):
+    for name in ("model.onnx", "model.onnx.data"):
+        (tmp_path / name).write_text(name)
+    hub.publish("me/storms", tmp_path)
+    path = find_onnx("me/storms", cache_dir=cache)
+    assert path.read_text() == "model.onnx"
+    assert path.with_name("model.onnx.data").read_text() == "model.onnx.data"
+
+
+def test_a_repository_without_an_exported_file_says_how_to_make_it(hub, folder, cache):
+    hub.publish("me/storms", folder)
+    with pytest.raises(CheckpointError, match="run: medicane-export onnx me/storms --out DIR"):
+        find_onnx("me/storms", cache_dir=cache)

@@ -198,3 +198,32 @@ def test_impossible_settings_are_refused():
         reliability_table(np.array([0.5]), np.array([True]), bins=0)
     with pytest.raises(ConfigurationError, match="level 1"):
         bootstrap(lambda _: {}, np.array(["a", "b"]), level=1.0)
+
+
+def test_weights_count_cases_several_times(sample):
+    """A weight of 3 is what three equal cases are, in every score."""
+    probability, truth = sample[0][:300], sample[1][:300]
+    weight = np.random.default_rng(6).integers(1, 5, 300)
+    many = np.repeat(np.arange(300), weight)
+    repeated = probability_scores(probability[many], truth[many])
+    weighted = probability_scores(probability, truth, weight=weight.astype(float))
+    assert weighted == pytest.approx(repeated)
+    forecast = probability > 0.3
+    assert Contingency.from_labels(truth, forecast, weight.astype(float)).scores() == pytest.approx(
+        Contingency.from_labels(truth[many], forecast[many]).scores()
+    )
+
+
+def test_a_weighted_reliability_table_still_counts_cases(sample):
+    probability, truth = sample
+    weight = np.random.default_rng(7).uniform(0.5, 2, len(truth))
+    bins = reliability_table(probability, truth, weight=weight)
+    first = probability < 0.1
+    assert bins["n"][0] == first.sum()
+    expected = np.average(truth[first], weights=weight[first])
+    assert bins["observed_frequency"][0] == pytest.approx(expected)
+
+
+def test_plain_counts_are_whole_numbers(sample):
+    counts = vars(Contingency.from_labels(sample[1], sample[0] > 0.3))
+    assert {type(count) for count in counts.values()} == {int}

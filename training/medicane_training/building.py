@@ -94,13 +94,14 @@ def add_frames(store: ClipStore, scene: "xr.Dataset", settings: BuildSettings) -
     processor = store.processor.for_sensor(scene.attrs["sensor"])
     wanted = _wanted(store, frame_times(scene), settings)
     writer = FrameWriter(store)
+    source = f"{scene.attrs['platform']}: {scene.attrs['source']}"
     added = 0
     block: list[Stretched] = []
     for item in with_progress(_stretched(scene, wanted, processor), len(wanted), "frames"):
         block.append(item)
         if len(block) == writer.room:
-            added += _flush(writer, block, scene.attrs["source"])
-    return added + _flush(writer, block, scene.attrs["source"])
+            added += _flush(writer, block, source)
+    return added + _flush(writer, block, source)
 
 
 def _flush(writer: FrameWriter, block: list[Stretched], source: str) -> int:

@@ -11,19 +11,18 @@ import zarr
 from jaxtyping import Bool, Int
 
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.tracks import require_columns
 from medicane_training.indexing import cloud_index
 from medicane_training.labels import LABEL_COLUMNS
 from medicane_training.selection import BuildSettings, label
 from medicane_training.shards import CHUNK_FRAMES, shard_path
 from medicane_training.splits import check_leaks
+from medicane_training.splitting import CLIP_KEY, split_by_table
 from medicane_training.store import ClipStore
 from medicane_training.strata import strata
 
 __all__ = ["StoreReport", "check_store"]
 
 SHOWN = 5
-CLIP = ["end", "tile_x", "tile_y"]
 Flags = Bool[np.ndarray, " clips"]
 
 
@@ -92,7 +91,7 @@ def _wrong_times(store: ClipStore) -> Iterator[str]:
 def _wrong_clips(store: ClipStore) -> Iterator[str]:
     """Rows that do not fit the clip's time, pixels that do not fit its checksum."""
     clips = store.clips
-    twice = clips.duplicated(CLIP).to_numpy(bool)
+    twice = clips.duplicated(CLIP_KEY).to_numpy(bool)
     yield from _named(store, twice, "are listed twice")
     known = np.asarray(((store.rows >= 0) & (store.rows < len(store.frames))).all(axis=-1))
     yield from _named(store, ~known, "name frames that are not there")
@@ -144,20 +143,11 @@ def _wrong_labels(store: ClipStore) -> Iterator[str]:
 
 
 def _leaks(store: ClipStore, split: pd.DataFrame) -> Iterator[str]:
-    require_columns(split, (*CLIP, "part"), source="the split")
-    given = split.drop_duplicates(CLIP).assign(end=pd.to_datetime(split["end"]).dt.as_unit("ns"))
-    here = pd.MultiIndex.from_arrays([store.clips[name] for name in CLIP])
-    parts = pd.Series(given["part"].to_numpy(), pd.MultiIndex.from_arrays([given[n] for n in CLIP]))
-    parts = parts.reindex(here)
-    missing = np.flatnonzero(parts.isna().to_numpy())
-    if len(missing):
-        yield f"the split gives {len(missing)} clips no part, first {here[missing[0]]}"
-        return
     processor = store.processor
     try:
         check_leaks(
             store.clips,
-            parts,
+            split_by_table(store.clips, split, source="the split"),
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
         )
@@ -171,7 +161,7 @@ def _named(store: ClipStore, wrong: Flags, what: str) -> Iterator[str]:
     if not len(numbers):
         return
     first = store.clips.iloc[numbers[:SHOWN]]
-    names = [f"{end:%Y-%m-%d %H:%M} at {x}, {y}" for end, x, y in first[CLIP].to_numpy()]
+    names = [f"{end:%Y-%m-%d %H:%M} at {x}, {y}" for end, x, y in first[CLIP_KEY].to_numpy()]
     yield f"{len(numbers)} clips {what}: {'; '.join(names)}" + (
         " …" if len(numbers) > SHOWN else ""
     )

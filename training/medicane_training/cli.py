@@ -1,5 +1,6 @@
 """The ``medicane-train`` command."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from medicane_models.errors import ConfigurationError
 if TYPE_CHECKING:
     from medicane_models.domain import Grid
     from medicane_models.processing import MedicaneProcessor
+    from medicane_training.config import FlowName, Recipe
 
 app = command_line("Train detectors and trackers of medicanes and other cyclones.")
 data = typer.Typer(help="Download scenes, build clip stores, check them.", no_args_is_help=True)
@@ -158,6 +160,95 @@ def download(
     else:
         files = download_products(data_store_products(start=start, end=end), out, domain=grid)
     typer.echo(f"{len(files)} files in {out}")
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; it becomes a model's folder.")
+]
+Store = Annotated[str | None, typer.Option("--data", help="The clip store.")]
+RecipeName = Annotated[
+    str | None, typer.Option(help="Named recipe to start from; default: laptop.")
+]
+Config = Annotated[
+    Path | None, typer.Option(help="YAML of settings, or run.yaml of a run to repeat.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="A setting, for example training.epochs=3; may come often."),
+]
+Init = Annotated[
+    str | None, typer.Option(help="Model to start from: a finished run, a folder or a Hub id.")
+]
+Resume = Annotated[
+    str,
+    typer.Option(
+        help="auto: go on with the run in --out; none: refuse to; or the folder of another run, or "
+        "one of its checkpoints, to go on from."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Try one step, tell what a run takes, write nothing.")
+]
+FinalTest = Annotated[
+    bool, typer.Option("--final-test", help="Judge the test clips with the chosen model.")
+]
+
+FLOWS: dict["FlowName", str] = {
+    "specialize": "Go on pretraining a masked autoencoder on unlabelled clips.",
+    "classify": "Train a detector: is a cyclone's centre in the tile?",
+    "track": "Train a tracker: where is the centre in the last frame?",
+}
+SIGNALS = (
+    "SIGTERM, SIGUSR1 and Ctrl-C finish the step, save and leave; the same command goes on. After "
+    "the first two the exit code is 99, on which Grid Engine queues a job again; tell LSF bsub -Q "
+    "99, HTCondor checkpoint_exit_code = 99, and Slurm RequeueExit=99 (slurm.conf) or scontrol "
+    "requeue in the job's script. A failed run leaves with 1, wrong use with 2."
+)
+
+
+def _add_flow(flow: "FlowName", purpose: str) -> None:
+    @app.command(flow, help=purpose, epilog=SIGNALS)
+    def train(
+        out: Out = None,
+        store: Store = None,
+        recipe: RecipeName = None,
+        config: Config = None,
+        changes: Changes = None,
+        init: Init = None,
+        resume: Resume = "auto",
+        dry_run: DryRun = False,
+        final_test: FinalTest = False,
+    ) -> None:
+        from medicane_training.recipes import load_recipe
+        from medicane_training.rehearsal import rehearse
+
+        loaded = load_recipe(
+            flow, name=recipe, file=config, changes=changes or [], init=init, store=store
+        )
+        if dry_run:
+            rehearse(loaded)
+        elif out is None:
+            raise ConfigurationError("no folder is given for the run; name one with --out DIR")
+        else:
+            _train(loaded, out, resume=resume, test=final_test)
+
+
+for _flow, _purpose in FLOWS.items():
+    _add_flow(_flow, _purpose)
+
+
+def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
+    """Run a recipe; a signal ends it with an exit code of its own."""
+    from medicane_training.distributed import Ranks
+    from medicane_training.interrupts import InterruptedRunError
+    from medicane_training.loop import run as run_recipe
+
+    try:
+        run_recipe(recipe, out, resume=resume, test=test, command=sys.argv)
+    except InterruptedRunError as error:
+        if Ranks.from_environment().is_main:
+            typer.echo(str(error), err=True)
+        raise typer.Exit(error.exit_code) from None
 
 
 def main() -> None:

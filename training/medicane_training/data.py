@@ -3,7 +3,8 @@
 Letters: B clips (views counted), T frames, C bands, H rows, W columns.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from medicane_models.best_tracks import positions_at
 from medicane_models.errors import ConfigurationError
 from medicane_models.processing import MedicaneProcessor
 from medicane_training.augmentation import adjust, move_points, normalised, stretched, warp
+from medicane_training.interrupts import ignore_signals
 from medicane_training.sampling import ClipKey, ClipSampler
 from medicane_training.selection import BuildSettings
 from medicane_training.store import ClipStore
@@ -52,6 +54,7 @@ class ClipBatch:
         label: 0 no cyclone, 1 cyclone, 2 beside one, -1 unknown.
         center: pixel (x, y) of the tile where the centre is in the last frame; NaN without one.
         views: what augmentation has left to do; None after it, or without any.
+        num_views: of each clip, one after the other.
     """
 
     codes: UInt8[Tensor, "B T C H W"]
@@ -59,6 +62,28 @@ class ClipBatch:
     label: Int64[Tensor, " B"]
     center: Float[Tensor, "B 2"]
     views: Views | None = None
+    num_views: int = 1
+
+    def __len__(self) -> int:
+        """Views of all clips."""
+        return len(self.codes)
+
+    def split(self, parts: int) -> "list[ClipBatch]":
+        """The batch in equal contiguous parts; the views of a clip stay together.
+
+        Raises:
+            ConfigurationError: if the number of clips is no multiple of ``parts``.
+        """
+        clips = len(self) // self.num_views
+        if clips % parts:
+            raise ConfigurationError(
+                f"{clips} clips of a process in a step cannot be computed in {parts} equal parts; "
+                "make training.global_batch a multiple of training.accumulation and the number of "
+                "processes"
+            )
+        size = len(self) // parts
+        slices = [slice(first, first + size) for first in range(0, len(self), size)]
+        return [self._map(operator.itemgetter(rows)) for rows in slices]
 
     def to(self, device: str | torch.device, *, non_blocking: bool = False) -> "ClipBatch":
         """The batch on another device."""
@@ -72,14 +97,19 @@ class ClipBatch:
         self, processor: MedicaneProcessor
     ) -> tuple[Float[Tensor, "B T C H W"], Float[Tensor, "B 2"]]:
         """What a model reads, and the centres in it, with the views' transforms done."""
+        values, center = self.stretched()
+        return normalised(values, processor), center
+
+    def stretched(self) -> tuple[Float[Tensor, "B T C H W"], Float[Tensor, "B 2"]]:
+        """The same before it is normalised: values 0 … 1, NaN where pixels are missing."""
         values, center = stretched(self.codes), self.center
         if self.views is not None:
             values = adjust(values, self.views.gain, self.views.offset)
             values = warp(values, self.views.matrix)
             center = move_points(center, self.views.matrix, values.shape[-1])
-        return normalised(values, processor), center
+        return values, center
 
-    def _map(self, change: Any) -> "ClipBatch":
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "ClipBatch":
         tensors = {
             name: change(getattr(self, name)) for name in ("codes", "clip", "label", "center")
         }
@@ -154,6 +184,7 @@ class ClipDataset(Dataset[ClipBatch]):
             label=torch.from_numpy(self._labels[clips]),
             center=torch.from_numpy(center),
             views=views,
+            num_views=self.num_views,
         )
 
     def _view(
@@ -243,6 +274,7 @@ class ClipLoader:
             batch_sampler=sampler,
             num_workers=workers,
             collate_fn=_identity,
+            worker_init_fn=_outlive_signals,
             pin_memory=pin_memory,
             persistent_workers=workers > 0,
             multiprocessing_context=start_method if workers else None,
@@ -270,3 +302,7 @@ class ClipLoader:
 
 def _identity(batch: Any) -> ClipBatch:
     return batch
+
+
+def _outlive_signals(worker: int) -> None:
+    ignore_signals()

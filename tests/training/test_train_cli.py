@@ -1,0 +1,135 @@
+import json
+import logging
+import signal
+
+import pytest
+from clip_stores import small_store
+from toy_runs import ToyFlow, names, toy_recipe
+from typer.testing import CliRunner
+
+from medicane_models import AutoMedicaneModel
+from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_training import loop
+from medicane_training.cli import app
+
+SPLIT = (
+    "data.split.by=dates",
+    "data.split.validation_from=2020-09-17 12:00",
+    "data.split.test_from=2020-09-17 20:00",
+    "data.split.guard_hours=1",
+)
+QUICK = ("training.epochs=1", "training.global_batch=4", "engine.device=cpu", "data.workers=0")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("flows")
+
+
+@pytest.fixture(scope="module")
+def store(folder):
+    return small_store(folder / "s.zarr").path
+
+
+@pytest.fixture(scope="module")
+def backbone(store, folder):
+    return finished(train("specialize", store, "--out", folder / "backbone"), folder / "backbone")
+
+
+@pytest.fixture(scope="module")
+def detector(store, folder, backbone):
+    out = folder / "detector"
+    result = train("classify", store, "--init", backbone, "--out", out, "--final-test")
+    assert "test of" in result.output
+    return finished(result, out)
+
+
+def train(flow, store, *arguments):
+    settings = [part for setting in (*SPLIT, *QUICK) for part in ("--set", setting)]
+    command = [flow, "--data", store, "--recipe", "tiny", *settings, *arguments]
+    return CliRunner().invoke(app, [str(part) for part in command])
+
+
+def finished(result, out):
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "written to" in result.output
+    return out
+
+
+def test_each_flow_starts_from_the_one_before(store, folder, detector, caplog):
+    with caplog.at_level(logging.INFO, "medicane_training"):
+        result = train("track", store, "--init", detector, "--out", folder / "tracker")
+    out = finished(result, folder / "tracker")
+    assert f"{detector}: 30 tensors loaded" in caplog.text
+    tasks = [
+        AutoMedicaneModel.from_pretrained(path).config.task
+        for path in (folder / "backbone", detector, out)
+    ]
+    assert tasks == ["pretraining", "classification", "tracking"]
+
+
+def test_counts_and_parameters_are_said_at_the_start(store, folder, caplog, tmp_path):
+    with caplog.at_level(logging.INFO, "medicane_training"):
+        train("specialize", store, "--out", tmp_path / "run", "--set", "data.samples=4")
+        train("specialize", store, "--dry-run")
+    assert "validation     84" in caplog.text
+    assert "random weights" in caplog.text
+    assert "M parameters" in caplog.text
+
+
+def test_reconstructions_are_drawn(backbone):
+    assert names(backbone / "pictures", "*.png")
+
+
+def test_the_final_test_writes_its_report(detector):
+    report = json.loads((detector / "test.json").read_text())
+    assert report["counts"]["clips"] == 36
+    assert (detector / "test.parquet").exists()
+    assert "test clips" in (detector / "README.md").read_text()
+
+
+def test_the_final_test_may_come_later_and_repeats_itself(store, backbone, detector):
+    first = (detector / "test.json").read_text()
+    result = train("classify", store, "--init", backbone, "--out", detector, "--final-test")
+    finished(result, detector)
+    assert (detector / "test.json").read_text() == first
+
+
+def test_a_final_test_without_clips_is_refused_before_training(store, detector, tmp_path):
+    out = tmp_path / "run"
+    result = train("track", store, "--init", detector, "--out", out, "--final-test")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "no test clips" in str(result.exception)
+    assert not out.exists()
+
+
+def test_a_dry_run_needs_no_folder(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train("specialize", store, "--dry-run")
+    assert result.exit_code == 0, result.exception
+    assert "a validation of 84 clips" in result.output
+    assert names(tmp_path) == []
+
+
+def test_a_run_needs_a_folder(store):
+    result = train("specialize", store)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "--out" in str(result.exception)
+
+
+def test_a_signal_leaves_with_99_and_the_run_is_no_model_yet(store, tmp_path, monkeypatch):
+    recipe = toy_recipe(store)
+    flow = ToyFlow(recipe, events={2: signal.SIGTERM})
+    monkeypatch.setattr(loop, "make_flow", lambda recipe: flow)
+    out = tmp_path / "run"
+    assert train("classify", store, "--out", out).exit_code == 99
+    monkeypatch.undo()
+    result = train("track", store, "--init", out, "--out", tmp_path / "next")
+    assert isinstance(result.exception, CheckpointError)
+    assert "has not finished" in str(result.exception)
+
+
+@pytest.mark.parametrize("flow", ["specialize", "classify", "track"])
+def test_help_names_the_exit_code(flow):
+    result = CliRunner().invoke(app, [flow, "--help"])
+    assert "exit code is 99" in " ".join(result.output.split())

@@ -1,0 +1,93 @@
+"""A run tried for one step: what it would train on, hold in memory and take in time."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from medicane_training.config import Recipe
+from medicane_training.data import ClipBatch
+from medicane_training.distributed import Ranks, joined
+from medicane_training.flow import Engine, Flow, Step
+from medicane_training.flows import make_flow
+from medicane_training.loop import train_step
+from medicane_training.runs import on_main
+from medicane_training.watching import Display, peak_memory, show_table
+from medicane_training.wiring import build
+
+__all__ = ["rehearse"]
+
+
+def rehearse(recipe: Recipe) -> None:
+    """Build everything, train on one batch and judge another, print what was measured.
+
+    Nothing is written. The batch is trained on twice, since the first time includes what a run does
+    only once; the second is timed.
+    """
+    with joined(recipe.engine) as ranks:
+        flow = make_flow(recipe)
+        engine, loader = build(flow, ranks, Display(on=ranks.is_main))
+        steps = len(loader)
+        reading, batch = timed(lambda: next(iter(loader)))
+        training = [timed(lambda n=n: _step(flow, engine, batch, n, ranks))[0] for n in (0, 1)]
+        judging = timed(lambda: judge_one(flow, engine, ranks))[0]
+        rows = expected(flow, ranks, steps, max(reading, training[1]), judging)
+        on_main(lambda: show_table(rows, title="dry run: nothing was written"), ranks)
+
+
+def judge_one(flow: Flow[Any], engine: Engine, ranks: Ranks) -> None:
+    """Judge this rank's first batch of validation, if it has one."""
+    loader = flow.clips.evaluation("validation", rank=ranks.rank, world_size=ranks.world_size)
+    with engine.evaluated() as model, torch.no_grad(), engine.autocast():
+        if (batch := next(iter(loader), None)) is not None:
+            flow.judge(model, batch.to(engine.device))
+
+
+def expected(
+    flow: Flow[Any], ranks: Ranks, steps: int, step_seconds: float, judging_seconds: float
+) -> list[dict[str, str]]:
+    """What a run would take, by the seconds of a training step and of a batch of evaluation.
+
+    Reading ahead overlaps with computing, so that the longer of the two counts for a step.
+    """
+    recipe = flow.recipe
+    clips = len(flow.clips.rows("validation"))
+    batches = -(-clips // (recipe.data.evaluation_batch * ranks.world_size))
+    validation = batches * judging_seconds
+    epochs = recipe.training.epochs
+    validations = -(-epochs // recipe.training.evaluate_every)
+    whole = epochs * steps * step_seconds + (validations + 1) * validation
+    times = {
+        "a step": step_seconds,
+        f"an epoch of {steps} steps": steps * step_seconds,
+        f"a validation of {clips} clips": validation,
+        f"{epochs} epochs with {validations} validations": whole,
+    }
+    return [
+        {"": "peak memory of a process", "measured or expected": f"{peak_memory():.0f} MB"},
+        *({"": name, "measured or expected": _duration(value)} for name, value in times.items()),
+    ]
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that work took, the GPU's included, and its result."""
+    started = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started, result
+
+
+def _step(flow: Flow[Any], engine: Engine, batch: ClipBatch, number: int, ranks: Ranks) -> None:
+    seed = flow.recipe.training.seed
+    step = Step(number=number, part=0, seed=seed, rank=ranks.rank, world_size=ranks.world_size)
+    train_step(flow, engine, batch, step, ranks)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
