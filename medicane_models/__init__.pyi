@@ -2,7 +2,7 @@ from .checkpoints import AutoMedicaneModel
 from .configuration import MedicaneConfig
 from .domain import MEDITERRANEAN, Grid
 from .modeling import MedicaneForTracking, MedicaneForVideoClassification
-from .predictor import MedicanePredictor
+from .predictor import MedicanePredictor, OnnxPredictor
 from .pretraining import MedicaneForPreTraining
 from .processing import MedicaneProcessor
 from .scenes import open_scene
@@ -17,5 +17,6 @@ __all__ = [
     "MedicaneForVideoClassification",
     "MedicanePredictor",
     "MedicaneProcessor",
+    "OnnxPredictor",
     "open_scene",
 ]

@@ -1,51 +1,35 @@
 """The ``medicane`` command."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medicane_models.commands import command_line, run
+from medicane_models.commands import command_line, print_rows, run
 from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.options import (
+    Device,
+    DeviceOption,
+    Json,
+    Model,
+    OnnxDevice,
+    Out,
+    Overwrite,
+    Plot,
+    RuntimeName,
+    Task,
+    Tracker,
+)
 
 if TYPE_CHECKING:
     from medicane_models.checkpoints import MedicaneModel
     from medicane_models.detections import Detections
+    from medicane_models.predictor import MedicanePredictor
     from medicane_models.processing import MedicaneProcessor
 
 app = command_line(
     "Detect and track medicanes and other cyclones in geostationary satellite video."
 )
-
-
-class Task(StrEnum):
-    """What a model does."""
-
-    PRETRAINING = "pretraining"
-    CLASSIFICATION = "classification"
-    TRACKING = "tracking"
-
-
-class Device(StrEnum):
-    """Where the models run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results, made if absent.")]
-Model = Annotated[
-    str, typer.Option("--model", help="Detector: a folder, an embedded model or a Hub id.")
-]
-Tracker = Annotated[
-    str, typer.Option("--tracker", help="Tracker: a folder, an embedded model or a Hub id.")
-]
-Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes the GPU if any.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
 @app.command()
@@ -84,18 +68,26 @@ def predict(
     ] = "csv",
     plot: Plot = True,
     overwrite: Overwrite = False,
-    device: DeviceOption = Device.AUTO,
+    runtime: Annotated[
+        RuntimeName,
+        typer.Option(help="onnx runs what medicane-export onnx made, without torch."),
+    ] = RuntimeName.TORCH,
+    device: Annotated[
+        OnnxDevice,
+        typer.Option(help="auto takes the GPU if any; tensorrt needs --runtime onnx."),
+    ] = OnnxDevice.AUTO,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of --runtime onnx; default: all cores.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks and maps."""
-    from medicane_models.predictor import MedicanePredictor
     from medicane_models.products import clear_products, write_products
 
     track_formats = _formats(formats)
     clear_products(out, overwrite=overwrite)
-    predictor = MedicanePredictor.from_pretrained(
-        model, tracker, device=device.value, threshold=threshold, max_missing=max_missing
-    )
+    options = {"device": device.value, "threshold": threshold, "max_missing": max_missing}
+    predictor = _predictor(runtime, model, tracker, threads, **options)
     opened = predictor.open(scene, domain=domain, start=start, end=end)
     planned = predictor.run(opened, start=start, end=end, every_minutes=every)
     _say(predictor.warning)
@@ -248,9 +240,64 @@ def convert(
         _say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
 
 
+@app.command()
+def inspect(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id."
+        ),
+    ],
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what a model expects and returns, without loading it."""
+    from medicane_models.files import json_text
+    from medicane_models.inspection import description_rows, inspect_model
+
+    description = inspect_model(model, revision=revision)
+    if json:
+        typer.echo(json_text(description))
+    else:
+        print_rows(description_rows(description))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check packages, devices and runtimes, and try each; exit code 1 if something is broken."""
+    from medicane_models.doctor import examine
+    from medicane_models.files import json_text
+
+    examination = examine()
+    if json:
+        typer.echo(json_text(examination.to_dict()))
+    else:
+        print_rows(examination.rows())
+    raise typer.Exit(1 if examination.broken else 0)
+
+
 def main() -> None:
     """Run the command."""
     run(app, "medicane_models")
+
+
+def _predictor(
+    runtime: RuntimeName, model: str, tracker: str, threads: int | None, **options: Any
+) -> "MedicanePredictor":
+    """A predictor on the runtime asked for."""
+    if runtime is RuntimeName.TORCH:
+        from medicane_models.predictor import MedicanePredictor
+
+        if options["device"] == OnnxDevice.TENSORRT:
+            raise typer.BadParameter("--device tensorrt runs exported models; add --runtime onnx")
+        if threads is not None:
+            raise typer.BadParameter("--threads is for --runtime onnx; set OMP_NUM_THREADS instead")
+        return MedicanePredictor.from_pretrained(model, tracker, **options)
+    from medicane_models.onnx_session import OnnxSettings
+    from medicane_models.predictor import OnnxPredictor
+
+    settings = OnnxSettings(threads=threads)
+    return OnnxPredictor.from_pretrained(model, tracker, settings=settings, **options)
 
 
 def _say(text: str | None) -> None:

@@ -1,18 +1,20 @@
 """Load a detector and a tracker, and judge scenes with them."""
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
-from medicane_models.checkpoints import AutoMedicaneModel
-from medicane_models.configuration import MedicaneConfig
+from medicane_models.configuration import MedicaneConfig, Task
 from medicane_models.detections import Detections
 from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.hub import DETECTOR, TRACKER, resolve_revision
+from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
+from medicane_models.onnx_format import Precision
+from medicane_models.onnx_runtime import OnnxModel, OnnxRuntime, find_onnx
+from medicane_models.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.prediction import Instant, ModelSource, PredictionRun, untrained_warning
 from medicane_models.processing import MedicaneProcessor
 from medicane_models.runtime import DeviceName, Runtime, TorchRuntime
@@ -22,7 +24,7 @@ from medicane_models.times import utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["MedicanePredictor"]
+__all__ = ["MedicanePredictor", "OnnxPredictor"]
 
 SAME_PIXELS = 0.01  # relative difference of pixel sizes that a model does not notice
 
@@ -67,7 +69,7 @@ class MedicanePredictor:
         revision: str | None = None,
         tracker_revision: str | None = None,
         **hub_options: Any,
-    ) -> "MedicanePredictor":
+    ) -> Self:
         """Load a classification and a tracking model, each a folder, embedded name or Hub id.
 
         Args:
@@ -80,22 +82,36 @@ class MedicanePredictor:
             tracker_revision: the same of the tracker.
             **hub_options: token, cache_dir, local_files_only, force_download.
         """
+        from medicane_models.checkpoints import AutoMedicaneModel
+
         detector_at = {"revision": revision, **hub_options}
         tracker_at = {"revision": tracker_revision, **hub_options}
-        processor = MedicaneProcessor.from_pretrained(detector, **detector_at)
-        _check_same_clips(processor, MedicaneProcessor.from_pretrained(tracker, **tracker_at))
-        classifier = AutoMedicaneModel.from_pretrained(detector, **detector_at)
-        locator = AutoMedicaneModel.from_pretrained(tracker, **tracker_at)
-        _check_model(classifier.config, processor, detector, "classification")
-        _check_model(locator.config, processor, tracker, "tracking")
-        if max_missing is not None:
-            processor = replace(processor, max_missing=max_missing)
+        found = _Described.in_folder(detector, **detector_at)
+        located = _Described.in_folder(tracker, **tracker_at)
+        _check_pair(found, located)
+        runtime = TorchRuntime(
+            AutoMedicaneModel.from_pretrained(detector, **detector_at),
+            AutoMedicaneModel.from_pretrained(tracker, **tracker_at),
+            device=device,
+        )
+        return cls._assembled(runtime, found, located, threshold, max_missing)
+
+    @classmethod
+    def _assembled(
+        cls,
+        runtime: Runtime,
+        detector: "_Described",
+        tracker: "_Described",
+        threshold: float | None,
+        max_missing: int | None,
+    ) -> Self:
+        changes = {} if max_missing is None else {"max_missing": max_missing}
         return cls(
-            TorchRuntime(classifier, locator, device=device),
-            processor,
-            detector=_source(detector, classifier.config, **detector_at),
-            tracker=_source(tracker, locator.config, **tracker_at),
-            threshold=classifier.config.threshold if threshold is None else threshold,
+            runtime,
+            replace(detector.processor, **changes),
+            detector=detector.source,
+            tracker=tracker.source,
+            threshold=detector.config.threshold if threshold is None else threshold,
         )
 
     @property
@@ -214,36 +230,117 @@ class MedicanePredictor:
         )
 
 
-def _source(name: str | Path, config: MedicaneConfig, **hub_options: Any) -> ModelSource:
-    return ModelSource(
-        name=str(name),
-        revision=resolve_revision(name, **hub_options),
-        trained_on=config.trained_on,
-    )
+class OnnxPredictor(MedicanePredictor):
+    """The same on onnxruntime: exported models, and torch is never imported.
+
+    Example:
+        ``OnnxPredictor.from_pretrained("detector/", "tracker/", device="cuda")``
+    """
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        detector: str | Path,
+        tracker: str | Path,
+        *,
+        device: OnnxDevice = "auto",
+        settings: OnnxSettings = DEFAULTS,
+        precision: Precision = "fp32",
+        threshold: float | None = None,
+        max_missing: int | None = None,
+        revision: str | None = None,
+        tracker_revision: str | None = None,
+        **hub_options: Any,
+    ) -> Self:
+        """Open what ``medicane-export onnx`` made of a classification and a tracking model.
+
+        Args:
+            detector: an exported file, the folder of ``model.onnx`` or a Hub id.
+            tracker: the same of the tracking model; it must read the same clips.
+            device: "cpu", "cuda", "tensorrt", or "auto", which takes CUDA if it really loads and
+                logs what it took; any other never runs elsewhere than asked.
+            settings: threads, batches, CUDA graphs and options of the provider.
+            precision: which variant a folder or repository gives.
+            threshold: as in :meth:`MedicanePredictor.from_pretrained`, as are the rest.
+            max_missing: frames of a clip that may be missing.
+            revision: branch, tag or commit of the detector on the Hub.
+            tracker_revision: the same of the tracker.
+            **hub_options: token, cache_dir, local_files_only, force_download.
+
+        Raises:
+            CheckpointError: a file is missing, has no metadata, or newer ones.
+            ConfigurationError: the device does not work here, or the models do not fit.
+        """
+        paths = (
+            find_onnx(detector, precision=precision, revision=revision, **hub_options),
+            find_onnx(tracker, precision=precision, revision=tracker_revision, **hub_options),
+        )
+        runtime = OnnxRuntime(*paths, device=device, settings=settings)
+        found = _Described.exported(detector, paths[0], runtime.detector)
+        located = _Described.exported(tracker, paths[1], runtime.tracker)
+        _check_pair(found, located)
+        return cls._assembled(runtime, found, located, threshold, max_missing)
 
 
-def _check_same_clips(detector: MedicaneProcessor, tracker: MedicaneProcessor) -> None:
-    """Refuse a tracker that was trained on other clips than the detector."""
-    own, other = detector.to_dict(), tracker.to_dict()
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What a predictor knows of a model, whatever runs it."""
+
+    config: MedicaneConfig
+    processor: MedicaneProcessor
+    source: ModelSource
+
+    @classmethod
+    def in_folder(cls, name: str | Path, **hub_options: Any) -> "_Described":
+        config = MedicaneConfig.from_pretrained(name, **hub_options)
+        return cls(
+            config=config,
+            processor=MedicaneProcessor.from_pretrained(name, **hub_options),
+            source=ModelSource(
+                name=str(name),
+                revision=resolve_revision(name, **hub_options),
+                trained_on=config.trained_on,
+            ),
+        )
+
+    @classmethod
+    def exported(cls, name: str | Path, path: Path, model: OnnxModel) -> "_Described":
+        metadata = model.metadata
+        if metadata.processor is None:
+            raise ConfigurationError(
+                f"{path} has no processor, so nothing says how scenes become its clips; save a "
+                "preprocessor_config.json beside the model and export it again"
+            )
+        return cls(
+            config=metadata.config,
+            processor=metadata.processor,
+            source=ModelSource(
+                name=str(name),
+                revision=snapshot(path) or metadata.revision,
+                trained_on=metadata.config.trained_on,
+            ),
+        )
+
+
+def _check_pair(detector: _Described, tracker: _Described) -> None:
+    """Refuse models of other tasks, or trained on other clips than one another or their own."""
+    own, other = detector.processor.to_dict(), tracker.processor.to_dict()
     differing = [key for key in own if key != "max_missing" and own[key] != other[key]]
     if differing:
         raise ConfigurationError(
             f"detector and tracker read different clips ({', '.join(differing)} differ); "
             "choose two models with the same processor"
         )
+    _check_model(detector, "classification")
+    _check_model(tracker, "tracking")
 
 
-def _check_model(
-    config: MedicaneConfig, processor: MedicaneProcessor, name: str | Path, task: str
-) -> None:
+def _check_model(model: _Described, task: Task) -> None:
+    config, processor, name = model.config, model.processor, model.source.name
     if config.task != task:
         raise ConfigurationError(f"{name} is a {config.task} model; a {task} model is needed here")
-    made = (
-        processor.num_frames,
-        len(processor.bands),
-        processor.tile_size,
-        processor.tile_size,
-    )
+    size = processor.tile_size
+    made = (processor.num_frames, len(processor.bands), size, size)
     if config.clip_shape != made:
         raise ConfigurationError(
             f"{name} reads clips of shape {config.clip_shape} (T, C, H, W), its processor makes "

@@ -19,6 +19,7 @@ PUBLIC = [
     "MedicaneForVideoClassification",
     "MedicanePredictor",
     "MedicaneProcessor",
+    "OnnxPredictor",
     "open_scene",
 ]
 
@@ -62,7 +63,9 @@ def test_importing_is_light(statement):
     assert not modules_after(statement) & HEAVY
 
 
-@pytest.mark.parametrize("module", ["processing", "clips", "scenes", "tracks", "hub"])
+@pytest.mark.parametrize(
+    "module", ["predictor", "products", "onnx_runtime", "doctor", "inspection"]
+)
 def test_what_onnx_users_need_does_not_load_torch(module):
     assert "torch" not in modules_after(f"import medicane_models.{module}")
 

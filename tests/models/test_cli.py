@@ -124,6 +124,10 @@ def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
         (["predict", "x", "--out", "y", "--formats", "pdf"], "csv, netcdf, geojson"),
         (["predict", "x", "--out", "y", "--start", "someday"], "someday"),
         (["predict", "x", "--out", "y", "--threshold", "2"], "threshold is 2"),
+        (["predict", "x", "--out", "y", "--threads", "2"], "OMP_NUM_THREADS"),
+        (["predict", "x", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
+        (["predict", "x", "--out", "y", "--runtime", "onnx", "--device", "mps"], "tensorrt"),
+        (["demo", "--out", "y", "--device", "tensorrt"], "tensorrt"),
         (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
         (["detect"], "detect"),
     ],
@@ -140,6 +144,12 @@ def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
     )
     assert code == 1
     assert "medicane-tiny-detector" in err
+
+
+def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
+    code, _, err = medicane("predict", "x", "--out", tmp_path / "out", "--runtime", "onnx")
+    assert code == 1
+    assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
 
 
 def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):

@@ -1,0 +1,129 @@
+"""The beginnings of weight files: what they say of themselves, read without their tensors."""
+
+import io
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medicane_models.errors import CheckpointError, MissingFileError
+from medicane_models.hub import resolve_file
+
+__all__ = ["WEIGHTS", "onnx_properties", "parse_json", "read_json", "tensor_shapes"]
+
+WEIGHTS = "model.safetensors"
+METADATA_PROPS = 14  # number of the field in ModelProto of onnx.proto
+VARINT, DELIMITED = 0, 2
+FIXED_BYTES = {1: 8, 5: 4}
+HEADER_LIMIT = 100_000_000  # bytes; safetensors itself refuses longer headers
+
+
+def tensor_shapes(source: str | Path, **hub_options: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor of a model's weights; of a repository only that is fetched.
+
+    Args:
+        source: as :func:`medicane_models.hub.resolve_file` takes it, as are the options.
+        **hub_options: token, revision, cache_dir.
+
+    Raises:
+        MissingFileError: the model has no weights in safetensors.
+        CheckpointError: they cannot be read.
+    """
+    try:
+        at: dict[str, Any] = hub_options | {"local_files_only": True}
+        path = resolve_file(source, WEIGHTS, **at)
+    except MissingFileError:
+        raise
+    except CheckpointError:
+        return _remote_header(str(source), **hub_options)
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
+        if length > HEADER_LIMIT:
+            raise CheckpointError(f"{path} is not a safetensors file; copy it again")
+        values = parse_json(file.read(length), path)
+    values.pop("__metadata__", None)
+    return [(tensor["dtype"], tuple(tensor["shape"])) for tensor in values.values()]
+
+
+def _remote_header(repo_id: str, **hub_options: Any) -> list[tuple[str, tuple[int, ...]]]:
+    from huggingface_hub import HfApi, errors
+
+    try:
+        found = HfApi(token=hub_options.get("token")).parse_safetensors_file_metadata(
+            repo_id, WEIGHTS, revision=hub_options.get("revision")
+        )
+    except errors.EntryNotFoundError:
+        raise MissingFileError(f"{repo_id} on the Hub holds no {WEIGHTS}") from None
+    except (errors.HfHubHTTPError, errors.SafetensorsParsingError, OSError) as error:
+        raise CheckpointError(f"{WEIGHTS} of {repo_id} cannot be read: {error}") from error
+    return [(tensor.dtype, tuple(tensor.shape)) for tensor in found.tensors.values()]
+
+
+def onnx_properties(path: Path) -> dict[str, str]:
+    """``metadata_props`` of an ONNX file; graph and weights are passed over, not read.
+
+    Raises:
+        CheckpointError: it is not an ONNX file, or not all of it.
+    """
+    properties = {}
+    try:
+        with path.open("rb") as file:
+            for number, length in _fields(file, path.stat().st_size):
+                if number == METADATA_PROPS:
+                    entry = io.BytesIO(file.read(length))
+                    key, value = (entry.read(size).decode() for _, size in _fields(entry, length))
+                    properties[key] = value
+                else:
+                    file.seek(length, io.SEEK_CUR)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole ONNX file ({error}); copy it again"
+        ) from error
+    return properties
+
+
+def _fields(file: io.BufferedIOBase, size: int) -> Iterator[tuple[int, int]]:
+    """Number and length of each field of a protocol buffer; the caller moves over its content.
+
+    The encoding is described at https://protobuf.dev/programming-guides/encoding.
+    """
+    while file.tell() < size:
+        number, wire = divmod(_varint(file), 8)
+        if wire == VARINT:
+            _varint(file)
+        elif wire in FIXED_BYTES:
+            file.seek(FIXED_BYTES[wire], io.SEEK_CUR)
+        elif wire == DELIMITED:
+            length = _varint(file)
+            if file.tell() + length > size:
+                raise ValueError(f"field {number} ends behind the file")
+            yield number, length
+        else:
+            raise ValueError(f"field {number} is of the unknown type {wire}")
+
+
+def _varint(file: io.BufferedIOBase) -> int:
+    value, shift, byte = 0, 0, 0x80
+    while byte & 0x80:
+        (byte,) = file.read(1)  # ValueError at the end of the file
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        CheckpointError: it is not JSON.
+    """
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(text: bytes, path: Path) -> Any:
+    """JSON that was read from a file; errors as :func:`read_json`."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
