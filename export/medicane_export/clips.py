@@ -1,0 +1,268 @@
+"""Clips to compare and to calibrate with: random, simulated, and from scenes and clip stores.
+
+Letters: n clips, T frames, K channels in kelvin, C bands, H rows, W columns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from medicane_models.clips import ClipReader, SkippedClip, frame_times, plan_clips
+from medicane_models.configuration import MedicaneConfig
+from medicane_models.domain import Grid, Tile
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.processing import MedicaneProcessor
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["ClipSet", "given_clips", "random_clips", "simulated_clips"]
+
+STORE_INDEX = "clips.parquet"
+KELVIN_RANGE = (190.0, 310.0)
+HOURLY = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipSet:
+    """Clips as the package itself prepares them and, where there are any, their temperatures.
+
+    Attributes:
+        name: where they come from.
+        pixel_values: normalised.
+        kelvin: the same clips before all preprocessing; None for pictures and clip stores.
+        tile_offset: column and row of each tile.
+    """
+
+    name: str
+    pixel_values: Float[np.ndarray, "n T C H W"]
+    kelvin: Float[np.ndarray, "n T K H W"] | None = None
+    tile_offset: Int[np.ndarray, "n 2"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixel_values)
+
+
+_Sample = tuple[np.ndarray, np.ndarray | None, Tile]
+
+
+def random_clips(
+    config: MedicaneConfig, processor: MedicaneProcessor | None, *, count: int, seed: int = 0
+) -> ClipSet:
+    """Noise, with missing pixels and frames where there is a processor to deal with them."""
+    random = np.random.default_rng(seed)
+    if processor is None:
+        pixels = random.standard_normal((count, *config.clip_shape), np.float32)
+        return ClipSet(name="random", pixel_values=pixels)
+    tiles = processor.grid.tiles(processor.tile_size)
+    scenes = (_random_scene(processor, random) for _ in range(count))
+    samples = [
+        (pixels, kelvin, tiles[random.integers(len(tiles))])
+        for scene in scenes
+        for pixels, kelvin, _ in _samples(scene, processor, [Tile(0, 0)])
+    ]
+    return _clip_set("random", samples)
+
+
+def simulated_clips(processor: MedicaneProcessor, *, count: int, seed: int = 0) -> ClipSet | None:
+    """Tiles around simulated medicanes; None if the simulation lacks a channel."""
+    from medicane_models.simulation import CHANNELS, simulate_scene
+
+    if not set(processor.channels) <= set(CHANNELS):
+        return None
+    hours = (processor.num_frames - 1) * processor.cadence_minutes / 60
+    samples: list[_Sample] = []
+    while len(samples) < count:
+        scene, truth = simulate_scene(
+            hours=hours,
+            grid=processor.grid,
+            cadence_minutes=processor.cadence_minutes,
+            seed=seed,
+        )
+        tiles = _tiles_around(truth, processor, np.random.default_rng(seed))
+        samples += islice(_samples(scene, processor, tiles), count - len(samples))
+        seed += 1
+    return _clip_set("simulated", samples)
+
+
+def given_clips(
+    source: str, config: MedicaneConfig, processor: MedicaneProcessor | None, *, count: int
+) -> ClipSet:
+    """Clips of a clip store, or of any scene, spread evenly over it.
+
+    Args:
+        source: a store of ``medicane-train data build``, or what ``open_scene`` takes.
+        config: of the model.
+        processor: of the model.
+        count: at most so many.
+
+    Raises:
+        ConfigurationError: the model has no processor.
+        SceneError: the source cannot be read or has no clip that fits the model.
+    """
+    if processor is None:
+        raise ConfigurationError(
+            f"{source} cannot be read for a model without preprocessor_config.json; save the "
+            "MedicaneProcessor of its channels beside the weights"
+        )
+    if (Path(source) / STORE_INDEX).is_file():
+        samples = list(_store_samples(Path(source), processor, count))
+    else:
+        samples = _scene_samples(source, processor, count)
+    if not samples:
+        raise SceneError(
+            f"{source} holds no clip of {config.num_frames} frames, "
+            f"{processor.cadence_minutes:g} min apart; give a longer one"
+        )
+    return _clip_set(str(source), samples)
+
+
+def _clip_set(name: str, samples: Sequence[_Sample]) -> ClipSet:
+    pixels, kelvin, tiles = zip(*samples, strict=True)
+    return ClipSet(
+        name=name,
+        pixel_values=np.stack(pixels),
+        kelvin=None if any(k is None for k in kelvin) else np.stack(kelvin),
+        tile_offset=np.array(tiles, np.int64),
+    )
+
+
+def _random_scene(processor: MedicaneProcessor, random: np.random.Generator) -> "xr.Dataset":
+    """One tile: noise with a strip without data and, if allowed, a frame without any."""
+    import pandas as pd
+    import xarray as xr
+
+    size, frames = processor.tile_size, processor.num_frames
+    shape = (len(processor.channels), frames, size, size)
+    low, high = KELVIN_RANGE
+    values = low + (high - low) * random.random(shape, np.float32)
+    values[:, :, : size // 20] = np.nan
+    if processor.max_missing:
+        values[:, random.integers(frames)] = np.nan
+    step = pd.Timedelta(minutes=processor.cadence_minutes)
+    times = pd.date_range("2020-01-01", periods=frames, freq=step, unit="ns")
+    channels = {
+        name: (("time", "y", "x"), layer)
+        for name, layer in zip(processor.channels, values, strict=True)
+    }
+    return xr.Dataset(channels, {"time": times})
+
+
+def _samples(
+    scene: "xr.Dataset", processor: MedicaneProcessor, tiles: Sequence[Tile], ends: int = 1
+) -> Iterator[_Sample]:
+    """Every tile of the ``ends`` clips spread over a scene, the newest among them."""
+    plans = plan_clips(
+        frame_times(scene),
+        num_frames=processor.num_frames,
+        cadence_minutes=processor.cadence_minutes,
+        every_minutes=HOURLY,
+    )
+    fit = [p for p in plans if sum(r is None for r in p.rows) <= processor.max_missing]
+    chosen = [fit[place] for place in _spread(len(fit), ends)]
+    has_kelvin = set(processor.channels) <= set(map(str, scene.data_vars))
+    for plan, clip in zip(chosen, ClipReader(scene, processor, tiles).read(chosen), strict=True):
+        if isinstance(clip, SkippedClip):
+            continue
+        frames = _kelvin_frames(scene, processor, plan.rows) if has_kelvin else None
+        for tile in clip.tiles:
+            pixels = processor.normalise(np.stack(tile.frames))
+            yield pixels, _cut(frames, tile.tile, processor.tile_size), tile.tile
+
+
+def _kelvin_frames(
+    scene: "xr.Dataset", processor: MedicaneProcessor, rows: Sequence[int | None]
+) -> list[np.ndarray | None]:
+    read = [
+        None if row is None else scene.isel(time=row).compute(scheduler="synchronous")
+        for row in rows
+    ]
+    return [
+        None if frame is None else np.stack([frame[name].to_numpy() for name in processor.channels])
+        for frame in read
+    ]
+
+
+def _cut(frames: Sequence[np.ndarray | None] | None, tile: Tile, size: int) -> np.ndarray | None:
+    if frames is None:
+        return None
+    known = next(frame for frame in frames if frame is not None)
+    empty = np.full_like(known, np.nan)
+    window = (slice(None), slice(tile.y, tile.y + size), slice(tile.x, tile.x + size))
+    stack = [(empty if frame is None else frame)[window] for frame in frames]
+    return np.stack(stack).astype(np.float32)
+
+
+def _tiles_around(
+    truth: Any, processor: MedicaneProcessor, random: np.random.Generator, count: int = 6
+) -> list[Tile]:
+    """Tiles that hold the storm's last position anywhere inside."""
+    last = truth.sort_values("time").iloc[-1]
+    x, y = processor.grid.lonlat_to_pixel(last["lon"], last["lat"])
+    size, grid = processor.tile_size, processor.grid
+    share = random.uniform(0.15, 0.85, (count, 2))
+    corners = np.rint(np.array([float(x), float(y)]) - share * size).astype(int)
+    corners = np.clip(corners, 0, (grid.width - size, grid.height - size))
+    return [Tile(int(column), int(row)) for column, row in corners]
+
+
+def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> list[_Sample]:
+    from medicane_models.scenes import open_scene, scene_grid
+
+    channels = None if processor.recipe == "airmass" else processor.channels
+    native = scene_grid(open_scene(source, channels=channels))
+    grid = processor.grid
+    domain = grid if _overlap(native, grid) else grid.covering(native, margin=-1)
+    scene = open_scene(source, domain=domain, channels=channels)
+    own = processor.for_sensor(scene.attrs["sensor"])
+    tiles = domain.tiles(own.tile_size)
+    ends = -(-count // len(tiles))
+    column = round((domain.x_origin - grid.x_origin) / grid.x_step)
+    row = round((domain.y_origin - grid.y_origin) / grid.y_step)
+    return [
+        # a graph in kelvin stretches as its own sensor needs
+        (pixels, kelvin if own == processor else None, Tile(tile.x + column, tile.y + row))
+        for pixels, kelvin, tile in islice(_samples(scene, own, tiles, ends), count)
+    ]
+
+
+def _overlap(native: Grid, grid: Grid) -> bool:
+    """Whether a scene shows any of the model's grid."""
+    inside = grid.contains(*grid.lonlat_to_pixel(*native.pixel_to_lonlat(*native.outline())))
+    return bool(inside.any())
+
+
+def _store_samples(path: Path, processor: MedicaneProcessor, count: int) -> Iterator[_Sample]:
+    """Clips spread evenly over a store's index; its frames are stretched already."""
+    import pandas as pd
+    import xarray as xr
+
+    stored = MedicaneProcessor.from_pretrained(path)
+    differing = [name for name in _SAME if getattr(stored, name) != getattr(processor, name)]
+    if differing:
+        raise SceneError(
+            f"{path} was built for another processor ({', '.join(differing)} differ); build a "
+            "store with the model's own, or give a scene"
+        )
+    index = pd.read_parquet(path / STORE_INDEX)
+    frames = xr.open_zarr(path, consolidated=False)["frames"]
+    size = processor.tile_size
+    for place in _spread(len(index), count):
+        row = index.iloc[place]
+        tile = Tile(int(row["tile_x"]), int(row["tile_y"]))
+        window = frames.isel(y=slice(tile.y, tile.y + size), x=slice(tile.x, tile.x + size))
+        clip = window.isel(time=np.asarray(row["rows"])).to_numpy()
+        yield processor.normalise(clip.astype(np.float32)), None, tile
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """At most ``count`` places in a sequence, the last among them."""
+    return sorted({round(place) for place in np.linspace(length - 1, 0, count) if length})
+
+
+_SAME = ("bands", "tile_size", "num_frames", "cadence_minutes")

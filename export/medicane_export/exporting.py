@@ -1,0 +1,251 @@
+"""`medicane-export onnx`: trace, convert, compare, and only then publish."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medicane_export.cards import onnx_card
+from medicane_export.clips import ClipSet, given_clips, random_clips, simulated_clips
+from medicane_export.folder import check_folder, publish, record, staging, write_card
+from medicane_export.parity import compare, machine
+from medicane_export.precision import in_half, rounded_like
+from medicane_export.quantize import kept_float, quantize_dynamically, quantize_statically
+from medicane_export.reference import Outputs, torch_outputs
+from medicane_export.to_onnx import OPSET, Source, metadata_of, save_onnx, trace
+from medicane_export.verdicts import Tolerance, faults
+from medicane_models.errors import ConfigurationError
+from medicane_models.onnx_format import (
+    Contents,
+    InputForm,
+    OnnxMetadata,
+    Precision,
+    onnx_file_name,
+)
+
+if TYPE_CHECKING:
+    from onnx_ir import Model
+
+__all__ = ["OnnxRequest", "Variant", "export_onnx"]
+
+RANDOM_CLIPS = 8
+SIMULATED = "simulated"
+EMULATED = "in float32, values rounded to bfloat16: onnxruntime's CPU provider has no bfloat16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxRequest:
+    """What to export and how to judge it.
+
+    Attributes:
+        precisions: "fp32", "fp16", "bf16", "int8".
+        input_forms: "normalised", "kelvin".
+        contents: "head", "embeddings" or "reconstruction".
+        opset: of the default operators.
+        calibrate: "simulated", or a scene or clip store whose clips fix the ranges of int8; None
+            measures them at run time.
+        clips: scenes or clip stores to compare on beside random and simulated clips.
+        count: clips of each such set, simulated ones included; 0 leaves those out.
+        tolerances: fields of `Tolerance` that differ from the usual.
+    """
+
+    precisions: tuple[Precision, ...] = ("fp32",)
+    input_forms: tuple[InputForm, ...] = ("normalised",)
+    contents: Contents = "head"
+    opset: int = OPSET
+    calibrate: str | None = None
+    clips: tuple[str, ...] = ()
+    count: int = 12
+    tolerances: Mapping[str, float | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.calibrate is not None and "int8" not in self.precisions:
+            raise ConfigurationError(
+                "--calibrate is for int8; add --precision int8 or leave it out"
+            )
+        if self.contents == "reconstruction" and "int8" in self.precisions and self.calibrate:
+            raise ConfigurationError("a reconstruction cannot be calibrated; leave out --calibrate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One file and what was found about it.
+
+    Attributes:
+        file: relative to the folder; below ``refused`` if it is.
+        faults: what exceeds the tolerance; none if it is accepted.
+        details: as in ``parity.json``.
+    """
+
+    file: str
+    faults: tuple[str, ...]
+    details: Mapping[str, Any]
+
+
+def export_onnx(
+    source: Source, out: Path, request: OnnxRequest, say: Callable[[str], None]
+) -> list[Variant]:
+    """Write the variants asked for, each compared with PyTorch, and ``parity.json``.
+
+    Args:
+        source: the model.
+        out: new or empty, or an earlier export of the same model.
+        request: what to export.
+        say: is told what happens.
+
+    Returns:
+        In the order in which they were made. Refused ones lie in ``out/refused``; nothing that
+        was there is deleted.
+
+    Raises:
+        ConfigurationError: the folder or the model does not fit the request.
+        OutputError: a file cannot be written.
+    """
+    check_folder(out, source.model.config)
+    variants = []
+    with staging(out) as work:
+        job = _Job(source, request, work, say)
+        for variant, path in job.run():
+            file = publish(path, out, accepted=not variant.faults)
+            variants.append(Variant(file=file, faults=variant.faults, details=variant.details))
+            record(out, _about(source), {file: _entry(variants[-1])})
+    source.model.config.save_pretrained(out)
+    if source.processor is not None:
+        source.processor.save_pretrained(out)
+    write_card(out, onnx_card(source, out))
+    return variants
+
+
+class _Job:
+    """The variants of one request, made one after the other in a folder of their own."""
+
+    def __init__(
+        self, source: Source, request: OnnxRequest, work: Path, say: Callable[[str], None]
+    ) -> None:
+        self.source = source
+        self.request = request
+        self.work = work
+        self.say = say
+
+    def run(self) -> Iterator[tuple[Variant, Path]]:
+        """Variants and their files; tracing comes first, since it refuses what cannot be."""
+        contents, opset = self.request.contents, self.request.opset
+        traced = [
+            (form, *trace(self.source, input_form=form, contents=contents, opset=opset))
+            for form in self.request.input_forms
+        ]
+        self.say("computing what PyTorch gives")
+        sets = list(self._sets())
+        for form, model, graph in traced:
+            for precision in self.request.precisions:
+                metadata = metadata_of(
+                    self.source,
+                    graph,
+                    contents=contents,
+                    input_form=form,
+                    precision=precision,
+                    opset=opset,
+                )
+                yield self._variant(model, metadata, sets)
+
+    def _sets(self) -> Iterator[tuple[ClipSet, Outputs]]:
+        """Random clips, simulated ones if they can be, and the caller's, with PyTorch's outputs."""
+        for clips in self._clips():
+            yield clips, torch_outputs(self.source, self.request.contents, clips)
+
+    def _clips(self) -> Iterator[ClipSet]:
+        config, processor = self.source.model.config, self.source.processor
+        yield random_clips(config, processor, count=RANDOM_CLIPS)
+        if processor is not None and self.request.count:
+            simulated = simulated_clips(processor, count=self.request.count)
+            if simulated is not None:
+                yield simulated
+        for place in self.request.clips:
+            yield given_clips(place, config, processor, count=self.request.count)
+
+    def _variant(
+        self, model: "Model", metadata: OnnxMetadata, sets: list[tuple[ClipSet, Outputs]]
+    ) -> tuple[Variant, Path]:
+        name = onnx_file_name(metadata.input_form, metadata.precision, metadata.contents)
+        self.say(f"writing {name}")
+        path = self.work / name
+        metadata = self._write(model, metadata, path)
+        measured = compare(self._runnable(model, metadata, path), metadata, self.source, sets)
+        tolerance = Tolerance.of(metadata.precision, **self.request.tolerances)
+        judged = tuple(clips.name for clips, _ in sets[1:])
+        details = {
+            **{key: getattr(metadata, key) for key in _TOLD},
+            "bytes": sum(part.stat().st_size for part in self.work.glob(f"{name}*")),
+            "ran": EMULATED if metadata.precision == "bf16" else "as it is",
+            "tolerance": asdict(tolerance),
+            "sets": measured,
+        }
+        return Variant(file=name, faults=faults(measured, judged, tolerance), details=details), path
+
+    def _write(self, model: "Model", metadata: OnnxMetadata, path: Path) -> OnnxMetadata:
+        if metadata.precision == "int8":
+            return self._write_int8(model, metadata, path)
+        if metadata.precision != "fp32":
+            model = in_half(model, metadata.precision)
+        save_onnx(model, path, metadata.to_properties())
+        return metadata
+
+    def _write_int8(self, model: "Model", metadata: OnnxMetadata, path: Path) -> OnnxMetadata:
+        import onnx_ir
+
+        full, raw = (self.work / f"{kind}-{path.name}" for kind in ("full", "raw"))
+        save_onnx(model, full, {})
+        kept = kept_float(model)
+        if self.request.calibrate is None:
+            words = quantize_dynamically(full, raw, kept)
+        else:
+            words = quantize_statically(full, raw, kept, metadata, self._calibration())
+        metadata = replace(metadata, quantisation=words)
+        save_onnx(onnx_ir.load(raw), path, metadata.to_properties())
+        for part in (*self.work.glob("full-*"), *self.work.glob("raw-*")):
+            part.unlink()
+        return metadata
+
+    def _calibration(self) -> ClipSet:
+        """Other clips than those compared on, where they are simulated."""
+        config, processor = self.source.model.config, self.source.processor
+        count = max(self.request.count, 1)
+        if self.request.calibrate != SIMULATED:
+            return given_clips(str(self.request.calibrate), config, processor, count=count)
+        clips = None
+        if processor is not None:
+            clips = simulated_clips(processor, count=count, seed=1000)
+        if clips is None:
+            raise ConfigurationError(
+                f"{self.source.name} reads channels that cannot be simulated; give --calibrate a "
+                "scene or a clip store"
+            )
+        return clips
+
+    def _runnable(self, model: "Model", metadata: OnnxMetadata, path: Path) -> Path:
+        if metadata.precision != "bf16":
+            return path
+        stand_in = path.with_name(f"rounded-{path.name}")
+        save_onnx(rounded_like(model, "bf16"), stand_in, {})
+        return stand_in
+
+
+_TOLD = ("contents", "input_form", "precision", "quantisation", "opset")
+
+
+def _about(source: Source) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "model": source.name,
+        "revision": source.revision,
+        "trained_on": source.model.config.trained_on,
+        "machine": machine(),
+    }
+
+
+def _entry(variant: Variant) -> dict[str, Any]:
+    return {
+        "accepted": not variant.faults,
+        "faults": list(variant.faults),
+        **variant.details,
+    }

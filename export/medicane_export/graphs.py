@@ -1,0 +1,342 @@
+"""What is traced: a model with few, portable operators and its named inputs and outputs.
+
+Shapes: b clips, t frames, c bands, k channels in kelvin, h rows, w columns, n tokens, v values of
+a token, d features of a token.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from medicane_export.fronts import Ground, KelvinFront
+from medicane_models.blocks import BiasedAttention
+from medicane_models.checkpoints import MedicaneModel
+from medicane_models.errors import ConfigurationError
+from medicane_models.modeling import MedicaneForTracking, MedicaneForVideoClassification, VideoModel
+from medicane_models.onnx_format import Contents, TensorInfo
+from medicane_models.pretraining import MedicaneForPreTraining
+from medicane_models.processing import MedicaneProcessor
+
+__all__ = ["Graph", "PortableAttention", "kelvin_graph", "normalised_graph", "portable"]
+
+HIDDEN = (
+    -1e9
+)  # a score whose weight is exactly 0, without the infinities that some runtimes dislike
+
+
+class PortableAttention(nn.Module):
+    """Attention as two matrix products and a softmax.
+
+    The scale is in the query's weights and keys come out transposed, so that nothing is computed
+    or copied that the products do not need.
+    """
+
+    def __init__(self, attention: BiasedAttention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        weights = attention.qkv.weight.detach().chunk(3)
+        scale = attention.head_dim**-0.5
+        self.query = _linear(weights[0] * scale, attention.q_bias.detach() * scale)
+        self.key = _linear(weights[1], None)
+        self.value = _linear(weights[2], attention.v_bias.detach())
+        self.proj = attention.proj
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Float[Tensor, "b n d"]:
+        """As `BiasedAttention`; a mask is added to the scores."""
+        heads = (self.num_heads, -1)
+        query = self.query(x).unflatten(2, heads).transpose(1, 2)  # (b, heads, n, f)
+        key = self.key(x).unflatten(2, heads).permute(0, 2, 3, 1)  # (b, heads, f, n)
+        value = self.value(x).unflatten(2, heads).transpose(1, 2)
+        scores = query @ key
+        if attn_mask is not None:
+            scores = scores + attn_mask
+        return self.proj((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+
+
+def portable(model: MedicaneModel) -> MedicaneModel:
+    """A copy of a model for tracing; it shares nothing with the original."""
+    model = copy.deepcopy(model).eval().float().requires_grad_(False)
+    for module in list(model.modules()):
+        if isinstance(getattr(module, "attn", None), BiasedAttention):
+            module.attn = PortableAttention(module.attn)  # pyright: ignore
+    return model
+
+
+class Graph(nn.Module):
+    """A traced module with the names, shapes and units of what goes in and comes out."""
+
+    def __init__(
+        self,
+        compute: nn.Module,
+        inputs: tuple[TensorInfo, ...],
+        outputs: tuple[TensorInfo, ...],
+    ) -> None:
+        super().__init__()
+        self.compute = compute
+        self.inputs = inputs
+        self.outputs = outputs
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Outputs in the order of their names."""
+        return self.compute(*tensors)
+
+
+class _Head(nn.Module):
+    def __init__(self, model: VideoModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Float[Tensor, "b t c h w"]) -> tuple[Tensor, Tensor]:
+        output = self.model(pixel_values)
+        if isinstance(self.model, MedicaneForVideoClassification):
+            return output.logits, output.probabilities
+        # a covariance measured once for all clips is still one a clip
+        return output.center, output.covariance + 0 * output.center[:, :, None]
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, model: MedicaneModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: Float[Tensor, "b t c h w"]) -> tuple[Tensor, Tensor]:
+        if isinstance(self.model, MedicaneForPreTraining):
+            encoder = self.model.encoder
+            tokens = encoder.norm(encoder.encode(encoder.embed(pixel_values)))
+            return tokens.mean(1), tokens
+        assert isinstance(self.model, VideoModel)
+        tokens = self.model.forward_features(pixel_values)
+        return self.model.fc_norm(tokens.mean(1)), tokens
+
+
+class _Reconstruction(nn.Module):
+    """All tokens stay, masked ones out of sight: any mask, as many tokens a clip as it likes."""
+
+    def __init__(self, model: MedicaneForPreTraining) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, pixel_values: Float[Tensor, "b t c h w"], mask: Bool[Tensor, "b n"]
+    ) -> tuple[Tensor]:
+        model = self.model
+        hidden = mask[:, None, None].float() * HIDDEN  # (b, 1, 1, n)
+        tokens = model.encoder.embed(pixel_values)
+        for block in model.encoder.blocks:
+            tokens = block(tokens, attn_mask=hidden)
+        seen = model.encoder_to_decoder(model.encoder.norm(tokens))
+        tokens = torch.where(mask[:, :, None], model.mask_token, seen) + model.positions
+        for block in model.decoder.blocks:
+            tokens = block(tokens)
+        return (model.decoder.head(model.decoder.norm(tokens)),)
+
+
+class _FromKelvin(nn.Module):
+    """Preprocessing, a model, and NaN where too little was seen."""
+
+    def __init__(
+        self, compute: nn.Module, processor: MedicaneProcessor, ground: Ground | None
+    ) -> None:
+        super().__init__()
+        self.front = KelvinFront(processor)
+        self.compute = compute
+        self.ground = ground
+        self.max_missing = processor.max_missing
+
+    def forward(
+        self,
+        kelvin: Float[Tensor, "b t k h w"],
+        tile_offset: Int[Tensor, "b 2"] | None = None,
+    ) -> tuple[Tensor, ...]:
+        pixel_values, missing = self.front(kelvin)
+        outputs = self.compute(pixel_values)
+        if self.ground is not None:
+            outputs = (*outputs, *self.ground(*outputs, tile_offset))
+        refused = missing > self.max_missing
+        return (*(_refuse(output, refused) for output in outputs), missing)
+
+
+def normalised_graph(model: MedicaneModel, contents: Contents) -> Graph:
+    """Normalised clips in, what ``contents`` names out.
+
+    Args:
+        model: in evaluation mode; it is copied.
+        contents: "head", "embeddings" or "reconstruction".
+
+    Raises:
+        ConfigurationError: the model has no such output.
+    """
+    _check_contents(model, contents)
+    parts: dict[str, Callable[[Any], nn.Module]] = {
+        "head": _Head,
+        "embeddings": _Embeddings,
+        "reconstruction": _Reconstruction,
+    }
+    frames, channels, height, width = model.config.clip_shape
+    pixels = TensorInfo(
+        name="pixel_values",
+        dtype="float32",
+        shape=("batch", frames, channels, height, width),
+        axes=("batch", "time", "band", "y", "x"),
+        units="1",
+        description="Normalised clips, oldest frame first, as medicane.processor says.",
+    )
+    masks = (_mask(model),) if contents == "reconstruction" else ()
+    outputs = _outputs(model, contents)
+    return Graph(parts[contents](portable(model)), (pixels, *masks), outputs).eval()
+
+
+def kelvin_graph(model: MedicaneModel, processor: MedicaneProcessor, contents: Contents) -> Graph:
+    """Brightness temperatures in, what ``contents`` names out, on the ground for a tracker.
+
+    Raises:
+        ConfigurationError: the model has no such output, or it is a reconstruction, whose
+            values are normalised ones.
+    """
+    if contents == "reconstruction":
+        raise ConfigurationError(
+            "a reconstruction is compared with normalised pixels; export it with --input normalised"
+        )
+    plain = normalised_graph(model, contents)
+    located = isinstance(model, MedicaneForTracking) and contents == "head"
+    # a centre may lie a patch outside the tile, and the tile at the grid's rim
+    ground = Ground(processor, margin=model.config.patch_size) if located else None
+    compute = _FromKelvin(plain.compute, processor, ground)
+    inputs = (_kelvin(processor), *((_offset(),) if located else ()))
+    outputs = (*plain.outputs, *(_located() if located else ()), _missing())
+    return Graph(compute, inputs, outputs).eval()
+
+
+def _check_contents(model: MedicaneModel, contents: Contents) -> None:
+    pretraining = isinstance(model, MedicaneForPreTraining)
+    if contents == "head" and pretraining:
+        raise ConfigurationError(
+            "a pretraining model has no head; export --what embeddings or --what reconstruction"
+        )
+    if contents == "reconstruction" and not pretraining:
+        raise ConfigurationError(
+            f"a {model.config.task} model reconstructs nothing; export --what head or embeddings"
+        )
+
+
+def _outputs(model: MedicaneModel, contents: Contents) -> tuple[TensorInfo, ...]:
+    config = model.config
+    tokens, dim = config.num_tokens, config.embed_dim
+    if contents == "embeddings":
+        return (
+            _output("embedding", (dim,), ("feature",), "1", "Mean of the tokens, normalised."),
+            _output("tokens", (tokens, dim), ("token", "feature"), "1", "In (t, y, x) order."),
+        )
+    if contents == "reconstruction":
+        text = (
+            "Predicted pixels of every token, each token's normalised by its own mean and "
+            "deviation, in the order (frame, row, column, channel); they mean something where the "
+            "mask is true."
+        )
+        shape, axes = (tokens, config.token_values), ("token", "value")
+        return (_output("reconstruction", shape, axes, "1", text),)
+    if config.task == "classification":
+        shape, axes = (len(config.id2label),), ("class",)
+        return (
+            _output("logits", shape, axes, "1", "As the head gives them."),
+            _output("probabilities", shape, axes, "1", "softmax(logits / temperature)."),
+        )
+    return (
+        _output("center", (2,), ("x_y",), "px", "(x, y) in the tile, (0, 0) its first pixel."),
+        _output(
+            "covariance",
+            (2, 2),
+            ("x_y", "x_y"),
+            "px2",
+            "Of the centre's error; NaN where it was never measured.",
+        ),
+    )
+
+
+def _located() -> tuple[TensorInfo, ...]:
+    radius = "Radius of the circle that holds the centre with a probability of {} %."
+    return (
+        _output("lonlat", (2,), ("lon_lat",), "degrees", "Of the centre, WGS84."),
+        _output("radius_50_km", (), (), "km", radius.format(50)),
+        _output("radius_95_km", (), (), "km", radius.format(95)),
+    )
+
+
+def _missing() -> TensorInfo:
+    return TensorInfo(
+        name="missing_frames",
+        dtype="int64",
+        shape=("batch",),
+        axes=("batch",),
+        units="1",
+        description="Frames with under 90 % of their pixels, which were filled from the nearest. "
+        "Above medicane.max_missing the other outputs are NaN.",
+    )
+
+
+def _output(
+    name: str, shape: tuple[int, ...], axes: tuple[str, ...], units: str, description: str
+) -> TensorInfo:
+    return TensorInfo(
+        name=name,
+        dtype="float32",
+        shape=("batch", *shape),
+        axes=("batch", *axes),
+        units=units,
+        description=description,
+    )
+
+
+def _kelvin(processor: MedicaneProcessor) -> TensorInfo:
+    size = processor.tile_size
+    return TensorInfo(
+        name="brightness_temperature",
+        dtype="float32",
+        shape=("batch", processor.num_frames, len(processor.channels), size, size),
+        axes=("batch", "time", "channel", "y", "x"),
+        units="K",
+        description=f"Channels {', '.join(processor.channels)}, oldest frame first, NaN for no "
+        "data; a frame that is absent is all NaN.",
+    )
+
+
+def _offset() -> TensorInfo:
+    return TensorInfo(
+        name="tile_offset",
+        dtype="int64",
+        shape=("batch", 2),
+        axes=("batch", "x_y"),
+        units="px",
+        description="Column and row of the tile's first pixel in medicane.grid.",
+    )
+
+
+def _mask(model: MedicaneModel) -> TensorInfo:
+    return TensorInfo(
+        name="mask",
+        dtype="bool",
+        shape=("batch", model.config.num_tokens),
+        axes=("batch", "token"),
+        units="1",
+        description="True where the encoder does not see a token, in (t, y, x) order.",
+    )
+
+
+def _linear(weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> nn.Linear:
+    outputs, inputs = weight.shape
+    with torch.device("meta"):
+        layer = nn.Linear(inputs, outputs, bias=bias is not None)
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
+    return layer
+
+
+def _refuse(output: Tensor, refused: Bool[Tensor, " b"]) -> Tensor:
+    return output.masked_fill(refused.view(-1, *[1] * (output.ndim - 1)), float("nan"))

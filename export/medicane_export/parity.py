@@ -1,0 +1,175 @@
+"""PyTorch against ONNX: in numbers, in decisions and in kilometres.
+
+Letters: n clips.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from medicane_export.clips import ClipSet
+from medicane_export.reference import Outputs, example_masks
+from medicane_export.to_onnx import PACKAGES, Source
+from medicane_models.configuration import MedicaneConfig
+from medicane_models.detections import software_versions
+from medicane_models.domain import MEDITERRANEAN
+from medicane_models.errors import require
+from medicane_models.onnx_format import OnnxMetadata
+from medicane_models.processing import MedicaneProcessor
+from medicane_models.runtime import CYCLONE
+
+__all__ = ["BATCH_SIZES", "compare", "machine", "onnx_outputs", "open_session"]
+
+BATCH_SIZES = (1, 3, 8)
+SHIFT_PERCENTILE = 90
+"""Of the centre's shift, which is judged: on a clip without a cyclone two places may be equally
+likely, and then any rounding moves the centre from one to the other."""
+
+
+def compare(
+    path: Path,
+    metadata: OnnxMetadata,
+    source: Source,
+    sets: Sequence[tuple[ClipSet, Outputs]],
+) -> dict[str, Any]:
+    """Run a file on sets of clips and compare it with what PyTorch gave for them.
+
+    Args:
+        path: the file.
+        metadata: what it says about itself.
+        source: the model.
+        sets: clips and PyTorch's outputs; the first are run in all BATCH_SIZES.
+
+    Returns:
+        By the name of each set: differences of the outputs, decisions and centres.
+    """
+    session = open_session(path)
+    measured: dict[str, Any] = {}
+    for clips, expected in sets:
+        if metadata.input_form == "kelvin" and clips.kelvin is None:
+            continue
+        sizes = BATCH_SIZES[-1:] if measured else BATCH_SIZES
+        runs = {
+            str(size): _differences(
+                onnx_outputs(session, metadata, source, clips, size), expected, source, clips
+            )
+            for size in sizes
+        }
+        by_size = {size: _largest(run) for size, run in runs.items()}
+        worst = runs[max(by_size, key=lambda size: by_size[size])]
+        measured[clips.name] = {"clips": len(clips), "largest_by_batch_size": by_size, **worst}
+    return measured
+
+
+def onnx_outputs(
+    session: Any, metadata: OnnxMetadata, source: Source, clips: ClipSet, batch_size: int
+) -> Outputs:
+    """Outputs of a session for all clips, in batches of at most ``batch_size``."""
+    feeds: dict[str, np.ndarray | None] = {
+        "pixel_values": clips.pixel_values,
+        "brightness_temperature": clips.kelvin,
+        "tile_offset": clips.tile_offset,
+    }
+    if metadata.contents == "reconstruction":
+        feeds["mask"] = example_masks(source, len(clips))
+    wanted = {info.name: feeds[info.name] for info in metadata.inputs}
+    names = [info.name for info in metadata.outputs]
+    parts = []
+    for start in range(0, len(clips), batch_size):
+        part = {k: v[start : start + batch_size] for k, v in wanted.items() if v is not None}
+        parts.append(session.run(names, part))
+    return {name: np.concatenate(values) for name, *values in zip(names, *parts, strict=True)}
+
+
+def machine(*more: str) -> dict[str, str]:
+    """Where the comparison ran, with versions of ``more`` packages than the exporter's."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
+    return {
+        "processor": name or platform.processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "provider": "CPUExecutionProvider",
+        **software_versions((*PACKAGES, *more)),
+    }
+
+
+def open_session(path: Path) -> Any:
+    """A session on the CPU, where every variant can be compared."""
+    runtime = require("onnxruntime", "export")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _differences(
+    given: Outputs, expected: Outputs, source: Source, clips: ClipSet
+) -> dict[str, Any]:
+    """Of each output, and of what is decided on them."""
+    result: dict[str, Any] = {
+        "outputs": {
+            name: _difference(given[name], expected[name]) for name in expected if name in given
+        }
+    }
+    if "probabilities" in expected:
+        pair = (outputs["probabilities"] for outputs in (given, expected))
+        ours, theirs = (_decisions(values, source.model.config) for values in pair)
+        result["different_decisions"] = int((ours != theirs).sum())
+    if "center" in expected:
+        shift = _shift_km(given["center"] - expected["center"], clips, source.processor)
+        result["centre_km"] = {
+            "mean": float(shift.mean()),
+            f"p{SHIFT_PERCENTILE}": float(np.percentile(shift, SHIFT_PERCENTILE)),
+            "max": float(shift.max()),
+        }
+    return result
+
+
+def _difference(
+    given: Shaped[np.ndarray, "*n"], expected: Shaped[np.ndarray, "*n"]
+) -> dict[str, float]:
+    """Absolute, of values whose root mean square exceeds 1 against it, and relative to each."""
+    known = np.isfinite(expected)
+    if not known.any():
+        return {"max": 0.0, "mean": 0.0, "scaled": 0.0, "relative": 0.0}
+    value = expected[known].astype(np.float64)
+    # a value that is missing on one side only is no small difference
+    apart = np.abs(np.where(np.isfinite(given), given, np.inf)[known] - value)
+    return {
+        "max": float(apart.max()),
+        "mean": float(apart.mean()),
+        "scaled": float(apart.max() / max(np.sqrt(np.square(value).mean()), 1.0)),
+        "relative": float((apart / np.maximum(np.abs(value), 1e-9)).max()),
+    }
+
+
+def _decisions(
+    probabilities: Float[np.ndarray, "n classes"], config: MedicaneConfig
+) -> Shaped[np.ndarray, " n"]:
+    """Whether each clip counts as a cyclone; its class where none is called so."""
+    index = config.label2id.get(CYCLONE)
+    if index is None:
+        return probabilities.argmax(1)
+    return probabilities[:, index] >= config.threshold
+
+
+def _shift_km(
+    moved: Float[np.ndarray, "n 2"], clips: ClipSet, processor: MedicaneProcessor | None
+) -> Float[np.ndarray, " n"]:
+    """Distances of centres that moved by so many pixels, mid-Mediterranean ones if unplaced."""
+    grid = MEDITERRANEAN if processor is None else processor.grid
+    size = 0 if processor is None else processor.tile_size
+    if clips.tile_offset is None:
+        x, y = np.full((2, len(moved)), np.array([[grid.width / 2], [grid.height / 2]]))
+    else:
+        x, y = (clips.tile_offset + size / 2).T
+    to_km = np.asarray(grid.jacobian_km(x, y))
+    return np.linalg.norm(np.einsum("nij,nj->ni", to_km, moved), axis=1)
+
+
+def _largest(run: Mapping[str, Any]) -> float:
+    return max((value["max"] for value in run["outputs"].values()), default=0.0)

@@ -1,0 +1,110 @@
+"""What the package itself gives for clips: the values that an exported graph must repeat.
+
+Letters: n clips, T frames, C bands, H rows, W columns.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from medicane_export.clips import ClipSet
+from medicane_export.to_onnx import Source
+from medicane_models.checkpoints import MedicaneModel
+from medicane_models.masking import tube_mask
+from medicane_models.modeling import MedicaneForTracking, VideoModel
+from medicane_models.onnx_format import Contents
+from medicane_models.pretraining import MedicaneForPreTraining
+from medicane_models.processing import MedicaneProcessor
+from medicane_models.uncertainty import normal_radius
+
+__all__ = ["Outputs", "example_masks", "on_the_ground", "torch_outputs"]
+
+Outputs = dict[str, np.ndarray]
+BATCH = 4
+MASK_RATIO = 0.75
+
+
+def torch_outputs(source: Source, contents: Contents, clips: ClipSet) -> Outputs:
+    """Outputs of the PyTorch model for all clips, under the names of the graph's.
+
+    A tracker's come with what the predictor makes of them, if the clips have a place on the
+    ground.
+    """
+    masks = example_masks(source, len(clips)) if contents == "reconstruction" else None
+    parts = [
+        _forward(
+            source, contents, clips.pixel_values[batch], None if masks is None else masks[batch]
+        )
+        for batch in _batches(len(clips))
+    ]
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    located = isinstance(source.model, MedicaneForTracking) and contents == "head"
+    if not located or source.processor is None or clips.tile_offset is None:
+        return outputs
+    return outputs | on_the_ground(outputs, clips.tile_offset, source.processor)
+
+
+def on_the_ground(
+    outputs: Outputs, tile_offset: np.ndarray, processor: MedicaneProcessor
+) -> Outputs:
+    """Degrees and radii of centres, as the predictor computes them."""
+    x, y = (outputs["center"].astype(float) + tile_offset).T
+    to_km = np.asarray(processor.grid.jacobian_km(x, y))
+    in_km = to_km @ outputs["covariance"].astype(float) @ np.swapaxes(to_km, -1, -2)
+    lonlat = np.stack(processor.grid.pixel_to_lonlat(x, y), 1)
+    # the graph knows the grid and what is near it
+    lonlat[~processor.grid.contains(x, y)] = np.nan
+    radii = {f"radius_{share}_km": normal_radius(in_km, share / 100) for share in (50, 95)}
+    return {"lonlat": lonlat, **radii}
+
+
+def example_masks(source: Source, count: int) -> Bool[np.ndarray, "n tokens"]:
+    """Tube masks for a reconstruction, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    grid = source.model.config.token_grid
+    return tube_mask(grid, MASK_RATIO, clips=count, generator=generator).numpy()
+
+
+@torch.inference_mode()
+def _forward(
+    source: Source,
+    contents: Contents,
+    pixels: Float[np.ndarray, "n T C H W"],
+    masks: Bool[np.ndarray, "n tokens"] | None,
+) -> Outputs:
+    model, clips = source.model, torch.from_numpy(pixels)
+    if masks is not None:
+        return _reconstruction(model, clips, torch.from_numpy(masks))
+    if contents == "embeddings":
+        return _embeddings(model, clips)
+    output = model(clips)
+    names = ("center", "covariance") if isinstance(model, MedicaneForTracking) else _CLASSES
+    return {name: getattr(output, name).numpy() for name in names}
+
+
+_CLASSES = ("logits", "probabilities")
+
+
+def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Outputs:
+    if isinstance(model, MedicaneForPreTraining):
+        every = torch.arange(model.config.num_tokens).expand(len(clips), -1)
+        tokens = model.encoder(clips, every)
+        return {"embedding": tokens.mean(1).numpy(), "tokens": tokens.numpy()}
+    assert isinstance(model, VideoModel)
+    tokens = model.forward_features(clips)
+    return {"embedding": model.fc_norm(tokens.mean(1)).numpy(), "tokens": tokens.numpy()}
+
+
+def _reconstruction(model: MedicaneModel, clips: torch.Tensor, masks: torch.Tensor) -> Outputs:
+    """Predictions where the mask is true, NaN where they are not asked for."""
+    output = model(clips, masks)
+    values = clips.new_full((*masks.shape, model.config.token_values), torch.nan)
+    places = output.tokens[:, :, None].expand_as(output.reconstruction)
+    return {"reconstruction": values.scatter(1, places, output.reconstruction).numpy()}
+
+
+def _batches(count: int) -> Iterator[slice]:
+    for start in range(0, count, BATCH):
+        yield slice(start, start + BATCH)

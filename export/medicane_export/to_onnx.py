@@ -1,0 +1,232 @@
+"""From a model to an ONNX graph that says what it is."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from medicane_export.graphs import Graph, kelvin_graph, normalised_graph
+from medicane_models.checkpoints import AutoMedicaneModel, MedicaneModel
+from medicane_models.detections import software_versions
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MissingFileError,
+    OutputError,
+    require,
+)
+from medicane_models.hub import resolve_file, resolve_revision
+from medicane_models.onnx_format import Contents, InputForm, OnnxMetadata
+from medicane_models.processing import PREPROCESSOR_FILE, MedicaneProcessor
+
+if TYPE_CHECKING:
+    from onnx_ir import Model
+
+__all__ = ["OPSET", "Source", "metadata_of", "save_onnx", "trace"]
+
+OPSET = 20
+"""The first with one operator for GELU; onnxruntime reads it since 1.17, TensorRT since 10.3.
+Opset 23 would have one for attention, but neither onnxruntime 1.18 nor TensorRT 10.0 reads it."""
+
+OLDEST_OPSET = 18  # torch's exporter writes none before
+PACKAGES = ("medicane-models", "torch", "onnx", "onnxscript", "onnxruntime")
+SINGLE_FILE_BYTES = 2**31 - 2**20
+"""Protocol buffers end at 2 GiB; a little is left for the graph itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model to export and where it came from.
+
+    Attributes:
+        model: in evaluation mode, float32.
+        processor: None if it was saved without one.
+        name: folder, embedded name or Hub id.
+        revision: its commit on the Hub, if it came from there.
+    """
+
+    model: MedicaneModel
+    processor: MedicaneProcessor | None
+    name: str
+    revision: str | None
+
+    @classmethod
+    def load(cls, name: str | Path, **hub_options: Any) -> "Source":
+        """Read a model and, if there is one, its processor.
+
+        Raises:
+            CheckpointError: there is no such model, or its files do not fit one another.
+        """
+        model = AutoMedicaneModel.from_pretrained(name, **hub_options)
+        return cls(
+            model=model,
+            processor=_processor(name, model, hub_options),
+            name=str(name),
+            revision=resolve_revision(name, **hub_options),
+        )
+
+
+def trace(
+    source: Source, *, input_form: InputForm, contents: Contents = "head", opset: int = OPSET
+) -> "tuple[Model, Graph]":
+    """The float32 graph of a model, as onnx_ir has it, and what was traced.
+
+    Args:
+        source: the model.
+        input_form: "normalised" or "kelvin".
+        contents: "head", "embeddings" or "reconstruction".
+        opset: of the default operators.
+
+    Raises:
+        ConfigurationError: the model has no such input or output, or the opset is too old.
+        MissingExtraError: the extra "export" is not installed.
+    """
+    for package in ("onnx", "onnxscript", "onnx_ir"):
+        require(package, "export")
+    if opset < OLDEST_OPSET:
+        raise ConfigurationError(f"opset is {opset}; give {OLDEST_OPSET} or more")
+    graph = _graph(source, input_form, contents)
+    example = tuple(_example(source.model, info.dtype, info.shape) for info in graph.inputs)
+    batch = torch.export.Dim("batch", min=1)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            opset_version=opset,
+            # one for *tensors, which holds them all
+            dynamic_shapes=(tuple({0: batch} for _ in graph.inputs),),
+            input_names=[info.name for info in graph.inputs],
+            output_names=[info.name for info in graph.outputs],
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    _check_free_batch(program.model)
+    return program.model, graph
+
+
+def metadata_of(source: Source, graph: Graph, **kinds: Any) -> OnnxMetadata:
+    """What the file of a traced graph says about itself.
+
+    Args:
+        source: the model.
+        graph: as `trace` returned it.
+        kinds: the fields of `OnnxMetadata` that tell variants apart.
+    """
+    return OnnxMetadata(
+        config=source.model.config,
+        processor=source.processor,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        model=source.name,
+        revision=source.revision,
+        versions=software_versions(PACKAGES),
+        **kinds,
+    )
+
+
+def save_onnx(
+    model: "Model",
+    path: Path,
+    properties: Mapping[str, str],
+    *,
+    single_file_bytes: int = SINGLE_FILE_BYTES,
+) -> None:
+    """Write and check a file, with its weights beside it in ``.data`` only if they must be.
+
+    Args:
+        model: it stays as it is; the file leaves out its notes on where operators came from,
+            which name local files.
+        path: of the file.
+        properties: become ``metadata_props``.
+        single_file_bytes: weights larger than that go into their own file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import onnx
+    import onnx_ir
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
+    model = model.clone()
+    ClearMetadataAndDocStringPass()(model)
+    model.producer_name = "medicane-models"
+    model.metadata_props.clear()
+    model.metadata_props.update(properties)
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+    data = f"{path.name}.data" if size > single_file_bytes else None
+    try:
+        onnx_ir.save(model, path, external_data=data)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); free space there or choose "
+            "another folder"
+        ) from error
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def _check_free_batch(model: "Model") -> None:
+    """Refuse a graph with a fixed size, of which torch's exporter says nothing."""
+    for value in model.graph.inputs:
+        if value.shape is None or isinstance(value.shape[0], int):
+            raise CheckpointError(
+                f"the exporter fixed the number of clips in {value.name} ({value.shape}); this "
+                "model cannot be exported with this version of torch, use another one"
+            )
+
+
+def _graph(source: Source, input_form: InputForm, contents: Contents) -> Graph:
+    if input_form == "normalised":
+        return normalised_graph(source.model, contents)
+    if source.processor is None:
+        raise ConfigurationError(
+            f"{source.name} has no {PREPROCESSOR_FILE}, which input in kelvin needs; save the "
+            "MedicaneProcessor of its channels there, or export --input normalised"
+        )
+    return kelvin_graph(source.model, source.processor, contents)
+
+
+def _example(model: MedicaneModel, dtype: str, shape: tuple[int | str, ...]) -> torch.Tensor:
+    """Two clips of an input; one would be taken for a fixed size."""
+    sizes = [2 if isinstance(size, str) else size for size in shape]
+    return torch.zeros(sizes, dtype=getattr(torch, dtype))
+
+
+def _processor(
+    name: str | Path, model: MedicaneModel, hub_options: Mapping[str, Any]
+) -> MedicaneProcessor | None:
+    try:
+        resolve_file(name, PREPROCESSOR_FILE, **hub_options)
+    except MissingFileError:
+        return None
+    processor = MedicaneProcessor.from_pretrained(name, **hub_options)
+    size = processor.tile_size
+    made = (processor.num_frames, len(processor.bands), size, size)
+    if made != model.config.clip_shape:
+        raise CheckpointError(
+            f"{name} reads clips of shape {model.config.clip_shape} (T, C, H, W), its processor "
+            f"makes {made}; correct config.json or {PREPROCESSOR_FILE} there"
+        )
+    return processor
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the exporter tells its developers from the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,94 @@
+"""A clean repository for inference: from a run, a model's folder or a foreign checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from medicane_export.folder import README, check_folder, write_card
+from medicane_export.to_onnx import Source
+from medicane_models.cards import model_card
+from medicane_models.checkpoints import MedicaneModel
+from medicane_models.configuration import CONFIG_NAME, MODEL_TYPE
+from medicane_models.conversion import from_foreign
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import local_folder, resolve_file
+from medicane_models.processing import MedicaneProcessor
+
+__all__ = ["export_safetensors"]
+
+CHECKPOINTS = "checkpoints"  # of a training run
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def export_safetensors(
+    name: str,
+    out: Path,
+    *,
+    dtype: Literal["fp32", "fp16", "bf16"] = "fp32",
+    base_model: str | None = None,
+    license_id: str = "apache-2.0",
+    revision: str | None = None,
+) -> tuple[str, ...]:
+    """Write weights, configuration, processor and card, and nothing that only training needs.
+
+    The card of a run or of a model on disk is taken over, any other is generated.
+
+    Args:
+        name: a finished run, a model's folder, an embedded name, a Hub id, or a checkpoint file
+            that `medicane_models.conversion` reads.
+        out: new or empty, or an earlier export of the same model.
+        dtype: of the stored weights; they are read back as float32.
+        base_model: Hub id of the model that this one started from.
+        license_id: of the weights, as the Hub spells it.
+        revision: branch, tag or commit on the Hub.
+
+    Returns:
+        What was written and what is missing, line by line.
+
+    Raises:
+        CheckpointError: there is no such model.
+        ConfigurationError: the folder holds something else.
+    """
+    model, processor, said = _read(name, revision)
+    check_folder(out, model.config)
+    model.processor = processor
+    model.save_pretrained(out, dtype=_DTYPES[dtype])
+    card = model_card(model.config, name=out.name, license_id=license_id, base_model=base_model)
+    write_card(out, _own_card(name) or card)
+    if processor is None:
+        said = (
+            *said,
+            f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.",
+        )
+    return (*said, f"The model is in {out}, its weights in {dtype}.")
+
+
+def _read(
+    name: str, revision: str | None
+) -> tuple[MedicaneModel, MedicaneProcessor | None, tuple[str, ...]]:
+    if Path(name).is_file() or _is_foreign(name, revision):
+        model, report = from_foreign(name)
+        return model, None, (str(report),)
+    source = Source.load(name, revision=revision)
+    return source.model, source.processor, ()
+
+
+def _own_card(name: str) -> str | None:
+    """The card of a run or of a model on disk, which tells its scores; None elsewhere."""
+    folder = local_folder(name)
+    path = None if folder is None else folder / README
+    return path.read_text("utf-8") if path is not None and path.is_file() else None
+
+
+def _is_foreign(name: str, revision: str | None) -> bool:
+    folder = Path(name)
+    if (folder / CHECKPOINTS).is_dir() and not (folder / CONFIG_NAME).is_file():
+        newest = max((folder / CHECKPOINTS).iterdir(), default=folder / CHECKPOINTS)
+        raise CheckpointError(
+            f"{name} is a run that has not ended; finish it, or give one of its checkpoints, "
+            f"for example {newest}"
+        )
+    values: Any = json.loads(resolve_file(name, CONFIG_NAME, revision=revision).read_text("utf-8"))
+    return values.get("model_type", MODEL_TYPE) != MODEL_TYPE

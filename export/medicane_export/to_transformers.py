@@ -1,0 +1,133 @@
+"""A repository that transformers opens by itself, verified by opening it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medicane_export.cards import transformers_card
+from medicane_export.clips import ClipSet, random_clips, simulated_clips
+from medicane_export.folder import PARITY_FILE, staging, write_card
+from medicane_export.parity import machine
+from medicane_export.to_onnx import Source
+from medicane_models.configuration import CONFIG_NAME
+from medicane_models.conversion import export_transformers, transformers_config
+from medicane_models.errors import ConfigurationError, require
+from medicane_models.files import json_text, replacing
+from medicane_models.pretraining import MedicaneForPreTraining
+from medicane_models.processing import PREPROCESSOR_FILE, MedicaneProcessor
+
+__all__ = ["export_to_transformers"]
+
+TOLERANCE = 1e-4
+CLIPS = 4
+
+
+def export_to_transformers(source: Source, out: Path) -> tuple[str, ...]:
+    """Write the repository and ``parity.json``.
+
+    Args:
+        source: a classifier or a pretraining model.
+        out: new or empty, or an earlier export of the same model.
+
+    Returns:
+        What differs by more than TOLERANCE, in words; the files are written all the same.
+
+    Raises:
+        ConfigurationError: transformers cannot express the model, or the folder holds something
+            else.
+        MissingExtraError: transformers is not installed.
+    """
+    require("transformers", "export")
+    _check_folder(out, transformers_config(source.model.config))
+    with staging(out) as work:
+        export_transformers(source.model, work)
+        if source.processor is not None:
+            _write_processor(source.processor, work)
+        measured = [_compare(source, work, clips) for clips in _clips(source)]
+        for path in work.iterdir():
+            path.replace(out / path.name)
+    faults = tuple(
+        f"logits differ by {found['max']:.2g} on {found['set']} clips, more than {TOLERANCE:g}"
+        for found in measured
+        if not found["max"] <= TOLERANCE
+    )
+    _record(source, out, measured, faults)
+    write_card(out, transformers_card(source, out.name))
+    return faults
+
+
+def _check_folder(out: Path, config: dict[str, Any]) -> None:
+    present = [path for path in out.glob("*") if not path.name.startswith(".")]
+    if not present:
+        return
+    path = out / CONFIG_NAME
+    as_stored = json.loads(json.dumps(config))
+    if not path.is_file() or json.loads(path.read_text("utf-8")) != as_stored:
+        raise ConfigurationError(
+            f"{out} holds {present[0].name}, which is not of this model; give an empty or a new "
+            "folder with --out"
+        )
+
+
+def _clips(source: Source) -> list[ClipSet]:
+    config, processor = source.model.config, source.processor
+    simulated = None if processor is None else simulated_clips(processor, count=CLIPS)
+    sets = (random_clips(config, processor, count=CLIPS), simulated)
+    return [clips for clips in sets if clips is not None]
+
+
+@torch.inference_mode()
+def _compare(source: Source, folder: Path, clips: ClipSet) -> dict[str, Any]:
+    """Logits, or for pretraining the reconstruction, through the public way in."""
+    import transformers
+
+    pixels = torch.from_numpy(clips.pixel_values)
+    if isinstance(source.model, MedicaneForPreTraining):
+        peer = transformers.AutoModelForPreTraining.from_pretrained(folder).eval()
+        tokens = source.model.config.num_tokens
+        masks = (torch.arange(tokens) % 4 != 0).expand(len(pixels), -1)
+        theirs = peer(pixels, bool_masked_pos=masks).logits
+        ours = source.model(pixels, masks).reconstruction
+    else:
+        peer = transformers.AutoModelForVideoClassification.from_pretrained(folder).eval()
+        theirs, ours = peer(pixels).logits, source.model(pixels).logits
+    apart = (theirs - ours).abs()
+    return {
+        "set": clips.name,
+        "clips": len(clips),
+        "max": float(apart.max()),
+        "mean": float(apart.mean()),
+    }
+
+
+def _write_processor(processor: MedicaneProcessor, folder: Path) -> None:
+    """What transformers' own processor does with pictures stretched to 0 … 255."""
+    values = {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": False,
+        "do_center_crop": False,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": processor.mean,
+        "image_std": processor.std,
+    }
+    with replacing(folder / PREPROCESSOR_FILE) as path:
+        path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def _record(
+    source: Source, out: Path, measured: list[dict[str, Any]], faults: tuple[str, ...]
+) -> None:
+    document = {
+        "model": source.name,
+        "revision": source.revision,
+        "tolerance": TOLERANCE,
+        "accepted": not faults,
+        "sets": measured,
+        "machine": machine("transformers"),
+    }
+    with replacing(out / PARITY_FILE) as path:
+        path.write_text(json_text(document) + "\n", "utf-8")

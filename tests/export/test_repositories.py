@@ -1,0 +1,86 @@
+"""Repositories of weights: clean ones of ours, and ones that transformers opens by itself."""
+
+import json
+
+import pytest
+import torch
+from export_models import tiny_folder, tiny_model, tiny_source
+from safetensors.torch import load_file, save_file
+
+from medicane_export.to_safetensors import export_safetensors
+from medicane_export.to_transformers import export_to_transformers
+from medicane_models.checkpoints import AutoMedicaneModel
+from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.processing import MedicaneProcessor
+
+
+def test_a_run_leaves_behind_what_only_training_needs(tmp_path):
+    run = tiny_folder(tmp_path / "run", "tracking")
+    (run / "metrics.jsonl").write_text("{}")
+    (run / "README.md").write_text("its scores")
+    export_safetensors(str(run), tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"README.md", "config.json", "model.safetensors", "preprocessor_config.json"}
+    assert "its scores" in (tmp_path / "out" / "README.md").read_text()
+    assert MedicaneProcessor.from_pretrained(tmp_path / "out").tile_size == 32
+
+
+def test_bf16_halves_the_file_and_is_read_back_as_float32(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    export_safetensors(str(run), tmp_path / "out", dtype="bf16")
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+    model = AutoMedicaneModel.from_pretrained(tmp_path / "out")
+    for name, tensor in tiny_model().state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, rtol=2**-8, atol=0)
+
+
+def test_a_foreign_checkpoint_becomes_a_repository(tmp_path):
+    weights = {f"module.{name}": tensor for name, tensor in tiny_model().state_dict().items()}
+    save_file(weights, tmp_path / "foreign.safetensors")
+    with pytest.raises(ConfigurationError, match="num_heads"):
+        export_safetensors(str(tmp_path / "foreign.safetensors"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_has_not_ended_is_named_with_its_newest_checkpoint(tmp_path):
+    for step in ("step-00000001", "step-00000002"):
+        (tmp_path / "run" / "checkpoints" / step).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="step-00000002"):
+        export_safetensors(str(tmp_path / "run"), tmp_path / "out")
+
+
+@pytest.mark.parametrize("task", ["classification", "pretraining"])
+def test_transformers_opens_what_was_exported_and_gives_the_same(tmp_path, task):
+    transformers = pytest.importorskip("transformers")
+    source = tiny_source(task, processor=None)
+    assert export_to_transformers(source, tmp_path) == ()
+    document = json.loads((tmp_path / "parity.json").read_text())
+    assert document["accepted"]
+    assert 0 < document["sets"][0]["max"] < 1e-4
+    kind = "ForVideoClassification" if task == "classification" else "ForPreTraining"
+    auto = getattr(transformers, f"AutoModel{kind}")
+    assert type(auto.from_pretrained(tmp_path)).__name__ == f"VideoMAE{kind}"
+
+
+def test_its_processor_is_one_that_transformers_knows(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr("medicane_export.to_transformers.simulated_clips", lambda *_, **__: None)
+    export_to_transformers(tiny_source(), tmp_path)
+    values = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert hasattr(transformers, values["image_processor_type"])
+    assert values["image_mean"] == [0.485, 0.456, 0.406]
+    assert "WV_062 − WV_073 from -25 K (0) to 0 K (1)" in (tmp_path / "README.md").read_text()
+
+
+def test_what_transformers_cannot_express_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="tracking"):
+        export_to_transformers(tiny_source("tracking"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_models_folder_is_left_alone(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ConfigurationError, match=r"config\.json"):
+        export_to_transformers(tiny_source(), tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()) == {"model_type": "bert"}
