@@ -22,6 +22,7 @@ from medicane_training import building
 from medicane_training.building import BuildSettings, build_store
 from medicane_training.store import ClipStore
 from medicane_training.strata import log_odds_shift, true_rate
+from medicane_training.writing import alone
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +192,13 @@ def test_files_of_the_archive_are_a_source(tmp_path):
     assert len(made.frames) == 5
     expected = 199.10002 + (313.2767 - 199.10002) * shares(5, grid=GRID)[..., 3]
     np.testing.assert_allclose(made.read(0)[:, 0], codes(expected)[1:, :32, :32].clip(0), atol=1)
+
+
+def test_two_builds_at_once_do_not_mix(tmp_path):
+    path = tmp_path / "s.zarr"
+    build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])
+    before = (path / "frames.parquet").read_bytes()
+    with alone(path), pytest.raises(ConfigurationError, match="being built by another process"):
+        build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])
+    assert (path / "frames.parquet").read_bytes() == before
+    build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])

@@ -23,7 +23,7 @@ from medicane_models.scenes import open_scene
 from medicane_training.indexing import build_index
 from medicane_training.selection import SETTINGS_FILE, BuildSettings, choose_ends
 from medicane_training.store import ClipStore, encode, save_table
-from medicane_training.writing import FrameWriter, create_store
+from medicane_training.writing import FrameWriter, alone, create_store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,11 +58,26 @@ def build_store(
         settings: the default ones if None.
 
     Raises:
-        ConfigurationError: if the store was built with another processor or other settings.
+        ConfigurationError: if the store was built with another processor or other settings, or is
+            being built by another process.
         SceneError: if a scene cannot be read.
     """
     settings = settings or BuildSettings()
     store = create_store(out, processor)
+    with alone(store.path):
+        store.refresh()
+        _add(sources, store, tracks, settings)
+    return store
+
+
+def _add(
+    sources: Sequence[Any],
+    store: ClipStore,
+    tracks: pd.DataFrame | None,
+    settings: BuildSettings,
+) -> None:
+    """Frames, tracks and index."""
+    processor = store.processor
     _require_same_settings(store, settings)
     if tracks is not None:
         save_table(tracks, store.path / "tracks.parquet")
@@ -73,7 +88,6 @@ def build_store(
         log.info("scene %d of %d: %d frames added", number, len(sources), added)
     build_index(store, settings)
     log.info("%d clips of %d frames", len(store.clips), len(store.frames))
-    return store
 
 
 def _require_same_settings(store: ClipStore, settings: BuildSettings) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import distributed as dist
 
 from medicane_models.errors import ConfigurationError
+from medicane_training.allocation import keep_freed_memory
 from medicane_training.config import EngineSettings
 
 __all__ = ["Ranks", "any_of", "barrier", "gathered", "joined", "mean", "own_device", "shared"]
@@ -151,7 +152,7 @@ def _whole(environ: Environment, name: str) -> int:
 
 @contextmanager
 def joined(settings: EngineSettings) -> Iterator[Ranks]:
-    """Meet the other processes of the run, and part from them afterwards, also after an error.
+    """Prepare the process, meet the others of the run, and part from them, also after an error.
 
     Raises:
         ConfigurationError: the device is absent, or it is not known where to meet.
@@ -160,6 +161,8 @@ def joined(settings: EngineSettings) -> Iterator[Ranks]:
     device = own_device(settings, ranks)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     if ranks.world_size == 1 and settings.backend == "ddp":
         yield ranks
         return

@@ -28,7 +28,7 @@ from medicane_training.labels import CYCLONE, IGNORE
 from medicane_training.selection import SETTINGS_FILE
 from medicane_training.shards import MISSING
 from medicane_training.store import LEVELS, ClipStore
-from medicane_training.writing import FrameWriter, create_store
+from medicane_training.writing import FrameWriter, alone, create_store
 
 __all__ = ["Task", "export_research", "import_research"]
 
@@ -72,9 +72,10 @@ def import_research(
         raise ConfigurationError(f"a PNG holds 3 bands, not {len(processor.bands)}")
     clips = _listed(Path(table), None if folder is None else Path(folder))
     store = create_store(out, processor)
-    store.save_document(SETTINGS_FILE, {"imported": Path(table).name})
-    _import_frames(store, clips)
-    _import_index(store, clips)
+    with alone(store.path):
+        store.save_document(SETTINGS_FILE, {"imported": Path(table).name})
+        _import_frames(store, clips)
+        _import_index(store, clips)
     return store
 
 

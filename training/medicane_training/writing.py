@@ -5,13 +5,15 @@ Letters: T frames, C bands, H rows, W columns.
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import zarr
+from filelock import FileLock, Timeout
 from jaxtyping import Shaped, UInt8
 
 from medicane_models.domain import Grid
@@ -21,7 +23,7 @@ from medicane_models.processing import MedicaneProcessor
 from medicane_training.shards import CHUNK_FRAMES, MISSING, create_frames
 from medicane_training.store import LEVELS, ClipStore, save_table
 
-__all__ = ["FrameWriter", "create_store"]
+__all__ = ["FrameWriter", "alone", "create_store"]
 
 FORMAT = "medicane_clip_store"
 VERSION = 1
@@ -51,6 +53,22 @@ def _same_processor(store: ClipStore, processor: MedicaneProcessor) -> ClipStore
             "or choose another folder"
         )
     return store
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes from changing the store; the lock of a killed process is gone with it.
+
+    Raises:
+        ConfigurationError: if another process is changing it.
+    """
+    try:
+        with FileLock(path / "build.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigurationError(
+            f"{path} is being built by another process; wait for it, or choose another folder"
+        ) from None
 
 
 class FrameWriter:
