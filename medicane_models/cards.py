@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medicane_models.configuration import MedicaneConfig
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import resolve_file
 
-__all__ = ["model_card"]
+__all__ = ["license_of", "model_card"]
 
 _PURPOSE = {
     "pretraining": "reconstructs masked parts of satellite video, to start other models from",
@@ -36,6 +38,7 @@ _TASK = {
     "tracking": "keypoint-detection",
 }
 _LICENSE = "apache-2.0"
+_UNKNOWN_LICENSE = "unknown"
 _COUNTS = ("clips", "storms")
 
 
@@ -73,6 +76,24 @@ def model_card(
         _limits(config),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def license_of(initial: str | None) -> str:
+    """Licence of weights that come of an initial model's: what its card says, or ``unknown``.
+
+    Args:
+        initial: as in :func:`medicane_models.hub.resolve_file`; None for random weights.
+    """
+    from huggingface_hub import ModelCard
+
+    if initial is None:
+        return _LICENSE
+    try:
+        text = resolve_file(initial, "README.md").read_text("utf-8")
+        found = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")
+    except (CheckpointError, OSError, ValueError):
+        return _UNKNOWN_LICENSE
+    return str(found or _UNKNOWN_LICENSE)
 
 
 def _short(name: str) -> str:
@@ -160,7 +181,8 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
     told = f" ({counted})" if counted else ""
     about = (
         f"On test clips{told} that neither trained nor chose the model. In parentheses 95 % "
-        "intervals from drawing whole storms and calm weeks; without them there were too few."
+        "intervals from drawing whole storms and calm weeks, too narrow where these are few; "
+        "without them there were too few."
         if _is_test(evaluation)
         else f"On the validation clips{told}, which chose the model: others will score worse."
     )

@@ -1,7 +1,7 @@
 import huggingface_hub
 import pytest
 
-from medicane_models.cards import model_card
+from medicane_models.cards import license_of, model_card
 from medicane_models.configuration import MedicaneConfig
 
 
@@ -14,6 +14,25 @@ def test_the_hub_reads_the_front_matter(task):
     assert card.data.library_name == "medicane-models"
     assert card.data.base_model == "me/base"
     assert task in card.data.tags
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ("---\nlicense: cc-by-nc-4.0\n---\n# Storms\n", "cc-by-nc-4.0"),
+        ("---\ntags: [video]\n---\n# Storms\n", "unknown"),
+        ("# Storms\n", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_weights_keep_the_licence_of_those_they_come_from(tmp_path, card, expected):
+    if card is not None:
+        (tmp_path / "README.md").write_text(card)
+    assert license_of(str(tmp_path)) == expected
+
+
+def test_random_weights_and_embedded_ones_are_free():
+    assert license_of(None) == license_of("medicane-tiny-detector") == "apache-2.0"
 
 
 def test_training_data_or_their_absence_is_stated():

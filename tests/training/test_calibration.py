@@ -54,6 +54,18 @@ def test_undoing_a_balanced_sample_is_the_closed_form():
     assert found.shift / found.temperature == pytest.approx(expected, rel=0.03)
 
 
+def test_a_rare_event_leaves_the_temperature_to_the_clips_not_to_the_prior():
+    """At one cyclone in 5000 tiles the 60 cyclones of the sample still tell the temperature."""
+    truth = np.arange(660) < 60
+    weight = deployment_weights(truth, np.ones(660), 2e-4)
+    found = []
+    for seed in range(20):
+        score = np.random.default_rng(seed).normal(np.where(truth, 2.0, -2.0), 2.0)
+        logits = np.stack([np.zeros(660), 3 * score], axis=1)  # the log-odds times 3
+        found.append(fit_calibration(logits, truth, weight).temperature)
+    assert np.median(found) == pytest.approx(3, rel=0.2)
+
+
 def test_the_mean_probability_is_the_rate():
     logits, truth = overconfident(3000, temperature=3.0, shift=2.0)
     weight = deployment_weights(truth, np.ones(len(truth)), 0.01)

@@ -198,8 +198,10 @@ def test_the_released_model_is_calibrated_at_the_deployment_rate(store):
     torch.manual_seed(0)
     model = flow.make_model()[0]
     train(flow, model, sixteen(flow), 12)
-    finished = flow.finish(model, judged(flow, model))
+    finished, released = flow.finish(model, judged(flow, model))
     after = judged(flow, finished)
+    columns = ["loss", "probability", "logit_0", "logit_1"]
+    np.testing.assert_allclose(released[columns], after[columns], rtol=1e-3, atol=1e-5)
     truth = (after["label"] == 1).to_numpy()
     weight = np.where(truth, 0.01 / truth.sum(), 0.99 / (~truth).sum())
     assert np.average(after["probability"], weights=weight) == pytest.approx(0.01, rel=0.01)
@@ -207,6 +209,17 @@ def test_the_released_model_is_calibrated_at_the_deployment_rate(store):
     chosen = truth[alarms].sum()
     assert chosen
     assert finished.config.trained_on.endswith("1 storm; split by file.")
+
+
+def test_weights_of_the_loss_count_where_validation_cannot_tell(store):
+    """Balanced weights teach a prior of one half, whatever was drawn."""
+    recipe = classification(store, class_weights="balanced", deployment_rate=0.01)
+    flow = ClassificationFlow.open(recipe)
+    model = flow.make_model()[0]
+    table = judged(flow, model)
+    before = model.head.bias[1].item()
+    finished, _ = flow.finish(model, table[table["label"] == 0].reset_index(drop=True))
+    assert finished.head.bias[1].item() - before == pytest.approx(np.log(0.01 / 0.99), rel=1e-5)
 
 
 def test_views_are_averaged_as_probabilities(store, learned):

@@ -3,6 +3,7 @@ import errno
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,14 @@ from medicane_models import AutoMedicaneModel
 from medicane_models.errors import OutputError
 from medicane_training import loop
 from medicane_training.checkpoint import Progress, newest_sound, read_progress
+from medicane_training.data import ClipLoader
 from medicane_training.engines import PlainEngine, make_engine
 from medicane_training.evaluating import evaluate
 from medicane_training.flow import Step
 from medicane_training.loop import NonFiniteError, train_step
 from medicane_training.optim import Rates
 from medicane_training.recipes import load_recipe
-from medicane_training.rehearsal import rehearse
+from medicane_training.rehearsal import rehearse, step_seconds
 
 STEP = Step(number=0, part=0, seed=0, rank=0, world_size=1)
 MODEL_FILES = {"model.safetensors", "config.json", "preprocessor_config.json", "README.md"}
@@ -244,6 +246,29 @@ def test_a_dry_run_writes_nothing(store, tmp_path, monkeypatch, capsys):
     assert "peak memory" in shown
     assert names(tmp_path) == []
     assert set(store.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, 5.0), (1, 3.0), (2, 2.0)])
+def test_only_workers_read_while_a_step_computes(workers, expected):
+    assert step_seconds(3.0, 2.0, workers) == expected
+
+
+def test_a_step_takes_as_long_as_its_batch_is_waited_for(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(ClipLoader, "__iter__", slowly(ClipLoader.__iter__, 0.05))
+    toy_run(toy_recipe(store, epochs=1), tmp_path / "run")
+    text = (tmp_path / "run" / "metrics.jsonl").read_text()
+    steps = [line for line in map(json.loads, text.splitlines()) if line["kind"] == "step"]
+    assert steps[-1]["seconds"] > STEPS_PER_EPOCH * 0.05
+    assert max(line["clips_per_second"] for line in steps) < 8 / 0.05
+
+
+def slowly(iterate, seconds):
+    def slow(loader):
+        for batch in iterate(loader):
+            time.sleep(seconds)
+            yield batch
+
+    return slow
 
 
 def test_a_step_whose_gradient_overflowed_counts_for_nothing():

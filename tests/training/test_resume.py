@@ -137,6 +137,15 @@ def test_another_recipe_in_the_folder_is_refused_by_the_setting(recipe, tmp_path
         toy_run(lengthened(recipe, 5), out)
 
 
+def test_a_finished_run_stays_what_it_is_without_its_checkpoints(recipe, whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    before = (out / "run.yaml").read_text()
+    with pytest.raises(ConfigurationError, match=r"training\.epochs is 5, the run has 3"):
+        toy_run(lengthened(recipe, 5), out)
+    toy_run(recipe, out)
+    assert (out / "run.yaml").read_text() == before
+
+
 def test_settings_that_change_no_result_may_change(recipe, store, whole, tmp_path):
     out = tmp_path / "run"
     interrupted(recipe, out, events=4)

@@ -235,11 +235,12 @@ def test_a_regression_heads_error_is_that_of_validation_storms_alike(store):
     _, table = judged(flow, model, rows)
     apart = np.array([[2, 0], [0, 4], [0, 4], [0, 4]])
     table[["x", "y"]] = table[["true_x", "true_y"]].to_numpy() + apart
-    released = flow.finish(model, table)
+    released, rejudged = flow.finish(model, table)
     expected = np.array([[2.0, 0], [0, 8]]) + np.eye(2) / 12
     np.testing.assert_allclose(released.config.error_covariance_px, expected, rtol=1e-5)
     covariance = released.head.decode(torch.zeros(1, 2)).covariance
     np.testing.assert_allclose(covariance[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(rejudged["variance_y"], expected[1, 1], rtol=1e-5)
     assert "2 storms" in (released.config.trained_on or "")
 
 

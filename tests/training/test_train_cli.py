@@ -1,9 +1,12 @@
 import json
 import logging
+import math
 import signal
 
+import pandas as pd
 import pytest
 from clip_stores import small_store
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from toy_runs import ToyFlow, names, toy_recipe
 from typer.testing import CliRunner
 
@@ -11,6 +14,7 @@ from medicane_models import AutoMedicaneModel
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_training import loop
 from medicane_training.cli import app
+from medicane_training.loop import NonFiniteError
 
 SPLIT = (
     "data.split.by=dates",
@@ -78,7 +82,11 @@ def test_counts_and_parameters_are_said_at_the_start(store, folder, caplog, tmp_
 
 
 def test_reconstructions_are_drawn(backbone):
-    assert names(backbone / "pictures", "*.png")
+    drawn = names(backbone / "pictures", "*.png")
+    events = EventAccumulator(str(backbone / "tensorboard"))
+    events.Reload()
+    assert drawn
+    assert drawn == [f"epoch-0001-{name}.png" for name in sorted(events.Tags()["images"])]
 
 
 def test_the_final_test_writes_its_report(detector):
@@ -127,6 +135,18 @@ def test_a_signal_leaves_with_99_and_the_run_is_no_model_yet(store, tmp_path, mo
     result = train("track", store, "--init", out, "--out", tmp_path / "next")
     assert isinstance(result.exception, CheckpointError)
     assert "has not finished" in str(result.exception)
+
+
+def test_what_all_ranks_know_rank_0_alone_says(store, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise NonFiniteError(3, {"loss": math.nan, "gradient_norm": 1.0}, pd.DataFrame())
+
+    monkeypatch.setattr(loop, "run", fail)
+    assert isinstance(train("classify", store, "--out", tmp_path).exception, NonFiniteError)
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    result = train("classify", store, "--out", tmp_path)
+    assert (result.exit_code, result.output) == (1, "")
 
 
 @pytest.mark.parametrize("flow", ["specialize", "classify", "track"])

@@ -25,8 +25,8 @@ __all__ = [
 
 LOG_TEMPERATURE_SD = 1.0
 """Of the normal prior on the logarithm of the temperature, about 0: a factor of 7 either way is
-two standard deviations. It weighs as much as one clip or so, and alone keeps the temperature of
-clips that are told apart without an error from becoming 0."""
+two standard deviations. It weighs as much as one clip of the rarer kind or so, and alone keeps the
+temperature of clips that are told apart without an error from becoming 0."""
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ def fit_calibration(
             "to its prior; probabilities near 0 and 1 are not to be relied on",
             len(truth),
         )
-    share = weight * len(weight) / weight.sum()
+    # however rare cyclones are, each clip counts for one against the prior, or more
+    share = weight / min(weight[truth].mean(), weight[~truth].mean())
 
     def objective(parameters: Float[np.ndarray, "2"]) -> tuple[float, Float[np.ndarray, "2"]]:
         log_scale, offset = parameters

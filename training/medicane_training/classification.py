@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -201,7 +202,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             **self._confusion(table, found.forecast),
         }
 
-    def finish(self, model: MedicaneModel, validation: Table) -> MedicaneModel:
+    def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """The model with temperature, prior and threshold for the deployment rate.
 
         Its softmax(logits / temperature) is calibrated: the shift of the prior is in the bias of
@@ -211,7 +212,8 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         truth, weight = self._outcome(validation)
         logits = self._logits(validation)
         fitted = fit_calibration(logits, truth, weight, fallback=self._known_prior())
-        probability = calibrated(logits, fitted)
+        released = self._calibrated(validation, fitted)
+        probability = released["probability"].to_numpy(np.float64)
         threshold = best_threshold(probability, truth, weight, self.settings.threshold_for)
         with torch.no_grad():
             model.head.bias[CYCLONE] += fitted.shift
@@ -220,7 +222,18 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             threshold=0.5 if threshold is None else threshold,
             trained_on=trained_on(self.clips, self.recipe.model),
         )
-        return model
+        return model, released
+
+    def _calibrated(self, table: Table, calibration: Calibration) -> Table:
+        """The table as a model with this calibration judges the clips."""
+        logits = self._logits(table)
+        shifted = logits + calibration.shift * (np.arange(logits.shape[1]) == CYCLONE)
+        likelihood = log_softmax(shifted / calibration.temperature, axis=1)
+        return table.assign(
+            loss=-likelihood[np.arange(len(table)), table["label"]],
+            probability=calibrated(logits, calibration),
+            **{self._logit_names[CYCLONE]: shifted[:, CYCLONE]},
+        )
 
     def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
         """Scores at the model's threshold with counts and intervals, beside two baselines.
@@ -281,9 +294,10 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         return deployment_weights(truth, weight, self.settings.deployment_rate)
 
     def _known_prior(self) -> Calibration:
-        """From the share of cyclones in training to that in all weather, without validation."""
+        """From the share of cyclones in the loss to that in all weather, without validation."""
         rate = self.settings.deployment_rate or self.clips.true_rate
-        sampled = float(self.frequencies[CYCLONE])
+        counted = self.frequencies * self.class_weights
+        sampled = float(counted[CYCLONE] / counted.sum())
         if not (0 < rate < 1 and 0 < sampled < 1):
             return Calibration()
         return Calibration(shift=log_odds_shift(true_share=rate, sampled_share=sampled))

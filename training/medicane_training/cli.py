@@ -202,7 +202,8 @@ SIGNALS = (
     "SIGTERM, SIGUSR1 and Ctrl-C finish the step, save and leave; the same command goes on. After "
     "the first two the exit code is 99, on which Grid Engine queues a job again; tell LSF bsub -Q "
     "99, HTCondor checkpoint_exit_code = 99, and Slurm RequeueExit=99 (slurm.conf) or scontrol "
-    "requeue in the job's script. A failed run leaves with 1, wrong use with 2."
+    "requeue in the job's script. torchrun itself leaves with 1 whatever its processes say. A "
+    "failed run leaves with 1, wrong use with 2."
 )
 
 
@@ -238,9 +239,13 @@ for _flow, _purpose in FLOWS.items():
 
 
 def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
-    """Run a recipe; a signal ends it with an exit code of its own."""
+    """Run a recipe; a signal ends it with an exit code of its own.
+
+    What all ranks know alike, rank 0 alone says.
+    """
     from medicane_training.distributed import Ranks
     from medicane_training.interrupts import InterruptedRunError
+    from medicane_training.loop import NonFiniteError
     from medicane_training.loop import run as run_recipe
 
     try:
@@ -249,6 +254,10 @@ def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
         if Ranks.from_environment().is_main:
             typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
+    except NonFiniteError:
+        if Ranks.from_environment().is_main:
+            raise
+        raise typer.Exit(1) from None
 
 
 def main() -> None:

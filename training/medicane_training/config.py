@@ -106,6 +106,7 @@ class SplitSettings:
             raise ConfigurationError(
                 f"data.split.by {self.by} does not read {', '.join(sorted(unused))}; set it to null"
             )
+        _at_least("data.split", self, seed=0, guard_hours=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +142,7 @@ class DataSettings:
             raise ConfigurationError(
                 "data.shares and data.samples belong to data.order balanced; set them to null"
             )
-        if self.samples is not None and self.samples < 1:
-            raise ConfigurationError(f"data.samples is {self.samples}; give at least 1")
-        _at_least("data", self, num_views=1, workers=0, evaluation_batch=1)
+        _at_least("data", self, samples=1, num_views=1, workers=0, evaluation_batch=1)
         if self.num_views > 1 and self.augmentation is None:
             raise ConfigurationError(
                 f"data.num_views is {self.num_views} and data.augmentation null, so that all views "
@@ -264,7 +263,8 @@ class TrainingSettings:
         global_batch: clips of an optimiser step, over all ranks; views of a clip count as one.
         accumulation: parts that a rank's share of a step is computed in.
         seed: of weights, order, augmentation and masks.
-        ema_decay: of the running mean of the weights that is evaluated and kept; None for none.
+        ema_decay: of the running mean of the weights that is evaluated and kept, once it is less
+            than 1 − (1 + s)^(−⅔) at step s; None for none.
         evaluate_every: epochs from a validation to the next; the last epoch always has one.
         save_every_minutes: from a checkpoint to the next, besides one at every validation.
         save_every_steps: the same in steps; None for none.
@@ -289,9 +289,9 @@ class TrainingSettings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        _at_least(
-            "training", self, epochs=1, global_batch=1, accumulation=1, evaluate_every=1, keep=1
-        )
+        counts = ("epochs", "global_batch", "accumulation", "evaluate_every", "keep", "patience")
+        least = dict.fromkeys((*counts, "save_every_steps"), 1.0)
+        _at_least("training", self, **least, seed=0, save_every_minutes=0, roll_backs=0)
         if self.global_batch % self.accumulation:
             raise ConfigurationError(
                 f"training.global_batch {self.global_batch} cannot be computed in "
@@ -376,10 +376,11 @@ class ClassificationSettings:
                 f"classification.deployment_rate is {self.deployment_rate}; give a share of tiles "
                 "and hours between 0 and 1, or null"
             )
-        if isinstance(self.class_weights, tuple) and len(self.class_weights) != self.classes:
+        weights = self.class_weights
+        if isinstance(weights, tuple) and (len(weights) != self.classes or min(weights) <= 0):
             raise ConfigurationError(
-                f"classification.class_weights has {len(self.class_weights)} numbers for "
-                f"{self.classes} classes"
+                f"classification.class_weights has {len(weights)} numbers for {self.classes} "
+                f"classes, the least {min(weights, default=0):g}; give one above 0 a class"
             )
         _at_least("classification", self, mixup=0, cutmix=0)
 
@@ -461,5 +462,5 @@ class TrackingRecipe(Recipe):
 
 def _at_least(section: str, settings: Any, **least: float) -> None:
     for name, lowest in least.items():
-        if (value := getattr(settings, name)) < lowest:
-            raise ConfigurationError(f"{section}.{name} is {value}; give at least {lowest}")
+        if (value := getattr(settings, name)) is not None and value < lowest:
+            raise ConfigurationError(f"{section}.{name} is {value}; give at least {lowest:g}")

@@ -121,7 +121,7 @@ class DeepSpeedEngine:
         apply(self._engine.optimizer, self._rates, number)
         self._engine.step()
         if self._ema is not None:
-            self._ema.update(self.model)
+            self._ema.update(self.model, step=number + 1)
         self._steps, self._parts = number + 1, 0
 
     def skip(self) -> None:
@@ -156,17 +156,18 @@ class DeepSpeedEngine:
     def save(self, folder: Path) -> None:
         """Write the whole model by rank 0, and beside it what DeepSpeed needs to go on."""
         self._gather(keep=self._ranks.is_main)
-        if self._ranks.is_main:
-            self._whole.save_pretrained(folder)
-            if self._ema is not None:
-                write_weights(folder / EMA_NAME, self._ema.module.state_dict())
-        state = {"zero_stage": self._stage}
-        write_state(folder, state, steps=self._steps, ranks=self._ranks, device=self.device)
+        # first, since ranks wait for each other in it: none must have failed to write before
         with _quietly():
             self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
-        if self._ranks.is_main:
-            for script in folder.glob("zero_to_*.py"):  # the whole model is there already
-                script.unlink()
+        state = {"zero_stage": self._stage}
+        write_state(folder, state, steps=self._steps, ranks=self._ranks, device=self.device)
+        if not self._ranks.is_main:
+            return
+        for script in folder.glob("zero_to_*.py"):  # the whole model is written here
+            script.unlink()
+        self._whole.save_pretrained(folder)
+        if self._ema is not None:
+            write_weights(folder / EMA_NAME, self._ema.module.state_dict())
 
     def load(self, folder: Path) -> str | None:
         """Go on from :meth:`save` with as many ranks and the same stage.

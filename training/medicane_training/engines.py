@@ -130,7 +130,7 @@ class PlainEngine:
             nn.utils.clip_grads_with_norm_(self._trained, longest, norm)
         self._scaler.step(self._optimizer)
         if self._ema is not None:
-            self._ema.update(self.model)
+            self._ema.update(self.model, step=number + 1)
         self._steps = number + 1
         self.skip()
 
@@ -242,9 +242,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def make_ema(model: MedicaneModel, recipe: Recipe) -> ModelEmaV3 | None:
-    """The running mean of the weights, which starts from theirs."""
+    """The running mean of the weights, which in a short run too forgets those it starts from."""
     decay = recipe.training.ema_decay
-    return None if decay is None else ModelEmaV3(model, decay=decay)
+    return None if decay is None else ModelEmaV3(model, decay=decay, use_warmup=True)
 
 
 def _in_parallel(module: nn.Module, device: torch.device) -> DistributedDataParallel:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from medicane_models.cards import model_card
+from medicane_models.cards import license_of, model_card
 from medicane_models.checkpoints import (
     WEIGHTS_NAME,
     MedicaneModel,
@@ -15,6 +15,7 @@ from medicane_models.checkpoints import (
 )
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import json_text, replacing
+from medicane_models.hub import local_folder
 from medicane_training.checkpoint import saved
 from medicane_training.distributed import Ranks, any_of, own_device
 from medicane_training.engines import EMA_NAME, autocast
@@ -48,7 +49,6 @@ def release(training: Training) -> None:
         watch=training.display.counted,
         pause=lambda: leave_if_asked(training.interrupts, ranks),
     )
-    model = flow.finish(model, table)
     on_main(lambda: write_model(training, model, table), ranks)
 
 
@@ -76,8 +76,12 @@ def chosen_model(training: Training, checkpoint: Path) -> MedicaneModel:
 
 
 def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
-    """Everything that a finished run consists of; ``scores.json`` comes last. On rank 0."""
+    """Everything that a finished run consists of; ``scores.json`` comes last. On rank 0.
+
+    The scores are those that chose the model, the table is that of the model as it is released.
+    """
     flow, folder, progress = training.flow, training.folder, training.progress
+    model, released = flow.finish(model, table)
     scores = {
         "flow": flow.recipe.flow,
         "chosen_by": flow.selects,
@@ -88,7 +92,7 @@ def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
         "validation": {"clips": len(table), **flow.score(table)},
     }
     model.save_pretrained(folder.path)
-    save_table(readable(flow.kept(table), flow), folder.path / "validation.parquet")
+    save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
     write_card(folder, model, scores, scores["validation"])
     _write_json(folder.scores_file, scores)
 
@@ -142,7 +146,7 @@ def write_card(
     """The model's page, with how it came about and what is known of its skill."""
     recipe = folder.recipe
     init = recipe.model.init
-    is_local = init is not None and Path(init).exists()
+    is_local = init is not None and local_folder(init) is not None
     origin = Path(init).resolve().name if init and is_local else init or "random weights"
     training = (
         f"`medicane-train {recipe.flow}` from {origin}: "
@@ -153,6 +157,7 @@ def write_card(
     text = model_card(
         model.config,
         name=folder.path.resolve().name,
+        license_id=license_of(init),
         base_model=None if is_local else init,
         evaluation=evaluation,
         training=training,

@@ -115,12 +115,18 @@ class Flow(ABC, Generic[R]):
     def score(self, table: Table) -> dict[str, float]:
         """Scores of all judged clips, each exactly once, on rank 0; `selects` is among them."""
 
-    def finish(self, model: MedicaneModel, validation: Table) -> MedicaneModel:
-        """The chosen model as it is released, with what is fitted on validation, e.g. threshold."""
-        return model
+    def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
+        """The chosen model as it is released, with what is fitted on validation, e.g. threshold.
+
+        On rank 0. With it the table as the released model would have judged it.
+        """
+        return model, validation
 
     def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:
-        """Pictures of what the model does to validation clips, on rank 0; by default none."""
+        """Pictures ``name-….png`` of what the model does to validation clips; by default none.
+
+        On rank 0. What follows ``name-`` is the same at every validation.
+        """
         return []
 
     def kept(self, table: Table) -> Table:

@@ -100,9 +100,11 @@ def fit(training: Training) -> None:
     """Train to the last epoch, or to the end of patience."""
     while not training.is_through:
         try:
+            since = time.perf_counter()
             for batch in training.loader:
-                take(training, batch)
+                take(training, batch, since)
                 pause(training)
+                since = time.perf_counter()
             end_epoch(training)
         except NonFiniteError as error:
             roll_back(training, error)
@@ -114,9 +116,12 @@ def fit(training: Training) -> None:
             ) from None
 
 
-def take(training: Training, batch: ClipBatch) -> None:
-    """Train on a batch, unless it is to be left out, and keep account of it."""
-    progress, ranks, started = training.progress, training.ranks, time.perf_counter()
+def take(training: Training, batch: ClipBatch, since: float) -> None:
+    """Train on a batch, unless it is to be left out, and keep account of it.
+
+    Its time counts from ``since``, when it was asked for.
+    """
+    progress, ranks = training.progress, training.ranks
     if progress.step not in progress.left_out:
         step = Step(
             number=progress.step,
@@ -126,7 +131,7 @@ def take(training: Training, batch: ClipBatch) -> None:
             world_size=ranks.world_size,
         )
         taken = train_step(training.flow, training.engine, batch, step, ranks)
-        progress.add(taken, seconds=time.perf_counter() - started)
+        progress.add(taken, seconds=time.perf_counter() - since)
         if progress.overflows > MOST_OVERFLOWS:
             raise NonFiniteError(step.number, taken, _losses([batch], [taken["loss"]]))
     progress.step += 1
@@ -229,8 +234,10 @@ def validate(training: Training, epoch: int) -> dict[str, float]:
         )
         scores = shared(flow.score(table) if ranks.is_main else {}, ranks)
         if ranks.is_main:
-            for path in flow.draw(model, training.folder.pictures, f"epoch-{epoch:04d}"):
-                training.journal.show(path, training.progress.step)
+            when = f"epoch-{epoch:04d}"
+            for path in flow.draw(model, training.folder.pictures, when):
+                name = path.stem.removeprefix(f"{when}-")
+                training.journal.show(path, training.progress.step, name=name)
     training.progress.seconds += time.perf_counter() - started
     return scores
 

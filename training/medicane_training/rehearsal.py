@@ -32,7 +32,8 @@ def rehearse(recipe: Recipe) -> None:
         reading, batch = timed(lambda: next(iter(loader)))
         training = [timed(lambda n=n: _step(flow, engine, batch, n, ranks))[0] for n in (0, 1)]
         judging = timed(lambda: judge_one(flow, engine, ranks))[0]
-        rows = expected(flow, ranks, steps, max(reading, training[1]), judging)
+        seconds = step_seconds(reading, training[1], recipe.data.workers)
+        rows = expected(flow, ranks, steps, seconds, judging)
         on_main(lambda: show_table(rows, title="dry run: nothing was written"), ranks)
 
 
@@ -44,23 +45,25 @@ def judge_one(flow: Flow[Any], engine: Engine, ranks: Ranks) -> None:
             flow.judge(model, batch.to(engine.device))
 
 
-def expected(
-    flow: Flow[Any], ranks: Ranks, steps: int, step_seconds: float, judging_seconds: float
-) -> list[dict[str, str]]:
-    """What a run would take, by the seconds of a training step and of a batch of evaluation.
+def step_seconds(reading: float, training: float, workers: int) -> float:
+    """Of a step with its batch; workers read a batch each while the steps before it compute."""
+    return max(reading / workers, training) if workers else reading + training
 
-    Reading ahead overlaps with computing, so that the longer of the two counts for a step.
-    """
+
+def expected(
+    flow: Flow[Any], ranks: Ranks, steps: int, a_step: float, judging_seconds: float
+) -> list[dict[str, str]]:
+    """What a run would take, by the seconds of a training step and of a batch of evaluation."""
     recipe = flow.recipe
     clips = len(flow.clips.rows("validation"))
     batches = -(-clips // (recipe.data.evaluation_batch * ranks.world_size))
     validation = batches * judging_seconds
     epochs = recipe.training.epochs
     validations = -(-epochs // recipe.training.evaluate_every)
-    whole = epochs * steps * step_seconds + (validations + 1) * validation
+    whole = epochs * steps * a_step + (validations + 1) * validation
     times = {
-        "a step": step_seconds,
-        f"an epoch of {steps} steps": steps * step_seconds,
+        "a step": a_step,
+        f"an epoch of {steps} steps": steps * a_step,
         f"a validation of {clips} clips": validation,
         f"{epochs} epochs with {validations} validations": whole,
     }

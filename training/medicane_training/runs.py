@@ -96,9 +96,9 @@ class RunFolder:
                 f"{self.path} holds a model that no run has written; choose another --out"
             )
         self.checkpoints.recover()
-        if saved(self.checkpoints.folder):
+        if self.finished or saved(self.checkpoints.folder):
             self._compare(say)
-            return newest_sound(self.checkpoints.folder, say)
+            return None if self.finished else newest_sound(self.checkpoints.folder, say)
         source = None if resume in ("auto", "none") else _checkpoint_of(Path(resume), say)
         self._describe(command)
         if source is None:
@@ -202,11 +202,19 @@ def _checkpoint_of(source: Path, say: Callable[[str], None]) -> Path:
 
 def _commit() -> str | None:
     """Of this package, if it runs from a checkout; with ``-dirty`` if files have changed."""
+    here = Path(__file__)
+    # an installed package may lie inside the repository of something else
+    if not _git("ls-files", here.name, folder=here.parent):
+        return None
+    command = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return _git(*command, folder=here.parent)
+
+
+def _git(*command: str, folder: Path) -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     done = subprocess.run(  # noqa: S603 - nothing of it comes from outside
-        command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [git, *command], cwd=folder, capture_output=True, text=True, check=False
     )
     return done.stdout.strip() or None

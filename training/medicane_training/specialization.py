@@ -51,7 +51,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
 
     @classmethod
     def open(cls, recipe: SpecializationRecipe) -> Self:
-        """The flow on the recipe's store, whose labels are not read."""
+        """The flow on the recipe's store; labels decide at most how often a clip is drawn."""
         store = ClipStore(recipe.data.store)
         return cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed))
 
@@ -107,10 +107,10 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
         )
         return {"loss": loss, "loss_of_mean": of_mean, "unexplained": loss / of_mean}
 
-    def finish(self, model: MedicaneModel, validation: Table) -> MedicaneModel:
+    def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """The model with a word on its data."""
         model.config = model.config.replace(trained_on=trained_on(self.clips, self.recipe.model))
-        return model
+        return model, validation
 
     def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:
         """A PNG a clip: some frames as they are, as the encoder sees them, and as filled in."""

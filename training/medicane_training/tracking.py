@@ -185,16 +185,17 @@ class TrackingFlow(Flow[TrackingRecipe]):
             loss=table["loss"].to_numpy(float),
         )
 
-    def finish(self, model: MedicaneModel, validation: Table) -> MedicaneModel:
+    def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """With the error of a regression head on validation storms, and what trained it."""
         fitted: dict[str, Any] = {"trained_on": trained_on(self.clips, self.recipe.model)}
         head = _tracker(model).head
         if isinstance(head, RegressionHead):
-            head.error_covariance = fitted["error_covariance_px"] = self._error_covariance(
-                validation
-            )
+            covariance = self._error_covariance(validation)
+            head.error_covariance = fitted["error_covariance_px"] = covariance
+            (xx, xy), (_, yy) = covariance
+            validation = validation.assign(variance_x=xx, covariance_xy=xy, variance_y=yy)
         model.config = model.config.replace(**fitted)
-        return model
+        return model, validation
 
     def _error_covariance(self, table: Table) -> Covariance:
         """Second moment of the errors, px², of all storms alike however long they were.
@@ -229,7 +230,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             judged = pd.DataFrame(self.judge(model, batch.to(device)))
         judged["title"] = self.clips.names(chosen)
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
-        path = folder / f"{name}.png"
+        path = folder / f"{name}-centres.png"
         draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)
         return [path]
 

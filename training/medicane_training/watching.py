@@ -75,10 +75,10 @@ class Journal:
             if isinstance(value, int | float) and name not in ("step", "best"):
                 self._board.add_scalar(f"{line['kind']}/{name}", value, line["step"])
 
-    def show(self, picture: Path, step: int) -> None:
-        """Put a picture on TensorBoard."""
+    def show(self, picture: Path, step: int, *, name: str) -> None:
+        """Put a picture on TensorBoard, behind those of the same name at earlier steps."""
         pixels = np.asarray(Image.open(picture).convert("RGB"))
-        self._board.add_image(picture.stem, pixels, step, dataformats="HWC")
+        self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def lines(self) -> list[dict[str, Any]]:
         """Everything so far."""
