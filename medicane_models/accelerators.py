@@ -202,6 +202,10 @@ def provider_problem(device: str) -> Problem:
             f"{build} does not find {', '.join(build.missing_libraries)}",
             f'run: pip install "{build.package}[cuda,cudnn]"',
         )
+    if not driver.gpus:
+        return Problem(
+            f"{driver} shows no GPU to this process", "check nvidia-smi and CUDA_VISIBLE_DEVICES"
+        )
     if major(driver.cuda) < major(build.cuda):
         return Problem(f"{driver} is too old for {build}", DRIVER_PAGE)
     if device == "tensorrt":
@@ -228,10 +232,11 @@ def nvidia_driver() -> NvidiaDriver | None:
     program = shutil.which("nvidia-smi")
     if program is None:
         return None
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     which = (f"--id={visible}",) if visible else ()
     header = _told(program)
-    table = _told(program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits", *which)
+    query = (program, f"--query-gpu={QUERY}", "--format=csv,noheader,nounits", *which)
+    table = "" if visible == "" else _told(*query)  # set and empty hides all
     version = re.search(r"Driver Version:\s*([\d.]+)", header)
     cuda = re.search(r"CUDA (?:UMD )?Version:\s*([\d.]+)", header)
     if version is None:

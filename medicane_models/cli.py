@@ -90,7 +90,7 @@ def predict(
     predictor = _predictor(runtime, model, tracker, threads, **options)
     opened = predictor.open(scene, domain=domain, start=start, end=end)
     planned = predictor.run(opened, start=start, end=end, every_minutes=every)
-    _say(predictor.warning)
+    _say(planned.warning)
     _show(write_products(planned, out, formats=track_formats, plot=plot), out, json=json)
 
 
@@ -115,8 +115,9 @@ def demo(
     clear_products(out, overwrite=overwrite)
     predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
     simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
-    _say(predictor.warning)
-    detections = write_products(predictor.run(simulated), out, plot=plot)
+    planned = predictor.run(simulated)
+    _say(planned.warning)
+    detections = write_products(planned, out, plot=plot)
     with replacing(out / "truth.csv") as path:
         truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")

@@ -208,7 +208,7 @@ class OnnxMetadata:
             "time_convention": processor.time_convention,
             "sensor": processor.sensor,
             "tile_size": processor.tile_size,
-            "grid": processor.grid.to_dict() | {"affine": _affine(processor)},
+            "grid": processor.grid.to_dict() | {"affine_of_centres": _affine(processor)},
         }
 
 
@@ -248,7 +248,10 @@ def _check_format(values: Mapping[str, str], source: str) -> None:
 
 
 def _affine(processor: MedicaneProcessor) -> tuple[float, ...]:
-    """Coefficients (a, b, c, d, e, f) of x = a·column + b·row + c, y = d·column + e·row + f."""
+    """Coefficients (a, b, c, d, e, f) of x = a·column + b·row + c, y = d·column + e·row + f.
+
+    They place the middle of a pixel, where GDAL's and rasterio's place its corner.
+    """
     grid = processor.grid
     return grid.x_step, 0.0, grid.x_origin, 0.0, grid.y_step, grid.y_origin
 

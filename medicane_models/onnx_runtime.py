@@ -65,6 +65,7 @@ class OnnxModel:
         told = self._session.get_modelmeta().custom_metadata_map
         self.metadata = OnnxMetadata.from_properties(told, str(path))
         _check_variant(self.metadata, outputs, path)
+        _check_precision(self.metadata, self.device, path)
         self.batch_size = settings.batch_size or batch_size_for(self.metadata.config, self.device)
         self._fixed = settings.cuda_graph
         self._memory = _Memory(self._session, self.metadata, outputs, self.batch_size, self.device)
@@ -73,6 +74,7 @@ class OnnxModel:
         """Outputs of batches of at least one clip; no more than one batch is held.
 
         Raises:
+            ConfigurationError: a clip has another shape than the model's.
             MedicaneError: onnxruntime fails, for example for want of memory.
         """
         remaining = iter(clips)
@@ -126,6 +128,11 @@ class _Memory:
     def fill(self, clips: Sequence[Clip]) -> int:
         """Copy clips to the device; how many there were."""
         for place, clip in zip(self.host, clips, strict=False):
+            if clip.shape != place.shape:  # numpy would repeat one band to fill three
+                raise ConfigurationError(
+                    f"a clip has the shape {clip.shape} (T, C, H, W), the model reads "
+                    f"{place.shape}; make clips with the model's own processor"
+                )
             place[...] = clip
         if self.kind != "cpu":
             self.input.update_inplace(self.host)
@@ -206,6 +213,15 @@ def _check_variant(metadata: OnnxMetadata, outputs: Sequence[str], path: Path) -
         raise ConfigurationError(
             f"{path} takes temperatures in {metadata.input_form}, which are for callers without "
             f"this package; give {onnx_file_name()} beside it"
+        )
+
+
+def _check_precision(metadata: OnnxMetadata, device: Place, path: Path) -> None:
+    """Refuse int8 on CUDA: it lacks those operators, and the CPU would take them in silence."""
+    if metadata.precision == "int8" and device == "cuda":
+        raise ConfigurationError(
+            f"{path} is int8, for which onnxruntime has no CUDA operators; run it on device cpu, "
+            "or give fp16"
         )
 
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 OnnxDevice = Literal["auto", "cpu", "cuda", "tensorrt"]
 Place = Literal["cpu", "cuda", "tensorrt"]
 ERRORS_ONLY = 3  # of onnxruntime's own log
+EXACT = {"use_tf32": 0}  # onnxruntime would cut float32 products to 10 bits on CUDA, PyTorch not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class OnnxSettings:
         cuda_graph: record a run and replay it, for device "cuda"; every run then takes exactly
             ``batch_size`` clips, the last ones padded.
         provider_options: for the device's provider, for example
-            ``{"trt_engine_cache_enable": True, "trt_engine_cache_path": "engines"}``.
+            ``{"trt_engine_cache_enable": True, "trt_engine_cache_path": "engines"}``, or
+            ``{"use_tf32": 1}`` for CUDA, where float32 is otherwise exact as in PyTorch.
     """
 
     threads: int | None = None
@@ -110,7 +112,7 @@ def _session(path: Path | bytes, device: Place, settings: OnnxSettings) -> "Infe
     options.intra_op_num_threads = settings.threads or 0
     providers = [(provider, _provider_options(device, settings))]
     if device == "tensorrt":
-        providers.append((PROVIDERS["cuda"], {}))  # for what TensorRT cannot do
+        providers.append((PROVIDERS["cuda"], EXACT))  # for what TensorRT cannot do
     name = "the model" if isinstance(path, bytes) else str(path)
     source = path if isinstance(path, bytes) else str(path)
     try:
@@ -119,7 +121,8 @@ def _session(path: Path | bytes, device: Place, settings: OnnxSettings) -> "Infe
     except Exception as error:  # onnxruntime's errors have no common class but this
         if device == "cpu":
             raise CheckpointError(
-                f"{name} cannot be run by {onnxruntime_build()}: {_first_line(error)}"
+                f"{name} cannot be run by {onnxruntime_build()} ({_first_line(error)}); copy it "
+                "again, with the .data beside it if it has one, or export it anew"
             ) from error
         raise _ProviderError(_first_line(error)) from error
     if session.get_providers()[0] != provider:
@@ -128,7 +131,8 @@ def _session(path: Path | bytes, device: Place, settings: OnnxSettings) -> "Infe
 
 
 def _provider_options(device: str, settings: OnnxSettings) -> dict[str, Any]:
-    options = dict(settings.provider_options)
+    exact = EXACT if device == "cuda" else {}
+    options = {**exact, **settings.provider_options}
     return options | {"enable_cuda_graph": True} if settings.cuda_graph else options
 
 

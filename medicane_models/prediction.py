@@ -36,6 +36,7 @@ __all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
 UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
+SIMULATED = "trained on simulated scenes: what it makes of real ones was never measured"
 
 Instant = str | datetime
 
@@ -58,6 +59,13 @@ class ModelSource:
     def label(self) -> str:
         """Its name, marked if it was never trained."""
         return self.name if self.trained_on is not None else f"{self.name} (UNTRAINED)"
+
+    def caution(self, platform: str) -> str | None:
+        """Why its numbers may mean nothing on scenes of a platform; None if they should."""
+        if self.trained_on is None:
+            return UNTRAINED
+        last = self.trained_on.partition("Before that:")[0].lower()
+        return SIMULATED if "simulated" in last and platform != "simulated" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +145,13 @@ class PredictionRun:
 
     @property
     def warning(self) -> str | None:
-        """One sentence on models that were never trained, None where all were."""
-        return untrained_warning(self.detector, self.tracker)
+        """Which models are untrained, or new to real scenes; None where there is nothing to say."""
+        models: dict[str, list[str]] = {}
+        for source in (self.detector, self.tracker):
+            if caution := source.caution(self.scene.attrs["platform"]):
+                models.setdefault(caution, []).append(source.name)
+        lines = [f"{' and '.join(names)}: {caution}" for caution, names in models.items()]
+        return "; ".join(lines) or None
 
     def clips(self) -> Iterator[DetectedClip]:
         """Judge clip by clip, holding one clip in memory at a time."""
@@ -158,7 +171,7 @@ class PredictionRun:
             raise SceneError(self._nothing_judged(skipped))
         table = pd.concat(tables, ignore_index=True)
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if self.warning is not None:
+        if None in (self.detector.trained_on, self.tracker.trained_on):
             tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
@@ -255,12 +268,6 @@ class PredictionRun:
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             "give more frames, or raise --max-missing"
         )
-
-
-def untrained_warning(*sources: ModelSource) -> str | None:
-    """One sentence on models that were never trained, None where all were."""
-    names = [source.name for source in sources if source.trained_on is None]
-    return f"{' and '.join(names)}: {UNTRAINED}" if names else None
 
 
 def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:

@@ -15,7 +15,7 @@ from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
 from medicane_models.onnx_format import Precision
 from medicane_models.onnx_runtime import OnnxModel, OnnxRuntime, find_onnx
 from medicane_models.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
-from medicane_models.prediction import Instant, ModelSource, PredictionRun, untrained_warning
+from medicane_models.prediction import Instant, ModelSource, PredictionRun
 from medicane_models.processing import MedicaneProcessor
 from medicane_models.runtime import DeviceName, Runtime, TorchRuntime
 from medicane_models.scenes import open_scene, scene_grid
@@ -114,11 +114,6 @@ class MedicanePredictor:
             threshold=detector.config.threshold if threshold is None else threshold,
         )
 
-    @property
-    def warning(self) -> str | None:
-        """One sentence on models that were never trained, None where all were."""
-        return untrained_warning(self.detector, self.tracker)
-
     def open(
         self,
         source: Any,
@@ -178,10 +173,10 @@ class MedicanePredictor:
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
-        if self.warning is not None:
-            warnings.warn(self.warning, stacklevel=2)
         scene = self.open(source, domain=domain, start=start, end=end)
         run = self.run(scene, start=start, end=end, every_minutes=every_minutes)
+        if run.warning is not None:
+            warnings.warn(run.warning, stacklevel=2)
         return run.collect(list(run.clips()))
 
     def run(

@@ -1,14 +1,18 @@
 """The page that goes with exported files."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
-from medicane_export.folder import PARITY_FILE
+from medicane_export.clips import RANDOM
+from medicane_export.folder import PARITY_FILE, README
 from medicane_export.to_onnx import Source
 from medicane_models.cards import model_card
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import resolve_file
 
-__all__ = ["onnx_card", "transformers_card"]
+__all__ = ["license_of", "onnx_card", "transformers_card"]
 
 _USE = """## ONNX files
 
@@ -34,7 +38,8 @@ def onnx_card(source: Source, out: Path) -> str:
     rows = [_row(file, found) for file, found in variants.items() if found["accepted"]]
     first = next((file for file, found in variants.items() if found["accepted"]), "model.onnx")
     table = head + "|---|---|---|---|---|\n" + "\n".join(rows)
-    card = model_card(source.model.config, name=source.name)
+    license_id = license_of(source.name, source.revision)
+    card = model_card(source.model.config, name=source.name, license_id=license_id)
     return "\n\n".join((card.rstrip(), _USE.format(file=first), table))
 
 
@@ -45,6 +50,7 @@ def transformers_card(source: Source, name: str) -> str:
     auto = f"AutoModelFor{_AUTO[config.task]}"
     trained = config.trained_on or "nothing: the weights are random and the outputs mean nothing"
     return _TRANSFORMERS.format(
+        license=license_of(source.name, source.revision),
         name=name,
         auto=auto,
         shape=f"(batch, {frames}, {channels}, {height}, {width})",
@@ -56,9 +62,10 @@ def transformers_card(source: Source, name: str) -> str:
     )
 
 
+UNKNOWN = "unknown"  # how the Hub spells it
 _AUTO = {"classification": "VideoClassification", "pretraining": "PreTraining"}
 _TRANSFORMERS = """---
-license: apache-2.0
+license: {license}
 library_name: transformers
 tags:
 - medicane
@@ -82,6 +89,18 @@ softmax(logits / {temperature}); a tile counts as a detection from {threshold} o
 compares it with the original. Not for warnings or decisions on safety."""
 
 
+def license_of(name: str, revision: str | None) -> str:
+    """Of a model's weights, as its own card has it."""
+    from huggingface_hub import ModelCard
+
+    try:
+        card = resolve_file(name, README, revision=revision)
+    except CheckpointError:
+        return UNKNOWN
+    told = ModelCard(card.read_text("utf-8"), ignore_metadata_errors=True).data
+    return told.get("license") or UNKNOWN
+
+
 def _bands(source: Source) -> str:
     """How kelvin become pictures, which transformers' processor does not know."""
     if source.processor is None:
@@ -95,18 +114,25 @@ def _bands(source: Source) -> str:
 
 
 def _row(file: str, found: dict[str, Any]) -> str:
-    sets = found["sets"].values()
-    difference = max(
-        (values["scaled"] for one in sets for values in one["outputs"].values()), default=0.0
+    sets = found["sets"]
+    differences = [values["scaled"] for one in sets.values() for values in one["outputs"].values()]
+    # what is decided on noise means nothing
+    judged = [one for name, one in sets.items() if name != RANDOM]
+    decided = [one for one in judged if "different_decisions" in one]
+    centres = [one["centre_km"]["p90"] for one in judged if "centre_km" in one]
+    different, clips = (
+        sum(one[key] for one in decided) for key in ("different_decisions", "clips")
     )
-    clips = sum(one["clips"] for one in sets)
-    decisions = [one["different_decisions"] for one in sets if "different_decisions" in one]
-    centres = [one["centre_km"]["p90"] for one in sets if "centre_km" in one]
     cells = (
         f"`{file}`",
         f"{found['bytes'] / 1e6:.1f}",
-        f"{difference:.1e}",
-        f"{sum(decisions)} of {clips}" if decisions else "–",
-        f"{max(centres):.2g}" if centres else "–",
+        f"{max(map(_number, differences), default=0.0):.1e}",
+        f"{different} of {clips}" if decided else "–",
+        f"{max(map(_number, centres)):.2g}" if centres else "–",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _number(stored: float | None) -> float:
+    """As it was before JSON, which has no infinity."""
+    return math.inf if stored is None else stored

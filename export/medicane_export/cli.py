@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -11,6 +11,7 @@ from medicane_models.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from medicane_export.exporting import Variant
+    from medicane_models.onnx_format import Precision
 
 app = command_line("Export models to ONNX, safetensors and transformers, and verify the result.")
 
@@ -123,8 +124,8 @@ def safetensors(
         str | None, typer.Option(help="Hub id of the model that this one started from.")
     ] = None,
     license_: Annotated[
-        str, typer.Option("--license", help="Of the weights, as the Hub spells it.")
-    ] = "apache-2.0",
+        str | None, typer.Option("--license", help="Of the weights, as the Hub spells it.")
+    ] = None,
     revision: Revision = None,
 ) -> None:
     """Write a clean repository for inference: weights, config, processor and card."""
@@ -139,14 +140,17 @@ def safetensors(
 
 @app.command()
 def transformers(model: Model, out: Out, revision: Revision = None) -> None:
-    """Write a repository that transformers opens by itself, and compare its logits with ours."""
+    """Write a repository that transformers opens by itself, and compare its logits with ours.
+
+    One that differs goes to OUT/refused, and the command exits with 1.
+    """
     from medicane_export.to_onnx import Source
     from medicane_export.to_transformers import export_to_transformers
 
-    faults = export_to_transformers(Source.load(model, revision=revision), out)
+    place, faults = export_to_transformers(Source.load(model, revision=revision), out)
     for fault in faults:
         _say(f"Refused: {fault}")
-    _say(f"The repository and its parity.json are in {out}.")
+    _say(f"The repository and its parity.json are in {place}.")
     if faults:
         raise typer.Exit(1)
 
@@ -156,14 +160,16 @@ def main() -> None:
     run(app, "medicane_export")
 
 
-def _precisions(text: str) -> tuple:
-    known = ("fp32", "fp16", "bf16", "int8")
+def _precisions(text: str) -> "tuple[Precision, ...]":
+    from medicane_models.onnx_format import Precision
+
+    known = get_args(Precision)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     if unknown := [name for name in names if name not in known]:
         raise ConfigurationError(
             f"--precision has {', '.join(map(repr, unknown))}; choose from {', '.join(known)}"
         )
-    return names
+    return cast("tuple[Precision, ...]", names)
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from medicane_models.clips import ClipReader, SkippedClip, frame_times, plan_clips
+from medicane_models.clips import (
+    ClipReader,
+    SkippedClip,
+    check_cadence,
+    frame_times,
+    plan_clips,
+)
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.domain import Grid, Tile
 from medicane_models.errors import ConfigurationError, SceneError
@@ -21,11 +27,13 @@ from medicane_models.processing import MedicaneProcessor
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["ClipSet", "given_clips", "random_clips", "simulated_clips"]
+__all__ = ["RANDOM", "ClipSet", "given_clips", "random_clips", "simulated_clips"]
 
+RANDOM = "random"
 STORE_INDEX = "clips.parquet"
 KELVIN_RANGE = (190.0, 310.0)
 HOURLY = 60
+MOST_SCENES = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +66,7 @@ def random_clips(
     random = np.random.default_rng(seed)
     if processor is None:
         pixels = random.standard_normal((count, *config.clip_shape), np.float32)
-        return ClipSet(name="random", pixel_values=pixels)
+        return ClipSet(name=RANDOM, pixel_values=pixels)
     tiles = processor.grid.tiles(processor.tile_size)
     scenes = (_random_scene(processor, random) for _ in range(count))
     samples = [
@@ -66,28 +74,32 @@ def random_clips(
         for scene in scenes
         for pixels, kelvin, _ in _samples(scene, processor, [Tile(0, 0)])
     ]
-    return _clip_set("random", samples)
+    return _clip_set(RANDOM, samples)
 
 
 def simulated_clips(processor: MedicaneProcessor, *, count: int, seed: int = 0) -> ClipSet | None:
-    """Tiles around simulated medicanes; None if the simulation lacks a channel."""
+    """Tiles around simulated medicanes; None if the simulation lacks a channel.
+
+    A grid that hardly shows a whole tile gives fewer.
+    """
     from medicane_models.simulation import CHANNELS, simulate_scene
 
     if not set(processor.channels) <= set(CHANNELS):
         return None
     hours = (processor.num_frames - 1) * processor.cadence_minutes / 60
     samples: list[_Sample] = []
-    while len(samples) < count:
+    for number in range(seed, seed + MOST_SCENES + count):
         scene, truth = simulate_scene(
             hours=hours,
             grid=processor.grid,
             cadence_minutes=processor.cadence_minutes,
-            seed=seed,
+            seed=number,
         )
-        tiles = _tiles_around(truth, processor, np.random.default_rng(seed))
+        tiles = _tiles_around(truth, processor, np.random.default_rng(number))
         samples += islice(_samples(scene, processor, tiles), count - len(samples))
-        seed += 1
-    return _clip_set("simulated", samples)
+        if len(samples) == count:
+            break
+    return _clip_set("simulated", samples) if samples else None
 
 
 def given_clips(
@@ -117,7 +129,8 @@ def given_clips(
     if not samples:
         raise SceneError(
             f"{source} holds no clip of {config.num_frames} frames, "
-            f"{processor.cadence_minutes:g} min apart; give a longer one"
+            f"{processor.cadence_minutes:g} min apart, that shows a tile of the model's; give a "
+            "longer or larger one"
         )
     return _clip_set(str(source), samples)
 
@@ -219,6 +232,7 @@ def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> lis
     grid = processor.grid
     domain = grid if _overlap(native, grid) else grid.covering(native, margin=-1)
     scene = open_scene(source, domain=domain, channels=channels)
+    check_cadence(scene, processor)
     own = processor.for_sensor(scene.attrs["sensor"])
     tiles = domain.tiles(own.tile_size)
     ends = -(-count // len(tiles))
@@ -250,7 +264,7 @@ def _store_samples(path: Path, processor: MedicaneProcessor, count: int) -> Iter
             "store with the model's own, or give a scene"
         )
     index = pd.read_parquet(path / STORE_INDEX)
-    frames = xr.open_zarr(path, consolidated=False)["frames"]
+    frames = xr.open_zarr(path)["frames"]
     size = processor.tile_size
     for place in _spread(len(index), count):
         row = index.iloc[place]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,11 @@ class OnnxRequest:
             )
         if self.contents == "reconstruction" and "int8" in self.precisions and self.calibrate:
             raise ConfigurationError("a reconstruction cannot be calibrated; leave out --calibrate")
+        if self.clips and not self.count:
+            raise ConfigurationError(
+                f"--clip-count is 0, which leaves nothing of {self.clips[0]} to compare on; give a "
+                "larger one, or leave out --clips"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +112,10 @@ def export_onnx(
     with staging(out) as work:
         job = _Job(source, request, work, say)
         for variant, path in job.run():
+            _describe(source, out)  # first, so that a folder with files is known as this model's
             file = publish(path, out, accepted=not variant.faults)
             variants.append(Variant(file=file, faults=variant.faults, details=variant.details))
             record(out, _about(source), {file: _entry(variants[-1])})
-    source.model.config.save_pretrained(out)
-    if source.processor is not None:
-        source.processor.save_pretrained(out)
     write_card(out, onnx_card(source, out))
     return variants
 
@@ -170,6 +174,7 @@ class _Job:
         self.say(f"writing {name}")
         path = self.work / name
         metadata = self._write(model, metadata, path)
+        self._tell_left_out(metadata, [clips for clips, _ in sets])
         measured = compare(self._runnable(model, metadata, path), metadata, self.source, sets)
         tolerance = Tolerance.of(metadata.precision, **self.request.tolerances)
         judged = tuple(clips.name for clips, _ in sets[1:])
@@ -181,6 +186,12 @@ class _Job:
             "sets": measured,
         }
         return Variant(file=name, faults=faults(measured, judged, tolerance), details=details), path
+
+    def _tell_left_out(self, metadata: OnnxMetadata, sets: list[ClipSet]) -> None:
+        """Sets of the caller's that `compare` cannot feed to a graph in kelvin."""
+        for clips in sets:
+            if metadata.input_form == "kelvin" and clips.kelvin is None:
+                self.say(f"{clips.name} holds no temperatures: not compared in kelvin")
 
     def _write(self, model: "Model", metadata: OnnxMetadata, path: Path) -> OnnxMetadata:
         if metadata.precision == "int8":
@@ -233,13 +244,19 @@ class _Job:
 _TOLD = ("contents", "input_form", "precision", "quantisation", "opset")
 
 
+def _describe(source: Source, out: Path) -> None:
+    """Write what a model's folder says of itself."""
+    source.model.config.save_pretrained(out)
+    if source.processor is not None:
+        source.processor.save_pretrained(out)
+
+
 def _about(source: Source) -> dict[str, Any]:
     return {
         "format": 1,
         "model": source.name,
         "revision": source.revision,
         "trained_on": source.model.config.trained_on,
-        "machine": machine(),
     }
 
 
@@ -248,4 +265,6 @@ def _entry(variant: Variant) -> dict[str, Any]:
         "accepted": not variant.faults,
         "faults": list(variant.faults),
         **variant.details,
+        "machine": machine(),
+        "created": datetime.now(UTC),
     }

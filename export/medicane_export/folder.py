@@ -5,11 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from medicane_models.configuration import MedicaneConfig
+from medicane_models.configuration import CONFIG_NAME, MedicaneConfig
 from medicane_models.errors import ConfigurationError, MedicaneError, OutputError
 from medicane_models.files import json_text, replacing
 
@@ -18,6 +17,8 @@ __all__ = [
     "README",
     "REFUSED",
     "check_folder",
+    "move_all",
+    "present_files",
     "publish",
     "record",
     "staging",
@@ -38,7 +39,7 @@ def check_folder(out: Path, config: MedicaneConfig) -> None:
     """
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"{out} is a file; give a folder with --out")
-    present = [path for path in out.glob("*") if not path.name.startswith(".")]
+    present = present_files(out)
     if not present:
         return
     try:
@@ -50,6 +51,11 @@ def check_folder(out: Path, config: MedicaneConfig) -> None:
             f"{out} holds {present[0].name}, which is not of this model; give an empty or a new "
             "folder with --out"
         )
+
+
+def present_files(out: Path) -> list[Path]:
+    """What a folder holds, but for hidden files and refused exports."""
+    return [path for path in out.glob("[!.]*") if path.name != REFUSED]
 
 
 @contextmanager
@@ -86,15 +92,18 @@ def publish(path: Path, out: Path, *, accepted: bool) -> str:
     return str((place / path.name).relative_to(out))
 
 
+def move_all(work: Path, place: Path) -> None:
+    """Move all staged files; the configuration first, which says whose folder it is."""
+    place.mkdir(exist_ok=True)
+    for path in sorted(work.iterdir(), key=lambda path: path.name != CONFIG_NAME):
+        path.replace(place / path.name)
+
+
 def record(out: Path, about: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
     """Add variants to ``parity.json``, which keeps what earlier exports wrote there."""
     path = out / PARITY_FILE
     known = json.loads(path.read_text("utf-8")).get("variants", {}) if path.is_file() else {}
-    document = {
-        **about,
-        "created": datetime.now(UTC),
-        "variants": known | dict(variants),
-    }
+    document = {**about, "variants": known | dict(variants)}
     with replacing(path) as temporary:
         temporary.write_text(json_text(document) + "\n", "utf-8")
 
@@ -104,5 +113,6 @@ def write_card(out: Path, text: str) -> None:
     path = out / README
     if path.exists() and MARK not in path.read_text("utf-8"):
         return
+    own = text.replace(MARK, "").rstrip()
     with replacing(path) as temporary:
-        temporary.write_text(f"{text.rstrip()}\n\n{MARK}\n", "utf-8")
+        temporary.write_text(f"{own}\n\n{MARK}\n", "utf-8")

@@ -23,9 +23,8 @@ from medicane_models.processing import MedicaneProcessor
 
 __all__ = ["Graph", "PortableAttention", "kelvin_graph", "normalised_graph", "portable"]
 
-HIDDEN = (
-    -1e9
-)  # a score whose weight is exactly 0, without the infinities that some runtimes dislike
+HIDDEN = -1e9
+"""A score whose weight is exactly 0, without the infinities that some runtimes dislike."""
 
 
 class PortableAttention(nn.Module):
@@ -248,7 +247,13 @@ def _outputs(model: MedicaneModel, contents: Contents) -> tuple[TensorInfo, ...]
             _output("probabilities", shape, axes, "1", "softmax(logits / temperature)."),
         )
     return (
-        _output("center", (2,), ("x_y",), "px", "(x, y) in the tile, (0, 0) its first pixel."),
+        _output(
+            "center",
+            (2,),
+            ("x_y",),
+            "px",
+            "(x, y) in the tile; (0, 0) is the middle of its first pixel.",
+        ),
         _output(
             "covariance",
             (2, 2),

@@ -12,17 +12,17 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from medicane_export.clips import ClipSet
-from medicane_export.reference import Outputs, example_masks
+from medicane_export.reference import Outputs, example_masks, on_the_ground
 from medicane_export.to_onnx import PACKAGES, Source
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.detections import software_versions
-from medicane_models.domain import MEDITERRANEAN
-from medicane_models.errors import require
+from medicane_models.domain import MEDITERRANEAN, great_circle_km
 from medicane_models.onnx_format import OnnxMetadata
+from medicane_models.onnx_session import open_session
 from medicane_models.processing import MedicaneProcessor
 from medicane_models.runtime import CYCLONE
 
-__all__ = ["BATCH_SIZES", "compare", "machine", "onnx_outputs", "open_session"]
+__all__ = ["BATCH_SIZES", "compare", "machine", "onnx_outputs"]
 
 BATCH_SIZES = (1, 3, 8)
 SHIFT_PERCENTILE = 90
@@ -47,7 +47,7 @@ def compare(
     Returns:
         By the name of each set: differences of the outputs, decisions and centres.
     """
-    session = open_session(path)
+    session, _ = open_session(path, "cpu")  # where every variant can be compared
     measured: dict[str, Any] = {}
     for clips, expected in sets:
         if metadata.input_form == "kelvin" and clips.kelvin is None:
@@ -98,18 +98,14 @@ def machine(*more: str) -> dict[str, str]:
     }
 
 
-def open_session(path: Path) -> Any:
-    """A session on the CPU, where every variant can be compared."""
-    runtime = require("onnxruntime", "export")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3
-    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def _differences(
     given: Outputs, expected: Outputs, source: Source, clips: ClipSet
 ) -> dict[str, Any]:
-    """Of each output, and of what is decided on them."""
+    """Of each output, of what the predictor makes of it, and of what is decided on it."""
+    if "lonlat" in expected and "lonlat" not in given:
+        assert clips.tile_offset is not None
+        assert source.processor is not None
+        given = given | on_the_ground(given, clips.tile_offset, source.processor)
     result: dict[str, Any] = {
         "outputs": {
             name: _difference(given[name], expected[name]) for name in expected if name in given
@@ -120,7 +116,7 @@ def _differences(
         ours, theirs = (_decisions(values, source.model.config) for values in pair)
         result["different_decisions"] = int((ours != theirs).sum())
     if "center" in expected:
-        shift = _shift_km(given["center"] - expected["center"], clips, source.processor)
+        shift = _shift_km(given, expected, clips, source.processor)
         result["centre_km"] = {
             "mean": float(shift.mean()),
             f"p{SHIFT_PERCENTILE}": float(np.percentile(shift, SHIFT_PERCENTILE)),
@@ -158,9 +154,21 @@ def _decisions(
 
 
 def _shift_km(
+    given: Outputs, expected: Outputs, clips: ClipSet, processor: MedicaneProcessor | None
+) -> Float[np.ndarray, " n"]:
+    """Distances of centres on the ground; off the grid those of as many pixels."""
+    moved = _pixels_km(given["center"] - expected["center"], clips, processor)
+    if "lonlat" not in expected:
+        return moved
+    apart = great_circle_km(*given["lonlat"].T, *expected["lonlat"].T)
+    placed = np.isfinite(expected["lonlat"]).all(1)
+    return np.where(placed, apart, moved)
+
+
+def _pixels_km(
     moved: Float[np.ndarray, "n 2"], clips: ClipSet, processor: MedicaneProcessor | None
 ) -> Float[np.ndarray, " n"]:
-    """Distances of centres that moved by so many pixels, mid-Mediterranean ones if unplaced."""
+    """Lengths of so many pixels, mid-Mediterranean ones if they have no place."""
     grid = MEDITERRANEAN if processor is None else processor.grid
     size = 0 if processor is None else processor.tile_size
     if clips.tile_offset is None:

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "Source", "metadata_of", "save_onnx", "trace"]
 
 OPSET = 20
-"""The first with one operator for GELU; onnxruntime reads it since 1.17, TensorRT since 10.3.
+"""The first with one operator for GELU; onnxruntime reads such a file of torch's since 1.18.
 Opset 23 would have one for attention, but neither onnxruntime 1.18 nor TensorRT 10.0 reads it."""
 
 OLDEST_OPSET = 18  # torch's exporter writes none before
-PACKAGES = ("medicane-models", "torch", "onnx", "onnxscript", "onnxruntime")
+DISTRIBUTION = "medicane-models"
+PACKAGES = (DISTRIBUTION, "torch", "onnx", "onnxscript", "onnxruntime")
 SINGLE_FILE_BYTES = 2**31 - 2**20
 """Protocol buffers end at 2 GiB; a little is left for the graph itself."""
 
@@ -83,7 +84,7 @@ def trace(
         opset: of the default operators.
 
     Raises:
-        ConfigurationError: the model has no such input or output, or the opset is too old.
+        ConfigurationError: the model has no such input or output, or the opset cannot be written.
         MissingExtraError: the extra "export" is not installed.
     """
     for package in ("onnx", "onnxscript", "onnx_ir"):
@@ -107,6 +108,7 @@ def trace(
             verbose=False,
         )
     assert program is not None
+    _check_opset(program.model, opset)
     _check_free_batch(program.model)
     return program.model, graph
 
@@ -131,13 +133,7 @@ def metadata_of(source: Source, graph: Graph, **kinds: Any) -> OnnxMetadata:
     )
 
 
-def save_onnx(
-    model: "Model",
-    path: Path,
-    properties: Mapping[str, str],
-    *,
-    single_file_bytes: int = SINGLE_FILE_BYTES,
-) -> None:
+def save_onnx(model: "Model", path: Path, properties: Mapping[str, str]) -> None:
     """Write and check a file, with its weights beside it in ``.data`` only if they must be.
 
     Args:
@@ -145,7 +141,6 @@ def save_onnx(
             which name local files.
         path: of the file.
         properties: become ``metadata_props``.
-        single_file_bytes: weights larger than that go into their own file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -156,11 +151,12 @@ def save_onnx(
 
     model = model.clone()
     ClearMetadataAndDocStringPass()(model)
-    model.producer_name = "medicane-models"
+    model.producer_name = DISTRIBUTION
+    model.producer_version = software_versions((DISTRIBUTION,)).get(DISTRIBUTION)
     model.metadata_props.clear()
     model.metadata_props.update(properties)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
-    data = f"{path.name}.data" if size > single_file_bytes else None
+    data = f"{path.name}.data" if size > SINGLE_FILE_BYTES else None
     try:
         onnx_ir.save(model, path, external_data=data)
     except OSError as error:
@@ -169,6 +165,16 @@ def save_onnx(
             "another folder"
         ) from error
     onnx.checker.check_model(str(path), full_check=True)
+
+
+def _check_opset(model: "Model", opset: int) -> None:
+    """Refuse an older opset than asked for, which torch's exporter writes for those it lacks."""
+    written = model.opset_imports[""]
+    if written != opset:
+        raise ConfigurationError(
+            f"opset is {opset}, which torch {torch.__version__} cannot write; give {OPSET}, or "
+            f"another from {OLDEST_OPSET} on"
+        )
 
 
 def _check_free_batch(model: "Model") -> None:

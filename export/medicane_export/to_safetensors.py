@@ -1,18 +1,19 @@
 """A clean repository for inference: from a run, a model's folder or a foreign checkpoint."""
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from medicane_export.folder import README, check_folder, write_card
+from medicane_export.cards import license_of
+from medicane_export.folder import README, check_folder, move_all, staging, write_card
 from medicane_export.to_onnx import Source
 from medicane_models.cards import model_card
 from medicane_models.checkpoints import MedicaneModel
 from medicane_models.configuration import CONFIG_NAME, MODEL_TYPE
 from medicane_models.conversion import from_foreign
-from medicane_models.errors import CheckpointError
+from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.headers import read_json
 from medicane_models.hub import local_folder, resolve_file
 from medicane_models.processing import MedicaneProcessor
 
@@ -28,7 +29,7 @@ def export_safetensors(
     *,
     dtype: Literal["fp32", "fp16", "bf16"] = "fp32",
     base_model: str | None = None,
-    license_id: str = "apache-2.0",
+    license_id: str | None = None,
     revision: str | None = None,
 ) -> tuple[str, ...]:
     """Write weights, configuration, processor and card, and nothing that only training needs.
@@ -41,7 +42,8 @@ def export_safetensors(
         out: new or empty, or an earlier export of the same model.
         dtype: of the stored weights; they are read back as float32.
         base_model: Hub id of the model that this one started from.
-        license_id: of the weights, as the Hub spells it.
+        license_id: of the weights, as the Hub spells it; None takes that of the
+            model's own card on the Hub.
         revision: branch, tag or commit on the Hub.
 
     Returns:
@@ -49,14 +51,27 @@ def export_safetensors(
 
     Raises:
         CheckpointError: there is no such model.
-        ConfigurationError: the folder holds something else.
+        ConfigurationError: the folder holds something else or the model itself, or the model's own
+            card says what the arguments do.
     """
+    own = _own_card(name)
+    if own is not None and (license_id or base_model):
+        raise ConfigurationError(
+            f"{name} has a card of its own, which is taken over; write license and base_model at "
+            f"the head of its {README}"
+        )
     model, processor, said = _read(name, revision)
+    _check_not_itself(name, out)
     check_folder(out, model.config)
+    license_id = license_id or license_of(name, revision)
+    card = own or model_card(
+        model.config, name=out.name, license_id=license_id, base_model=base_model
+    )
     model.processor = processor
-    model.save_pretrained(out, dtype=_DTYPES[dtype])
-    card = model_card(model.config, name=out.name, license_id=license_id, base_model=base_model)
-    write_card(out, _own_card(name) or card)
+    with staging(out) as work:
+        model.save_pretrained(work, dtype=_DTYPES[dtype])
+        move_all(work, out)
+    write_card(out, card)
     if processor is None:
         said = (
             *said,
@@ -69,10 +84,22 @@ def _read(
     name: str, revision: str | None
 ) -> tuple[MedicaneModel, MedicaneProcessor | None, tuple[str, ...]]:
     if Path(name).is_file() or _is_foreign(name, revision):
+        if revision is not None:
+            raise ConfigurationError(
+                f"--revision is not read for {name}, a foreign checkpoint; download that revision "
+                "and give its folder"
+            )
         model, report = from_foreign(name)
         return model, None, (str(report),)
     source = Source.load(name, revision=revision)
     return source.model, source.processor, ()
+
+
+def _check_not_itself(name: str, out: Path) -> None:
+    """Refuse to write over the weights that are read, perhaps in a smaller type."""
+    folder = local_folder(name)
+    if folder is not None and out.resolve() == folder.resolve():
+        raise ConfigurationError(f"{out} is the model itself; give another folder with --out")
 
 
 def _own_card(name: str) -> str | None:
@@ -85,10 +112,10 @@ def _own_card(name: str) -> str | None:
 def _is_foreign(name: str, revision: str | None) -> bool:
     folder = Path(name)
     if (folder / CHECKPOINTS).is_dir() and not (folder / CONFIG_NAME).is_file():
-        newest = max((folder / CHECKPOINTS).iterdir(), default=folder / CHECKPOINTS)
+        newest = max((folder / CHECKPOINTS).glob("step-*"), default=folder / CHECKPOINTS)
         raise CheckpointError(
             f"{name} is a run that has not ended; finish it, or give one of its checkpoints, "
             f"for example {newest}"
         )
-    values: Any = json.loads(resolve_file(name, CONFIG_NAME, revision=revision).read_text("utf-8"))
+    values = read_json(resolve_file(name, CONFIG_NAME, revision=revision))
     return values.get("model_type", MODEL_TYPE) != MODEL_TYPE

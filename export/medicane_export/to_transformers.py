@@ -1,6 +1,7 @@
 """A repository that transformers opens by itself, verified by opening it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import torch
 
 from medicane_export.cards import transformers_card
 from medicane_export.clips import ClipSet, random_clips, simulated_clips
-from medicane_export.folder import PARITY_FILE, staging, write_card
+from medicane_export.folder import (
+    PARITY_FILE,
+    REFUSED,
+    move_all,
+    present_files,
+    staging,
+    write_card,
+)
 from medicane_export.parity import machine
 from medicane_export.to_onnx import Source
 from medicane_models.configuration import CONFIG_NAME
@@ -24,7 +32,7 @@ TOLERANCE = 1e-4
 CLIPS = 4
 
 
-def export_to_transformers(source: Source, out: Path) -> tuple[str, ...]:
+def export_to_transformers(source: Source, out: Path) -> tuple[Path, tuple[str, ...]]:
     """Write the repository and ``parity.json``.
 
     Args:
@@ -32,7 +40,8 @@ def export_to_transformers(source: Source, out: Path) -> tuple[str, ...]:
         out: new or empty, or an earlier export of the same model.
 
     Returns:
-        What differs by more than TOLERANCE, in words; the files are written all the same.
+        Where the files are, and what differs by more than TOLERANCE, in words; then they lie in
+        ``out/refused``, and what was there stays.
 
     Raises:
         ConfigurationError: transformers cannot express the model, or the folder holds something
@@ -46,20 +55,25 @@ def export_to_transformers(source: Source, out: Path) -> tuple[str, ...]:
         if source.processor is not None:
             _write_processor(source.processor, work)
         measured = [_compare(source, work, clips) for clips in _clips(source)]
-        for path in work.iterdir():
-            path.replace(out / path.name)
-    faults = tuple(
-        f"logits differ by {found['max']:.2g} on {found['set']} clips, more than {TOLERANCE:g}"
-        for found in measured
-        if not found["max"] <= TOLERANCE
-    )
-    _record(source, out, measured, faults)
-    write_card(out, transformers_card(source, out.name))
-    return faults
+        faults = tuple(_faults(measured))
+        place = out / REFUSED if faults else out
+        _record(source, work, measured, faults)
+        move_all(work, place)
+    write_card(place, transformers_card(source, out.name))
+    return place, faults
+
+
+def _faults(measured: list[dict[str, Any]]) -> Iterator[str]:
+    for found in measured:
+        if not found["max"] <= TOLERANCE:
+            yield (
+                f"logits differ by {found['max']:.2g} on {found['set']} clips, "
+                f"more than {TOLERANCE:g}"
+            )
 
 
 def _check_folder(out: Path, config: dict[str, Any]) -> None:
-    present = [path for path in out.glob("*") if not path.name.startswith(".")]
+    present = present_files(out)
     if not present:
         return
     path = out / CONFIG_NAME

@@ -17,8 +17,8 @@ class Tolerance:
 
     Attributes:
         logits: largest difference of logits, embeddings and reconstructed pixels; of outputs
-            whose root mean square exceeds 1, relative to that. Infinite in int8, whose logits
-            are judged by what is decided on them.
+            whose root mean square exceeds 1, relative to that. Infinite in int8, which is judged
+            by what is decided on its logits; where nothing is, the caller must give a number.
         same_decisions: least share of simulated and given clips that are decided alike.
         centre_km: longest shift of a tracker's centre, 90th percentile over a set of simulated or
             given clips.
@@ -56,6 +56,7 @@ def faults(
     """
     found = {name: measured[name] for name in judged if name in measured}
     return (
+        *_unjudged(found, tolerance),
         *_numbers(measured, tolerance),
         *_radii(found, tolerance),
         *_choices(found, tolerance),
@@ -66,10 +67,22 @@ def faults(
 _FREE = ("logits", "embedding", "tokens", "reconstruction")
 
 
+def _unjudged(found: Mapping[str, Any], tolerance: Tolerance) -> Iterator[str]:
+    """Neither a number nor a decision or centre would refuse it, however wrong it is."""
+    decided = any("different_decisions" in one or "centre_km" in one for one in found.values())
+    if tolerance.logits == np.inf and not decided:
+        yield (
+            "no decision and no centre was there to judge it by; give simulated clips or --clips "
+            "to a head, and --tolerance-logits to anything else"
+        )
+
+
 def _numbers(measured: Mapping[str, Any], tolerance: Tolerance) -> Iterator[str]:
     for where, found in measured.items():
         for name, values in found["outputs"].items():
-            if name in _FREE and not values["scaled"] <= tolerance.logits:
+            # infinite where a number is missing, which no tolerance allows
+            within = values["scaled"] <= tolerance.logits and values["scaled"] < np.inf
+            if name in _FREE and not within:
                 yield (
                     f"{name} differs by {values['scaled']:.2g} on {where} clips, "
                     f"more than {tolerance.logits:g}"

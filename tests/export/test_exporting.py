@@ -4,25 +4,32 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
+import pyproj
 import pytest
 import torch
-from export_models import PROCESSOR, tiny_folder, tiny_source
+from clip_stores import PROCESSOR as STORE_PROCESSOR
+from clip_stores import small_store
+from export_models import GRID, PROCESSOR, tiny_folder, tiny_source
 from typer.testing import CliRunner
 
-from medicane_export import exporting
+from medicane_export import exporting, parity
 from medicane_export.cli import app
+from medicane_export.clips import ClipSet, simulated_clips
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.parity import open_session
+from medicane_export.to_onnx import Source
 from medicane_export.verdicts import Tolerance, faults
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,
     MissingExtraError,
     OutputError,
+    SceneError,
 )
+from medicane_models.headers import onnx_properties
 from medicane_models.onnx_format import OnnxMetadata
 from medicane_models.simulation import simulate_scene
 
@@ -60,12 +67,12 @@ def test_every_variant_is_there_and_accepted(every_precision):
 
 def test_parity_tells_clips_batch_sizes_and_machine(every_precision):
     out, _ = every_precision
-    document = json.loads((out / "parity.json").read_text())
-    sets = document["variants"]["model.onnx"]["sets"]
+    variant = json.loads((out / "parity.json").read_text())["variants"]["model.onnx"]
+    sets = variant["sets"]
     assert len(sets) == 3
     assert set(sets["random"]["largest_by_batch_size"]) == {"1", "3", "8"}
     assert sets["simulated"]["clips"] == 3
-    assert document["machine"]["torch"] == torch.__version__.partition("+")[0]
+    assert variant["machine"]["torch"] == torch.__version__.partition("+")[0]
 
 
 def test_lower_precision_differs_more_but_little(every_precision):
@@ -99,8 +106,7 @@ def test_bf16_holds_weights_of_half_the_size(every_precision):
 
 def test_int8_says_how_it_was_made(every_precision):
     out, _ = every_precision
-    session = open_session(out / "model_int8.onnx")
-    properties = session.get_modelmeta().custom_metadata_map
+    properties = onnx_properties(out / "model_int8.onnx")
     metadata = OnnxMetadata.from_properties(properties, "model_int8.onnx")
     assert metadata.precision == "int8"
     assert metadata.quantisation.startswith("dynamic")
@@ -113,6 +119,15 @@ def test_static_ranges_come_from_calibration_clips(tmp_path):
     assert variant.details["quantisation"].endswith("calibrated on 3 simulated clips")
     operators = {n.op_type for n in onnx.load(tmp_path / "out" / variant.file).graph.node}
     assert "QuantizeLinear" in operators
+
+
+def test_every_precision_is_made_of_weights_in_a_file_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("medicane_export.to_onnx.SINGLE_FILE_BYTES", 1000)
+    precisions = ("fp32", "bf16", "int8")
+    request = OnnxRequest(precisions=precisions, calibrate="simulated", count=1)
+    variants = export_onnx(tiny_source(), tmp_path, request, lambda _: None)
+    assert not any(variant.faults for variant in variants)
+    assert all((tmp_path / f"{variant.file}.data").is_file() for variant in variants)
 
 
 def test_a_refused_variant_is_kept_apart_and_what_was_there_stays(every_precision, tmp_path):
@@ -128,6 +143,79 @@ def test_a_refused_variant_is_kept_apart_and_what_was_there_stays(every_precisio
     variants = json.loads((out / "parity.json").read_text())["variants"]
     assert variants["model.onnx"]["accepted"]
     assert not variants["refused/model.onnx"]["accepted"]
+
+
+def test_an_interrupted_export_leaves_whole_files_and_can_be_repeated(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    out, request = tmp_path / "out", OnnxRequest(precisions=("fp32", "fp16"), count=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "in_half", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            export_onnx(tiny_source(), out, request, lambda _: None)
+    found = {path.name for path in out.iterdir()}
+    assert found == {"config.json", "preprocessor_config.json", "parity.json", "model.onnx"}
+    assert len(export_onnx(tiny_source(), out, request, lambda _: None)) == 2
+
+
+def test_a_tracker_is_judged_by_the_radii_the_predictor_draws(tmp_path):
+    source = tiny_source("tracking")
+    (variant,) = export_onnx(source, tmp_path / "out", OnnxRequest(count=2), lambda _: None)
+    outputs = variant.details["sets"]["simulated"]["outputs"]
+    assert {"lonlat", "radius_50_km", "radius_95_km"} <= set(outputs)
+
+
+def test_a_centre_that_is_put_elsewhere_on_the_ground_has_moved():
+    x, y = np.array([[10.0, 20.0], [5.0, 500.0]])
+    lon, lat = GRID.pixel_to_lonlat(x, y)
+    expected = {"center": np.stack((x, y), 1), "lonlat": np.stack((lon, lat), 1)}
+    expected["lonlat"][1] = np.nan  # off the grid
+    given = expected | {"lonlat": expected["lonlat"] + [0.0, 0.01]}
+    clips = ClipSet(
+        name="one", pixel_values=np.zeros((2, 1, 1, 1, 1)), tile_offset=np.zeros((2, 2), int)
+    )
+    _, _, metres = pyproj.Geod(ellps="WGS84").inv(lon[0], lat[0], lon[0], lat[0] + 0.01)
+    moved = parity._shift_km(given, expected, clips, PROCESSOR)
+    assert moved == pytest.approx([metres / 1000, 0], rel=3e-3)
+
+
+def test_a_clip_store_is_compared_where_it_can_be(tmp_path):
+    small_store(tmp_path / "store.zarr")
+    source, said = tiny_source(processor=STORE_PROCESSOR, in_channels=1), []
+    request = OnnxRequest(
+        input_forms=("normalised", "kelvin"), clips=(str(tmp_path / "store.zarr"),), count=4
+    )
+    plain, kelvin = export_onnx(source, tmp_path / "out", request, said.append)
+    assert plain.details["sets"][str(tmp_path / "store.zarr")]["clips"] == 4
+    assert str(tmp_path / "store.zarr") not in kelvin.details["sets"]
+    assert f"{tmp_path / 'store.zarr'} holds no temperatures: not compared in kelvin" in said
+
+
+def test_a_scene_of_another_cadence_is_named(tmp_path):
+    scene, _ = simulate_scene(hours=2, grid=PROCESSOR.grid, cadence_minutes=15.0)
+    scene.drop_encoding().to_zarr(tmp_path / "slow.zarr", zarr_format=2)
+    request = OnnxRequest(clips=(str(tmp_path / "slow.zarr"),), count=1)
+    with pytest.raises(SceneError, match="a frame every 15 min, the model reads one every 5 min"):
+        export_onnx(tiny_source(), tmp_path / "out", request, lambda _: None)
+
+
+def test_clips_to_compare_on_need_a_count():
+    with pytest.raises(ConfigurationError, match=r"leaves nothing of scene\.zarr"):
+        OnnxRequest(clips=("scene.zarr",), count=0)
+
+
+def test_a_grid_that_shows_no_whole_tile_has_no_simulated_clips(monkeypatch):
+    monkeypatch.setattr("medicane_export.clips.MOST_SCENES", 0)
+    limb = replace(PROCESSOR, grid=replace(GRID, y_origin=5.55e6))
+    assert simulated_clips(limb, count=1) is None
+
+
+def test_a_card_keeps_the_licence_of_the_weights(tmp_path):
+    model = tiny_folder(tmp_path / "model")
+    (model / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# A model\n")
+    export_onnx(Source.load(model), tmp_path / "out", OnnxRequest(count=0), lambda _: None)
+    assert "license: cc-by-nc-4.0" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
@@ -195,6 +283,18 @@ def test_what_exceeds_the_tolerance_is_said(changes, words):
     assert faults(measured(different_decisions=1), ("simulated",), tolerance) == ()
     (fault,) = faults(measured(**changes), ("simulated",), tolerance)
     assert words in fault
+
+
+def test_int8_without_a_decision_to_judge_it_by_is_refused():
+    (fault,) = faults(measured(), ("simulated",), Tolerance.of("int8"))
+    assert "--tolerance-logits" in fault
+    assert faults(measured(), ("simulated",), Tolerance.of("int8", logits=0.1)) == ()
+
+
+def test_a_number_that_is_missing_is_beyond_any_tolerance():
+    missing = {"logits": {"scaled": np.inf, "relative": np.inf}}
+    found = measured(outputs=missing, different_decisions=0)
+    assert "logits differs by inf" in faults(found, ("simulated",), Tolerance.of("int8"))[0]
 
 
 def test_decisions_on_random_clips_do_not_count():

@@ -12,10 +12,11 @@ import pytest
 import torch
 from export_models import GRID, PROCESSOR, tiny_source
 
+from medicane_export import to_onnx
 from medicane_export.clips import random_clips
 from medicane_export.reference import example_masks, torch_outputs
 from medicane_export.to_onnx import OPSET, metadata_of, save_onnx, trace
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.onnx_format import OnnxMetadata
 from medicane_models.uncertainty import normal_radius
 
@@ -161,7 +162,7 @@ def test_the_file_says_what_it_is(tracker):
     for info, output in zip(metadata.outputs, tracker.get_outputs(), strict=True):
         assert list(info.shape) == output.shape
     assert json.loads(properties["medicane.channels"]) == ["WV_062", "WV_073", "IR_097", "IR_108"]
-    assert json.loads(properties["medicane.grid"])["affine"][2] == GRID.x_origin
+    assert json.loads(properties["medicane.grid"])["affine_of_centres"][2] == GRID.x_origin
 
 
 def test_no_local_path_is_in_a_file(detector_file):
@@ -170,9 +171,9 @@ def test_no_local_path_is_in_a_file(detector_file):
     assert b"site-packages" not in content
 
 
-def test_large_weights_lie_beside_the_graph(detector_file, tmp_path):
-    model = onnx_ir.load(detector_file)
-    save_onnx(model, tmp_path / "model.onnx", {}, single_file_bytes=1000)
+def test_large_weights_lie_beside_the_graph(detector_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(to_onnx, "SINGLE_FILE_BYTES", 1000)
+    save_onnx(onnx_ir.load(detector_file), tmp_path / "model.onnx", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
     graph = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph
     entries = [entry for tensor in graph.initializer for entry in tensor.external_data]
@@ -201,6 +202,15 @@ def test_kelvin_needs_a_processor():
 def test_an_opset_that_the_exporter_cannot_write_is_refused():
     with pytest.raises(ConfigurationError, match="18 or more"):
         trace(tiny_source(), input_form="normalised", opset=11)
+    with pytest.raises(ConfigurationError, match=r"opset is 99, which torch .* cannot write"):
+        trace(tiny_source(), input_form="normalised", opset=99)
+
+
+def test_a_number_of_clips_that_the_exporter_fixed_is_refused():
+    fixed = """<ir_version: 10, opset_import: ["" : 20]>
+    graph (float[2,3] pixel_values) => (float[2,3] y) { y = Relu(pixel_values) }"""
+    with pytest.raises(CheckpointError, match="fixed the number of clips in pixel_values"):
+        to_onnx._check_free_batch(onnx_ir.from_onnx_text(fixed))
 
 
 def test_interpolated_quantiles_are_hoyts():

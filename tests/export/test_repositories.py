@@ -43,6 +43,47 @@ def test_a_foreign_checkpoint_becomes_a_repository(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_is_not_written_over_itself(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigurationError, match="is the model itself"):
+        export_safetensors(str(run), run, dtype="bf16")
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_what_a_models_own_card_says_cannot_be_given_too(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    (run / "README.md").write_text("its scores")
+    with pytest.raises(ConfigurationError, match="a card of its own"):
+        export_safetensors(str(run), tmp_path / "out", license_id="mit")
+
+
+def test_licence_and_origin_stand_in_a_new_card(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    export_safetensors(str(run), tmp_path / "out", license_id="mit", base_model="owner/name")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "license: mit" in card
+    assert "base_model: owner/name" in card
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    (run / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+        export_safetensors(str(run), tmp_path / "out")
+
+
+def test_a_full_disk_leaves_nothing_half(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    run = tiny_folder(tmp_path / "run")
+    monkeypatch.setattr("medicane_models.configuration.MedicaneConfig.save_pretrained", full)
+    with pytest.raises(OSError, match="No space"):
+        export_safetensors(str(run), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_run_that_has_not_ended_is_named_with_its_newest_checkpoint(tmp_path):
     for step in ("step-00000001", "step-00000002"):
         (tmp_path / "run" / "checkpoints" / step).mkdir(parents=True)
@@ -54,13 +95,26 @@ def test_a_run_that_has_not_ended_is_named_with_its_newest_checkpoint(tmp_path):
 def test_transformers_opens_what_was_exported_and_gives_the_same(tmp_path, task):
     transformers = pytest.importorskip("transformers")
     source = tiny_source(task, processor=None)
-    assert export_to_transformers(source, tmp_path) == ()
+    assert export_to_transformers(source, tmp_path) == (tmp_path, ())
     document = json.loads((tmp_path / "parity.json").read_text())
     assert document["accepted"]
     assert 0 < document["sets"][0]["max"] < 1e-4
     kind = "ForVideoClassification" if task == "classification" else "ForPreTraining"
     auto = getattr(transformers, f"AutoModel{kind}")
     assert type(auto.from_pretrained(tmp_path)).__name__ == f"VideoMAE{kind}"
+
+
+def test_a_repository_that_differs_is_kept_apart_and_what_was_there_stays(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    source = tiny_source(processor=None)
+    export_to_transformers(source, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr("medicane_export.to_transformers.TOLERANCE", 0.0)
+    place, (fault,) = export_to_transformers(source, tmp_path)
+    assert "logits differ by" in fault
+    assert place == tmp_path / "refused"
+    assert {path.name for path in place.iterdir()} == set(before)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
 
 def test_its_processor_is_one_that_transformers_knows(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def test_predict_writes_detections_tracks_and_a_map(predicted):
     ]  # fmt: skip
     with Image.open(folder / "maps" / "20111102_1000.png") as picture:
         assert picture.width > 1000
-    assert "UNTRAINED" in err
+    assert "trained on simulated scenes" in err
 
 
 def test_earlier_results_are_kept_unless_told_otherwise(medicane, predicted, frames):

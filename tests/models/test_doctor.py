@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from types import ModuleType, SimpleNamespace
 
@@ -220,6 +221,7 @@ def test_a_provider_that_does_not_load_counts_where_there_is_a_gpu(quick, driver
             "does not find libcudnn.so.9",
             'pip install "onnxruntime-gpu[cuda,cudnn]"',
         ),
+        ({}, replace(DRIVER, gpus=()), "shows no GPU", "CUDA_VISIBLE_DEVICES"),
         ({}, OLD_DRIVER, "driver 535.54 (CUDA up to 12.2) is too old for", "nvidia.com/drivers"),
         ({}, DRIVER, "580.65 (CUDA up to 13.0) are there", "lines above"),
     ],
@@ -256,6 +258,11 @@ def test_only_visible_gpus_count(smi):
     smi.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert [gpu.name for gpu in nvidia_driver().gpus] == ["NVIDIA L4"]
     assert accelerators.free_memory_bytes("cuda") == 1000 * 2**20
+
+
+def test_an_empty_list_hides_all_gpus(smi):
+    smi.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert nvidia_driver().gpus == ()
 
 
 def test_libraries_that_onnxruntime_only_prints_are_kept(monkeypatch, capsys):

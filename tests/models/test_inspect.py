@@ -83,11 +83,12 @@ def test_outputs_of_a_tracker_are_those_of_the_model(tmp_path):
         assert [2, *info["shape"][1:]] == list(getattr(output, info["name"]).shape)
 
 
-def test_an_untrained_model_says_so():
+def test_a_model_says_what_it_was_trained_on(tmp_path):
     told = inspect_model("medicane-tiny-detector")
-    if told["trained_on"] is None:
-        assert "UNTRAINED" in line(told, "trained on")
     assert told["kind"] == "folder"
+    assert "SIMULATED" in line(told, "trained on")
+    MedicaneForTracking(MedicaneConfig(task="tracking", **SIZES)).save_pretrained(tmp_path)
+    assert "UNTRAINED" in line(inspect_model(tmp_path), "trained on")
 
 
 def test_a_file_tells_what_it_was_exported_with(tmp_path):

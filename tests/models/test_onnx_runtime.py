@@ -209,6 +209,19 @@ def test_a_recorded_graph_sees_one_shape_only(models, monkeypatch):
     assert recorded.shapes == [[4, 4, 1, 32, 32]]
 
 
+def test_a_clip_of_another_shape_is_refused_not_stretched(models):
+    with pytest.raises(ConfigurationError, match=r"shape \(4, 1, 1, 32\).* reads \(4, 1, 32, 32\)"):
+        probabilities(detector(models), clips(1)[:, :, :, :1])
+
+
+def test_int8_on_cuda_is_refused_not_run_by_the_cpu(tmp_path, monkeypatch):
+    path = write_onnx(tmp_path / "model_int8.onnx", "classification", precision="int8")
+    session, _ = open_session(path, "cpu")
+    monkeypatch.setattr(onnx_runtime, "open_session", lambda *_: (session, "cuda"))
+    with pytest.raises(ConfigurationError, match="run it on device cpu, or give fp16"):
+        OnnxModel(path, ["probabilities"], device="cuda")
+
+
 def test_warming_up_leaves_no_trace(models):
     model = detector(models, batch_size=2)
     assert model.warm_up() > 0
@@ -291,7 +304,8 @@ def test_auto_takes_the_cpu_and_says_why(models, listed_but_not_loading, caplog)
     assert "libcublasLt.so.13" in caplog.text
 
 
-def test_auto_takes_cuda_where_it_loads(models, monkeypatch):
+@pytest.mark.parametrize("given", [{}, {"use_tf32": 1}])
+def test_auto_takes_cuda_where_it_loads_exact_unless_told(models, monkeypatch, given):
     class OnCuda:
         def __init__(self, source, options, providers, **more):
             self.providers, self.more = providers, more
@@ -301,10 +315,10 @@ def test_auto_takes_cuda_where_it_loads(models, monkeypatch):
 
     monkeypatch.setattr("medicane_models.onnx_session.onnxruntime_build", lambda: CUDA_BUILD)
     monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
-    settings = OnnxSettings(provider_options={"use_tf32": 0})
+    settings = OnnxSettings(provider_options=given)
     session, place = open_session(models[0] / "model.onnx", "auto", settings)
     assert place == "cuda"
-    assert session.providers == [("CUDAExecutionProvider", {"use_tf32": 0})]
+    assert session.providers == [("CUDAExecutionProvider", {"use_tf32": 0} | given)]
     assert session.more == {"enable_fallback": 0}
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.detections import DETECTION_COLUMNS
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.prediction import ModelSource
 from medicane_models.predictor import MedicanePredictor
 from medicane_models.runtime import Centres, cyclone_index, pick_device
@@ -188,11 +190,26 @@ def embedded() -> MedicanePredictor:
     return MedicanePredictor.from_pretrained(device="cpu")
 
 
-def test_untrained_models_say_so(embedded):
+def test_untrained_models_say_so(tmp_path):
+    for name in (DETECTOR, TRACKER):
+        model = AutoMedicaneModel.from_pretrained(name)
+        model.config = replace(model.config, trained_on=None)
+        model.save_pretrained(tmp_path / name)
+    predictor = MedicanePredictor.from_pretrained(
+        tmp_path / DETECTOR, tmp_path / TRACKER, device="cpu", threshold=0.0
+    )
     with pytest.warns(UserWarning, match="UNTRAINED"):
-        detections = embedded.predict(airmass_scene(), domain="native")
+        detections = predictor.predict(airmass_scene(), domain="native")
     assert detections.table["model"].str.contains("UNTRAINED").all()
+    assert detections.tracks["track_id"].str.startswith("untrained-").all()
     assert "UNTRAINED" in detections.provenance["warning"]
+
+
+def test_models_of_simulated_weather_say_so_on_real_scenes(embedded):
+    with pytest.warns(UserWarning, match=f"{DETECTOR} and {TRACKER}: trained on simulated"):
+        embedded.predict(airmass_scene(), domain="native")
+    simulated = airmass_scene().assign_attrs(platform="simulated")
+    assert embedded.predict(simulated, domain="native").provenance["warning"] is None
 
 
 def airmass_scene() -> xr.Dataset:
@@ -205,7 +222,7 @@ def airmass_scene() -> xr.Dataset:
     )  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:.*UNTRAINED")
+@pytest.mark.filterwarnings("ignore:.*simulated scenes")
 def test_probabilities_are_the_model_s_own(embedded):
     table = embedded.predict(airmass_scene(), domain="native").table
     frames = airmass_scene().isel(x=slice(0, 224), y=slice(0, 224))

@@ -12,8 +12,9 @@ LARGEST = 2**31 - 1
 def keep_freed_memory() -> None:
     """Let the C library keep what large tensors free, for the tensors of the next step.
 
-    glibc hands every block above 32 MiB back to the kernel and gets it again page by page, which
-    took two thirds of the time of a training step on two cores. Other C libraries are left alone.
+    glibc hands every block above 32 MiB back to the kernel and gets it again page by page, zeroed;
+    where that is slow, as in virtual machines, it takes much of a training step. Other C libraries
+    are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
