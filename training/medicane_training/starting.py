@@ -10,10 +10,10 @@ from medicane_models.configuration import CONFIG_NAME, MedicaneConfig
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.processing import MedicaneProcessor
 from medicane_training.config import ModelSettings
+from medicane_training.runs import RUN_FILE
 
 __all__ = ["start_config", "start_model"]
 
-RUN_FILE = "run.yaml"
 UNTRAINED: Mapping[str, Any] = {
     "trained_on": None,
     "temperature": 1.0,
