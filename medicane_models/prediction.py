@@ -36,7 +36,7 @@ __all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
 UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
-SIMULATED = "trained on simulated scenes: what it makes of real ones was never measured"
+SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
 
 Instant = str | datetime
 

@@ -87,7 +87,8 @@ def test_a_model_says_what_it_was_trained_on(tmp_path):
     told = inspect_model("medicane-tiny-detector")
     assert told["kind"] == "folder"
     assert "SIMULATED" in line(told, "trained on")
-    MedicaneForTracking(MedicaneConfig(task="tracking", **SIZES)).save_pretrained(tmp_path)
+    fresh = MedicaneConfig(task="tracking", **SIZES | {"trained_on": None})
+    MedicaneForTracking(fresh).save_pretrained(tmp_path)
     assert "UNTRAINED" in line(inspect_model(tmp_path), "trained on")
 
 

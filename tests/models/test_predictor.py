@@ -195,8 +195,9 @@ def test_untrained_models_say_so(tmp_path):
         model = AutoMedicaneModel.from_pretrained(name)
         model.config = replace(model.config, trained_on=None)
         model.save_pretrained(tmp_path / name)
+        MedicaneProcessor.from_pretrained(name).save_pretrained(tmp_path / name)
     predictor = MedicanePredictor.from_pretrained(
-        tmp_path / DETECTOR, tmp_path / TRACKER, device="cpu", threshold=0.0
+        tmp_path / DETECTOR, tmp_path / TRACKER, device="cpu", threshold=1e-9
     )
     with pytest.warns(UserWarning, match="UNTRAINED"):
         detections = predictor.predict(airmass_scene(), domain="native")
@@ -231,7 +232,7 @@ def test_probabilities_are_the_model_s_own(embedded):
     model = AutoMedicaneModel.from_pretrained("medicane-tiny-detector")
     with torch.inference_mode():
         output = model(torch.from_numpy(processor.normalise(clip)[None]))
-    expected = output.logits.softmax(-1)[0, 1].item()
+    expected = (output.logits / model.config.temperature).softmax(-1)[0, 1].item()
     assert table.query("tile_x == 0 and tile_y == 0").probability.item() == pytest.approx(
         expected, abs=1e-6
     )
