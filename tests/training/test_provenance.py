@@ -52,3 +52,12 @@ def test_what_the_initial_model_saw_is_not_forgotten(store, tmp_path):
     clips = clips_from(store, "Meteosat-11: x")
     model = replace(FRESH, preset=None, init=str(tmp_path / "m"))
     assert trained_on(clips, model).endswith(". Before that: 9 clips of SIMULATED scenes.")
+
+
+def test_the_same_clips_are_named_once(store, tmp_path):
+    clips = clips_from(store, "Meteosat-11: x")
+    own, older = trained_on(clips, FRESH), "9 clips of SIMULATED scenes."
+    known = f"{own} Before that: {older}"
+    MedicaneConfig(trained_on=known).save_pretrained(tmp_path / "m")
+    model = replace(FRESH, preset=None, init=str(tmp_path / "m"))
+    assert trained_on(clips, model) == known

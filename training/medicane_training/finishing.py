@@ -150,9 +150,10 @@ def write_card(
     origin = Path(init).resolve().name if init and is_local else init or "random weights"
     training = (
         f"`medicane-train {recipe.flow}` from {origin}: "
-        f"{scores['epochs_trained']} epochs, {recipe.training.global_batch} clips a step. The "
-        f"weights are those after epoch {scores['epoch']}, chosen by {scores['chosen_by']} on "
-        "validation. `run.yaml` repeats the run."
+        f"{scores['epochs_trained']} of {recipe.training.epochs} epochs, "
+        f"{recipe.training.global_batch} clips a step. The weights are those after "
+        f"epoch {scores['epoch']}, chosen by {scores['chosen_by']} on validation. "
+        "`run.yaml` repeats the run."
     )
     text = model_card(
         model.config,

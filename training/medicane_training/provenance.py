@@ -7,6 +7,7 @@ from medicane_training.parts import Clips
 __all__ = ["is_simulated", "trained_on"]
 
 SIMULATED = "simulated"
+BEFORE = " Before that: "
 
 
 def is_simulated(clips: Clips) -> bool:
@@ -30,16 +31,17 @@ def trained_on(clips: Clips, model: ModelSettings) -> str:
     places = [*(["SIMULATED scenes"] if is_simulated(clips) else []), *platforms]
     split = clips.settings.split
     seed = "" if split.by in ("dates", "file") else f", seed {split.seed or 0}"
-    return (
+    own = (
         f"{len(table)} clips of {' and '.join(places)}, {first:%Y-%m-%d} to {last:%Y-%m-%d}, "
         f"{storms} {'storm' if storms == 1 else 'storms'}; split by {split.by}{seed}."
-        f"{_before(model)}"
     )
+    return BEFORE.join([own, *(before for before in _before(model) if before != own)])
 
 
-def _before(model: ModelSettings) -> str:
-    before = None if model.init is None else MedicaneConfig.from_pretrained(model.init).trained_on
-    return f" Before that: {before}" if before else ""
+def _before(model: ModelSettings) -> list[str]:
+    """What the initial model was trained on, newest first."""
+    known = None if model.init is None else MedicaneConfig.from_pretrained(model.init).trained_on
+    return known.split(BEFORE) if known else []
 
 
 def _platforms(clips: Clips) -> list[str]:
