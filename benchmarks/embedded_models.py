@@ -6,7 +6,8 @@ A storm looks much the same an hour later, so only the 75 minutes before every e
 kept. Stretches of five days are simulated side by side into ``work/scenes``, then built into the
 store ``work/seasons.zarr``; then a backbone, a detector, a tracker and a second detector are
 trained, each from the one before, and the last two exported to ``work/export``. What is there
-already is kept. Two cores take six hours and 60 GB for the clips, an hour for the training.
+already is kept. The training took 80 minutes of two cores; the clips take 60 GB and, by the rate of
+the simulation, some three hours.
 """
 
 import argparse
