@@ -89,6 +89,14 @@ def test_settings_that_cannot_be_or_that_nothing_reads_are_refused(make, message
             "set layer_decay to 1, or train all",
         ),
         (
+            lambda: recipe(
+                ClassificationRecipe,
+                engine=EngineSettings(gradient_checkpointing=True),
+                classification=ClassificationSettings(train="head"),
+            ),
+            "gradient_checkpointing saves nothing",
+        ),
+        (
             lambda: recipe(SpecializationRecipe, changes={"decoder_dept": 2}),
             r"changes.decoder_dept means nothing for pretraining \(did you mean decoder_depth\?\)",
         ),

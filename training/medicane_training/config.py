@@ -448,6 +448,11 @@ class ClassificationRecipe(Recipe):
                 f"optimizer.layer_decay is {self.optimizer.layer_decay} and classification.train "
                 "head leaves one layer; set layer_decay to 1, or train all"
             )
+        if self.classification.train == "head" and self.engine.gradient_checkpointing:
+            raise ConfigurationError(
+                "engine.gradient_checkpointing saves nothing where classification.train is head, "
+                "since the blocks keep nothing for gradients; set it to false, or train all"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
