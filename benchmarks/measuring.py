@@ -96,12 +96,17 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-def report(name: str, result: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table whose first row is its head, and keep the result as JSON."""
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose first row is its head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = (cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))
-        print(row[0].ljust(widths[0]), *cells, sep="  ")
+        print(row[0].ljust(widths[0]), *cells, sep="  ", flush=True)
+
+
+def report(name: str, result: Mapping[str, Any], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table and keep the result as JSON."""
+    print_table(rows)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 

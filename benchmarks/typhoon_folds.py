@@ -45,21 +45,19 @@ from medicane_training.baselines import (
 )
 from medicane_training.building import build_store
 from medicane_training.centre_scores import by_group, error_km, intensity_classes
-from medicane_training.config import (
-    ClassificationRecipe,
+from medicane_training.config import ClassificationRecipe, Recipe, TrackingRecipe
+from medicane_training.labels import CYCLONE, NO_CYCLONE
+from medicane_training.loop import run
+from medicane_training.selection import BuildSettings
+from medicane_training.settings import (
     ClassificationSettings,
     DataSettings,
     ModelSettings,
     OptimizerSettings,
-    Recipe,
     SplitSettings,
-    TrackingRecipe,
     TrackingSettings,
     TrainingSettings,
 )
-from medicane_training.labels import CYCLONE, NO_CYCLONE
-from medicane_training.loop import run
-from medicane_training.selection import BuildSettings
 from medicane_training.spirals import SpiralSettings, spiral_gradient
 from medicane_training.splitting import CLIP_KEY
 from medicane_training.store import ClipStore

@@ -18,19 +18,19 @@ from medicane_models.configuration import MedicaneConfig, Task
 from medicane_models.errors import CheckpointError
 from medicane_models.masking import tube_mask
 from medicane_training import deepspeed_engine
-from medicane_training.config import (
-    ClassificationRecipe,
+from medicane_training.config import ClassificationRecipe
+from medicane_training.deepspeed_engine import deepspeed_config
+from medicane_training.distributed import Ranks, any_of, barrier, gathered, joined, mean, shared
+from medicane_training.engines import make_engine
+from medicane_training.flow import Engine
+from medicane_training.optim import Rates
+from medicane_training.settings import (
     DataSettings,
     EngineSettings,
     ModelSettings,
     OptimizerSettings,
     TrainingSettings,
 )
-from medicane_training.deepspeed_engine import deepspeed_config
-from medicane_training.distributed import Ranks, any_of, barrier, gathered, joined, mean, shared
-from medicane_training.engines import make_engine
-from medicane_training.flow import Engine
-from medicane_training.optim import Rates
 
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
 GLOBAL_BATCH = 8

@@ -10,18 +10,17 @@ import torch
 from clip_stores import GRID, PROCESSOR, SETTINGS, TRACKS, frame_times, kelvin, scene
 
 from medicane_training.building import build_store
-from medicane_training.config import (
-    ClassificationRecipe,
+from medicane_training.config import ClassificationRecipe, SpecializationRecipe
+from medicane_training.flow import Flow, Step
+from medicane_training.settings import (
     ClassificationSettings,
     DataSettings,
     MaskingSettings,
     ModelSettings,
     OptimizerSettings,
-    SpecializationRecipe,
     SplitSettings,
     TrainingSettings,
 )
-from medicane_training.flow import Flow, Step
 from medicane_training.store import ClipStore
 
 SIZES = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 2, "mlp_hidden_dim": 96}

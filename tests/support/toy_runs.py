@@ -19,8 +19,11 @@ from torch.nn import functional
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.modeling import MedicaneForVideoClassification
 from medicane_training import loop, reporting
-from medicane_training.config import (
-    ClassificationRecipe,
+from medicane_training.config import ClassificationRecipe
+from medicane_training.flow import Flow, Step
+from medicane_training.interrupts import InterruptedRunError
+from medicane_training.parts import Clips
+from medicane_training.settings import (
     DataSettings,
     EngineSettings,
     ModelSettings,
@@ -28,9 +31,6 @@ from medicane_training.config import (
     SplitSettings,
     TrainingSettings,
 )
-from medicane_training.flow import Flow, Step
-from medicane_training.interrupts import InterruptedRunError
-from medicane_training.parts import Clips
 from medicane_training.store import ClipStore
 from medicane_training.watching import TIMES
 

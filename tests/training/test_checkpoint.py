@@ -16,8 +16,8 @@ from medicane_training.checkpoint import (
     read_progress,
     saved,
 )
-from medicane_training.config import TrainingSettings
 from medicane_training.distributed import Ranks
+from medicane_training.settings import TrainingSettings
 
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
 TINY = MedicaneConfig.preset(

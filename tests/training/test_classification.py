@@ -12,8 +12,8 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.files import json_text
 from medicane_models.verification import roc_area
 from medicane_training.classification import ClassificationFlow, drawn_frequencies
-from medicane_training.config import ModelSettings
 from medicane_training.data import ClipBatch, ClipDataset
+from medicane_training.settings import ModelSettings
 from medicane_training.store import save_table
 
 

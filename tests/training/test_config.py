@@ -7,20 +7,18 @@ import torch
 from medicane_models.checkpoints import model_class
 from medicane_models.configuration import MedicaneConfig
 from medicane_models.errors import ConfigurationError
-from medicane_training.config import (
-    ClassificationRecipe,
+from medicane_training.config import ClassificationRecipe, SpecializationRecipe, TrackingRecipe
+from medicane_training.model_changes import FREE
+from medicane_training.settings import (
     ClassificationSettings,
     DataSettings,
     EngineSettings,
     MaskingSettings,
     ModelSettings,
     OptimizerSettings,
-    SpecializationRecipe,
     SplitSettings,
-    TrackingRecipe,
     TrainingSettings,
 )
-from medicane_training.model_changes import FREE
 
 LR = OptimizerSettings(lr=1e-3)
 BATCH = TrainingSettings(epochs=2, global_batch=4)

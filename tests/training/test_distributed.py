@@ -7,8 +7,8 @@ from torch import distributed as dist
 
 from medicane_models.errors import ConfigurationError
 from medicane_training import distributed
-from medicane_training.config import EngineSettings
 from medicane_training.distributed import Ranks, any_of, gathered, joined, mean, own_device, shared
+from medicane_training.settings import EngineSettings
 
 TORCHRUN = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}
 OPEN_MPI = {

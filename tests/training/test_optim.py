@@ -8,8 +8,8 @@ from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.config import OptimizerSettings
 from medicane_training.optim import Rates, apply, make_optimizer
+from medicane_training.settings import OptimizerSettings
 
 
 def settings(**fields):

@@ -7,9 +7,9 @@ import torch
 from clip_stores import small_store
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.config import DataSettings, SplitSettings
 from medicane_training.flow import Step
 from medicane_training.parts import Clips
+from medicane_training.settings import DataSettings, SplitSettings
 from medicane_training.views import Augmentation
 
 BY_DATES = SplitSettings(

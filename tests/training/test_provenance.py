@@ -6,8 +6,8 @@ from tiny_flows import classification, visible_store
 
 from medicane_models.configuration import MedicaneConfig
 from medicane_training.classification import ClassificationFlow
-from medicane_training.config import ModelSettings
 from medicane_training.provenance import is_simulated, trained_on
+from medicane_training.settings import ModelSettings
 from medicane_training.store import save_table
 
 FRESH = ModelSettings(preset="tiny")

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.config import SplitSettings
+from medicane_training.settings import SplitSettings
 from medicane_training.splits import k_folds, split_by_season, split_by_storm
 from medicane_training.splitting import split_by_dates, split_by_settings, split_by_table
 

@@ -9,7 +9,7 @@ from medicane_models.configuration import MedicaneConfig
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.pretraining import MedicaneForPreTraining
-from medicane_training.config import ModelSettings
+from medicane_training.settings import ModelSettings
 from medicane_training.starting import start_model
 
 SIZES = {"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2, "mlp_hidden_dim": 48}

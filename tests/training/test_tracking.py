@@ -20,18 +20,18 @@ from medicane_training.centre_scores import (
     intensity_classes,
     radii_km,
 )
-from medicane_training.config import (
+from medicane_training.config import TrackingRecipe
+from medicane_training.data import ClipDataset
+from medicane_training.flow import Step
+from medicane_training.loop import run
+from medicane_training.settings import (
     DataSettings,
     ModelSettings,
     OptimizerSettings,
     SplitSettings,
-    TrackingRecipe,
     TrackingSettings,
     TrainingSettings,
 )
-from medicane_training.data import ClipDataset
-from medicane_training.flow import Step
-from medicane_training.loop import run
 from medicane_training.tracking import JUDGED_COLUMNS, TrackingFlow, trackable
 from medicane_training.views import Augmentation
 

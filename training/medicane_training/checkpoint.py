@@ -25,9 +25,9 @@ from safetensors import SafetensorError
 
 from medicane_models.errors import CheckpointError, OutputError
 from medicane_models.files import json_text
-from medicane_training.config import TrainingSettings
 from medicane_training.distributed import Ranks, any_of, barrier
 from medicane_training.flow import Engine
+from medicane_training.settings import TrainingSettings
 
 __all__ = [
     "PROGRESS_FILE",

@@ -25,7 +25,7 @@ from medicane_training.calibration import (
     deployment_weights,
     fit_calibration,
 )
-from medicane_training.config import ClassificationRecipe, ClassificationSettings
+from medicane_training.config import ClassificationRecipe
 from medicane_training.data import ClipBatch
 from medicane_training.detection import (
     NOT_COLD,
@@ -42,6 +42,7 @@ from medicane_training.parts import Clips
 from medicane_training.provenance import is_simulated, trained_on
 from medicane_training.sampling import present_shares
 from medicane_training.scoring import weather_blocks
+from medicane_training.settings import ClassificationSettings
 from medicane_training.starting import start_model
 from medicane_training.store import ClipStore
 from medicane_training.strata import log_odds_shift

@@ -18,7 +18,7 @@ from torch import distributed as dist
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.allocation import keep_freed_memory
-from medicane_training.config import EngineSettings
+from medicane_training.settings import EngineSettings
 
 __all__ = ["Ranks", "any_of", "barrier", "gathered", "joined", "mean", "own_device", "shared"]
 

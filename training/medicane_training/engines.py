@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medicane_models.checkpoints import WEIGHTS_NAME, MedicaneModel, write_weights
-from medicane_training.config import EngineSettings, Recipe
+from medicane_training.config import Recipe
 from medicane_training.distributed import Ranks, own_device
 from medicane_training.flow import Engine
 from medicane_training.optim import Rates, apply, make_optimizer
@@ -28,6 +28,7 @@ from medicane_training.resuming import (
     together,
     write_state,
 )
+from medicane_training.settings import EngineSettings
 
 __all__ = [
     "EMA_NAME",

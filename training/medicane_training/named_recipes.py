@@ -9,16 +9,18 @@ from typing import Any
 
 from medicane_training.config import (
     ClassificationRecipe,
-    ClassificationSettings,
-    DataSettings,
-    EngineSettings,
     FlowName,
-    MaskingSettings,
-    ModelSettings,
-    OptimizerSettings,
     Recipe,
     SpecializationRecipe,
     TrackingRecipe,
+)
+from medicane_training.settings import (
+    ClassificationSettings,
+    DataSettings,
+    EngineSettings,
+    MaskingSettings,
+    ModelSettings,
+    OptimizerSettings,
     TrackingSettings,
     TrainingSettings,
 )

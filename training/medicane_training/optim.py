@@ -13,7 +13,7 @@ from timm.optim import (
 from torch import nn
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.config import OptimizerSettings
+from medicane_training.settings import OptimizerSettings
 
 __all__ = ["Rates", "apply", "make_optimizer"]
 

@@ -12,7 +12,6 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.files import replacing
 from medicane_models.processing import MedicaneProcessor
 from medicane_training import strata
-from medicane_training.config import DataSettings
 from medicane_training.data import ClipDataset, ClipLoader
 from medicane_training.labels import CYCLONE
 from medicane_training.sampling import (
@@ -22,6 +21,7 @@ from medicane_training.sampling import (
     in_order,
     shuffled,
 )
+from medicane_training.settings import DataSettings
 from medicane_training.splits import GUARD_HOURS, PARTS, UNUSED, check_leaks
 from medicane_training.splitting import CLIP_KEY, split_by_settings
 from medicane_training.store import ClipStore

@@ -1,8 +1,8 @@
 """What a model was trained on, in a few words that travel with it."""
 
 from medicane_models.configuration import MedicaneConfig
-from medicane_training.config import ModelSettings
 from medicane_training.parts import Clips
+from medicane_training.settings import ModelSettings
 
 __all__ = ["is_simulated", "trained_on"]
 

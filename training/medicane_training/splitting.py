@@ -8,7 +8,7 @@ import pandas as pd
 from medicane_models.errors import ConfigurationError
 from medicane_models.times import utc, utc_times
 from medicane_models.tracks import require_columns
-from medicane_training.config import SplitSettings
+from medicane_training.settings import SplitSettings
 from medicane_training.splits import (
     GUARD_HOURS,
     PARTS,

@@ -9,8 +9,8 @@ from medicane_models.checkpoints import WEIGHTS_NAME, LoadReport, MedicaneModel
 from medicane_models.configuration import CONFIG_NAME, MedicaneConfig
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.processing import MedicaneProcessor
-from medicane_training.config import ModelSettings
 from medicane_training.runs import RUN_FILE
+from medicane_training.settings import ModelSettings
 
 __all__ = ["start_config", "start_model"]
 
