@@ -43,9 +43,16 @@ def variants_of(model: str, options: argparse.Namespace) -> Iterator[tuple[str, 
 
 def entry(ranges: str, variant: Variant) -> dict[str, Any]:
     """What is kept of a variant; sets of clips go by their last name."""
-    sets = {Path(name).name: found for name, found in variant.details["sets"].items()}
-    told = {"file": Path(variant.file).name, "ranges": ranges, "faults": variant.faults}
-    return {**variant.details, **told, "sets": sets}
+    sets, faults = variant.details["sets"], list(variant.faults)
+    for name in sets:
+        faults = [fault.replace(name, Path(name).name) for fault in faults]
+    return {
+        **variant.details,
+        "file": Path(variant.file).name,
+        "ranges": ranges,
+        "faults": faults,
+        "sets": {Path(name).name: found for name, found in sets.items()},
+    }
 
 
 def rows_of(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -34,7 +34,7 @@ for tensor in json.loads(about["medicane.inputs"]) + json.loads(about["medicane.
 def onnx_card(source: Source, out: Path) -> str:
     """The model's card with a table of the variants in a folder."""
     variants = json.loads((out / PARITY_FILE).read_text("utf-8"))["variants"]
-    head = "| file | MB | largest difference | other decisions | centre, km (p90) |\n"
+    head = "| file | MB | largest difference | other decisions | centre, km (p90, largest) |\n"
     rows = [_row(file, found) for file, found in variants.items() if found["accepted"]]
     first = next((file for file, found in variants.items() if found["accepted"]), "model.onnx")
     table = head + "|---|---|---|---|---|\n" + "\n".join(rows)
@@ -119,7 +119,8 @@ def _row(file: str, found: dict[str, Any]) -> str:
     # what is decided on noise means nothing
     judged = [one for name, one in sets.items() if name != RANDOM]
     decided = [one for one in judged if "different_decisions" in one]
-    centres = [one["centre_km"]["p90"] for one in judged if "centre_km" in one]
+    centres = [one["centre_km"] for one in judged if "centre_km" in one]
+    shifts = [f"{max(_number(one[key]) for one in centres):.2g}" for key in _SHIFTS if centres]
     different, clips = (
         sum(one[key] for one in decided) for key in ("different_decisions", "clips")
     )
@@ -128,9 +129,12 @@ def _row(file: str, found: dict[str, Any]) -> str:
         f"{found['bytes'] / 1e6:.1f}",
         f"{max(map(_number, differences), default=0.0):.1e}",
         f"{different} of {clips}" if decided else "–",
-        f"{max(map(_number, centres)):.2g}" if centres else "–",
+        ", ".join(shifts) or "–",
     )
     return f"| {' | '.join(cells)} |"
+
+
+_SHIFTS = ("p90", "max")
 
 
 def _number(stored: float | None) -> float:

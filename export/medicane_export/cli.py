@@ -178,32 +178,33 @@ def _say(text: str) -> None:
 
 def _show(variants: "list[Variant]") -> None:
     """What was compared on stdout, why something was refused on stderr."""
+    from rich import box
     from rich.console import Console
     from rich.table import Column, Table
 
     file = Column("file", overflow="fold")
-    table = Table(file, "MB", "clips", "difference", "other decisions", "centre km", "verdict")
+    columns = (file, "MB", "clips", "difference", "changed (p90, max)")
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
     for variant in variants:
+        about = (variant.file, f"{variant.details['bytes'] / 1e6:.1f}")
         for name, found in variant.details["sets"].items():
-            table.add_row(*_row(variant, name, found))
+            table.add_row(*about, f"{found['clips']} {Path(name).name}", *_cells(found))
+            about = ("", "")
     Console().print(table)
     for variant in variants:
         for fault in variant.faults:
             _say(f"Refused {variant.file}: {fault}")
 
 
-def _row(variant: "Variant", name: str, found: dict) -> tuple[str, ...]:
+def _cells(found: dict) -> tuple[str, str]:
     difference = max((v["scaled"] for v in found["outputs"].values()), default=0.0)
-    decisions, centre = found.get("different_decisions"), found.get("centre_km")
-    return (
-        variant.file,
-        f"{variant.details['bytes'] / 1e6:.1f}",
-        f"{found['clips']} {name}",
-        f"{difference:.1e}",
-        "–" if decisions is None else str(decisions),
-        "–" if centre is None else f"{centre['p90']:.2g}",
-        "refused" if variant.faults else "accepted",
-    )
+    changed = "–"
+    if "different_decisions" in found:
+        changed = f"{found['different_decisions']} decisions"
+    if "centre_km" in found:
+        shift = found["centre_km"]
+        changed = f"{shift['p90']:.2g}, {shift['max']:.2g} km"
+    return f"{difference:.1e}", changed
 
 
 if __name__ == "__main__":

@@ -86,6 +86,8 @@ def quantize_statically(
             extra_options={
                 "MatMulConstBOnly": True,
                 "OpTypesToExcludeOutputQuantization": ["MatMul"],
+                # one odd clip does not coarsen the steps of all: means of the clips' extremes
+                "CalibMovingAverage": True,
             },
         )
     return STATIC.format(len(clips), clips.name)

@@ -269,12 +269,17 @@ def measured(**changes):
     return {"simulated": {"clips": 100, "outputs": outputs, **changes}}
 
 
+def radius(**values):
+    return {"outputs": {"radius_50_km": {"scaled": 0, **values}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"different_decisions": 2}, "2 of 100 clips are decided differently"),
         ({"centre_km": {"p90": 1.5}}, "the centre moves by 1.5 km"),
-        ({"outputs": {"radius_50_km": {"scaled": 0, "relative": 0.4}}}, "radius_50_km differs"),
+        (radius(relative=0.5, relative_p90=0.4), "radius_50_km differs by 40.00%"),
+        (radius(relative=np.inf, relative_p90=0.0), "radius_50_km differs"),
         ({"outputs": {"logits": {"scaled": np.nan, "relative": 0}}}, "logits differs by nan"),
     ],
 )
@@ -283,6 +288,11 @@ def test_what_exceeds_the_tolerance_is_said(changes, words):
     assert faults(measured(different_decisions=1), ("simulated",), tolerance) == ()
     (fault,) = faults(measured(**changes), ("simulated",), tolerance)
     assert words in fault
+
+
+def test_a_centre_or_radius_may_jump_on_one_clip_of_many():
+    rare = radius(relative=0.5, relative_p90=0.01) | {"centre_km": {"p90": 0.02, "max": 50.0}}
+    assert faults(measured(**rare), ("simulated",), Tolerance.of("int8")) == ()
 
 
 def test_int8_without_a_decision_to_judge_it_by_is_refused():
