@@ -1,6 +1,5 @@
 """What the benchmarks share: interleaved timing, peak memory, the machine's own rate."""
 
-import json
 import platform
 import statistics
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from medicane_models.files import json_text
 
 RESULTS = Path(__file__).parent / "results"
 MEGABYTE = 2**20
@@ -108,7 +109,7 @@ def report(name: str, result: Mapping[str, Any], rows: Sequence[tuple[str, ...]]
     """Print a table and keep the result as JSON."""
     print_table(rows)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json_text(result) + "\n")
 
 
 def _status(field: str) -> int:

@@ -144,11 +144,12 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         f"onnx {kind}": session_of(folder / onnx_file_name(precision=kind), options)
         for kind in options.precisions
     }
-    times, apart = {}, {}
+    times, repetitions, apart = {}, {}, {}
     for batch in options.batches:
         pixels = torch.randn(batch, *config.clip_shape, device=options.device)
         steps = steps_for(models, sessions, pixels)
-        seconds = interleave(steps, max(options.repetitions // batch, 3), clock=options.clock)
+        repetitions[batch] = max(options.repetitions // batch, 3)
+        seconds = interleave(steps, repetitions[batch], clock=options.clock)
         times[batch] = summary(seconds)
         print_table(rows_of({"times": {batch: times[batch]}}))
         if options.device == "cpu":
@@ -157,7 +158,11 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 name: float(np.abs(value - logits["transformers"]).max())
                 for name, value in logits.items()
             }
-    return {"times": times, "largest_difference_of_logits": apart}
+    return {
+        "times": times,
+        "repetitions": repetitions,
+        "largest_difference_of_logits": apart,
+    }
 
 
 def rows_of(result: Mapping[str, Any]) -> list[tuple[str, ...]]:

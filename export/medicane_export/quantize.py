@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["DYNAMIC", "kept_float", "quantize_dynamically", "quantize_statically"]
 
 DYNAMIC = "dynamic: weights int8 per output feature, activations uint8 measured clip by clip"
-STATIC = "static: weights int8 per output feature, activations uint8 calibrated on {} {} clips"
+STATIC = (
+    "static: weights int8 per output feature, activations uint8 calibrated on {} {} clips, means "
+    "of their extremes"
+)
 
 
 def kept_float(model: "Model") -> list[str]:

@@ -14,13 +14,16 @@ import torch
 from clip_stores import PROCESSOR as STORE_PROCESSOR
 from clip_stores import small_store
 from export_models import GRID, PROCESSOR, tiny_folder, tiny_source
+from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from medicane_export import exporting, parity
 from medicane_export.cli import app
 from medicane_export.clips import ClipSet, simulated_clips
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.to_onnx import Source
+from medicane_export.graphs import normalised_graph
+from medicane_export.quantize import quantize_statically
+from medicane_export.to_onnx import OPSET, Source, metadata_of
 from medicane_export.verdicts import Tolerance, faults
 from medicane_models.errors import (
     CheckpointError,
@@ -116,9 +119,38 @@ def test_static_ranges_come_from_calibration_clips(tmp_path):
     request = OnnxRequest(precisions=("int8",), calibrate="simulated", **QUICK)
     (variant,) = export_onnx(tiny_source(), tmp_path / "out", request, lambda _: None)
     assert not variant.faults
-    assert variant.details["quantisation"].endswith("calibrated on 3 simulated clips")
+    assert variant.details["quantisation"].endswith(
+        "calibrated on 3 simulated clips, means of their extremes"
+    )
     operators = {n.op_type for n in onnx.load(tmp_path / "out" / variant.file).graph.node}
     assert "QuantizeLinear" in operators
+
+
+def test_a_static_range_ends_at_the_mean_of_the_clips_extremes(tmp_path):
+    product = helper.make_node("MatMul", ["pixel_values", "weight"], ["logits"], "product")
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1, 1, 1, 2])
+        for name in ("pixel_values", "logits")
+    ]
+    weight = numpy_helper.from_array(np.eye(2, dtype=np.float32), "weight")
+    graph = helper.make_graph([product], "one", ends[:1], ends[1:], [weight])
+    opset = [helper.make_opsetid("", OPSET)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / "full")
+    source = tiny_source()
+    metadata = metadata_of(
+        source,
+        normalised_graph(source.model, "head"),
+        contents="head",
+        input_form="normalised",
+        precision="int8",
+        opset=OPSET,
+    )
+    clips = ClipSet(name="two", pixel_values=np.full((2, 1, 1, 1, 2), 1, np.float32))
+    clips.pixel_values[1] = 3
+    quantize_statically(tmp_path / "full", tmp_path / "int8", [], metadata, clips)
+    stored = onnx.load(tmp_path / "int8").graph.initializer
+    scales = {tensor.name: numpy_helper.to_array(tensor) for tensor in stored}
+    assert scales["pixel_values_scale"] == pytest.approx(2 / 255)
 
 
 def test_every_precision_is_made_of_weights_in_a_file_of_their_own(tmp_path, monkeypatch):
@@ -279,7 +311,7 @@ def radius(**values):
         ({"different_decisions": 2}, "2 of 100 clips are decided differently"),
         ({"centre_km": {"p90": 1.5}}, "the centre moves by 1.5 km"),
         (radius(relative=0.5, relative_p90=0.4), "radius_50_km differs by 40.00%"),
-        (radius(relative=np.inf, relative_p90=0.0), "radius_50_km differs"),
+        (radius(relative=np.inf, relative_p90=0.0), "radius_50_km is missing for some"),
         ({"outputs": {"logits": {"scaled": np.nan, "relative": 0}}}, "logits differs by nan"),
     ],
 )
