@@ -35,7 +35,7 @@ from medicane_models.onnx_format import Precision, onnx_file_name
 from medicane_models.onnx_session import OnnxSettings, open_session
 from medicane_models.processing import MedicaneProcessor
 
-KEPT_BATCH = 8
+KEPT_BATCH = 8  # the largest whose memory sessions keep
 COLD_STARTS = {
     "torch": """
 import sys, torch
