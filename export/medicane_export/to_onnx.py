@@ -157,6 +157,8 @@ def save_onnx(model: "Model", path: Path, properties: Mapping[str, str]) -> None
     model.metadata_props.update(properties)
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
     data = f"{path.name}.data" if size > SINGLE_FILE_BYTES else None
+    if data is None:  # weights that were read from a file beside another one
+        onnx_ir.external_data.load_to_model(model)
     try:
         onnx_ir.save(model, path, external_data=data)
     except OSError as error:

@@ -162,6 +162,18 @@ def test_every_precision_is_made_of_weights_in_a_file_of_their_own(tmp_path, mon
     assert all((tmp_path / f"{variant.file}.data").is_file() for variant in variants)
 
 
+def test_int8_of_a_model_whose_weights_lay_beside_it_is_one_file(
+    every_precision, tmp_path, monkeypatch
+):
+    sizes = {one.details["precision"]: one.details["bytes"] for one in every_precision[1]}
+    between = (sizes["fp32"] + sizes["int8"]) // 2
+    monkeypatch.setattr("medicane_export.to_onnx.SINGLE_FILE_BYTES", between)
+    request = OnnxRequest(precisions=("int8",), **QUICK)
+    (variant,) = export_onnx(tiny_source(), tmp_path, request, lambda _: None)
+    assert not variant.faults
+    assert not list(tmp_path.glob("*.data"))
+
+
 def test_a_refused_variant_is_kept_apart_and_what_was_there_stays(every_precision, tmp_path):
     out = shutil.copytree(every_precision[0], tmp_path / "out")
     before = (out / "model.onnx").read_bytes()
