@@ -14,9 +14,9 @@ import numcodecs.blosc
 import numpy as np
 from numcodecs import Blosc
 
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.scenes import open_scene
-from medicane_training.store import decode, encode
+from medicane_models.scenes.opening import open_scene
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.store.clip_store import decode, encode
 
 CHUNK = 64
 CODECS = {

@@ -26,14 +26,14 @@ import torch
 import zarr
 from PIL import Image
 
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.simulation import simulate_scene
-from medicane_training.building import BuildSettings, build_store
-from medicane_training.data import ClipDataset
-from medicane_training.research_layout import export_research
-from medicane_training.sampling import ClipKey
-from medicane_training.store import ClipStore
-from medicane_training.views import Augmentation
+from medicane_training.clips.dataset import ClipDataset
+from medicane_training.clips.random_views import Augmentation
+from medicane_training.clips.sampling import ClipKey
+from medicane_training.store.build import BuildSettings, build_store
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.research_import import export_research
 
 SETTINGS = BuildSettings(every_minutes=15, tile_stride=48)
 MIB = 2**20

@@ -19,7 +19,7 @@ import xarray as xr
 import zarr
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.readers.archive import LIMITS_KELVIN
+from medicane_models.scenes.readers.archive import LIMITS_KELVIN
 from medicane_models.simulation import CHANNELS, Instrument, simulate_scene
 
 FRAMES = 288

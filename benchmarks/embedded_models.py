@@ -21,13 +21,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from medicane_models.best_tracks import read_tracks
+from medicane_models.commands import with_progress
 from medicane_models.domain import MEDITERRANEAN
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.progress import with_progress
+from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.simulation import StormRates, draw_storms, simulate_scene
-from medicane_training.building import build_store
-from medicane_training.selection import BuildSettings
+from medicane_models.verification.best_tracks import read_tracks
+from medicane_training.store.build import build_store
+from medicane_training.store.selection import BuildSettings
 
 EVERY_MINUTES = 480
 CLIP_MINUTES = 75

@@ -25,11 +25,11 @@ from typing import Any
 from measuring import report
 
 from medicane_models.domain import MEDITERRANEAN
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.scenes import scene_grid
+from medicane_models.scenes.opening import scene_grid
+from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.simulation import simulate_scene
-from medicane_training.building import build_store
-from medicane_training.watching import TIMES
+from medicane_training.run.journal import TIMES
+from medicane_training.store.build import build_store
 
 SETTINGS = (
     "data.split.by=dates",

@@ -29,11 +29,11 @@ from measuring import interleave, machine, print_table, report, summary
 
 from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_export.to_onnx import Source
-from medicane_models.configuration import MedicaneConfig
 from medicane_models.hub import DETECTOR
-from medicane_models.onnx_format import Precision, onnx_file_name
-from medicane_models.onnx_session import OnnxSettings, open_session
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name
+from medicane_models.runtimes.onnx_session import OnnxSettings, open_session
+from medicane_models.scenes.processing import MedicaneProcessor
 
 KEPT_BATCH = 8  # the largest whose memory sessions keep
 COLD_STARTS = {

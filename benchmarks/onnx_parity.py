@@ -18,7 +18,7 @@ from medicane_export.exporting import OnnxRequest, Variant, export_onnx
 from medicane_export.parity import machine
 from medicane_export.to_onnx import Source
 from medicane_models.hub import DETECTOR, TRACKER
-from medicane_models.onnx_format import InputForm, Precision
+from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 
 HEAD = ("file", "int8 ranges", "MB", "clips", "difference", "decisions", "km p90", "km max", "")
 

@@ -22,10 +22,10 @@ from measuring import (
 )
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
-from medicane_models.configuration import MedicaneConfig
-from medicane_models.conversion import transformers_config
-from medicane_models.masking import running_cell_mask, tube_mask
-from medicane_models.pretraining import MedicaneForPreTraining
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.conversion import transformers_config
+from medicane_models.network.masking import running_cell_mask, tube_mask
+from medicane_models.network.pretraining import MedicaneForPreTraining
 
 NAMES = ("transformers", "medicane-models")
 Step = Callable[[torch.Tensor], None]

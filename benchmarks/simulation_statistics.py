@@ -30,8 +30,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.processing import AIRMASS_LIMITS
-from medicane_models.scenes import open_scene, scene_grid
+from medicane_models.scenes.opening import open_scene, scene_grid
+from medicane_models.scenes.processing import AIRMASS_LIMITS
 from medicane_models.simulation import CHANNELS, Instrument, Kind, Storm, draw_storm
 from medicane_models.simulation.scene import Frames
 from medicane_models.times import utc

@@ -34,22 +34,12 @@ import pandas as pd
 import xarray as xr
 
 from medicane_models.domain import Grid, great_circle_km
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.verification import error_summary
-from medicane_training.baselines import (
-    CloudBand,
-    cold_cloud_centroid,
-    last_frame_kelvin,
-    persistence,
-    tile_centre,
-)
-from medicane_training.building import build_store
-from medicane_training.centre_scores import by_group, error_km, intensity_classes
-from medicane_training.config import ClassificationRecipe, Recipe, TrackingRecipe
-from medicane_training.labels import CYCLONE, NO_CYCLONE
-from medicane_training.loop import run
-from medicane_training.selection import BuildSettings
-from medicane_training.settings import (
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.verification.scores import error_summary
+from medicane_training.clips.random_views import Augmentation
+from medicane_training.clips.split_settings import CLIP_KEY
+from medicane_training.recipes.kinds import ClassificationRecipe, Recipe, TrackingRecipe
+from medicane_training.recipes.sections import (
     ClassificationSettings,
     DataSettings,
     ModelSettings,
@@ -58,11 +48,21 @@ from medicane_training.settings import (
     TrackingSettings,
     TrainingSettings,
 )
-from medicane_training.spirals import SpiralSettings, spiral_gradient
-from medicane_training.splitting import CLIP_KEY
-from medicane_training.store import ClipStore
-from medicane_training.views import Augmentation
-from medicane_training.watching import show_table
+from medicane_training.run.journal import show_table
+from medicane_training.run.loop import run
+from medicane_training.scores.baselines import (
+    CloudBand,
+    cold_cloud_centroid,
+    last_frame_kelvin,
+    persistence,
+    tile_centre,
+)
+from medicane_training.scores.centres import by_group, error_km, intensity_classes
+from medicane_training.scores.spirals import SpiralSettings, spiral_gradient
+from medicane_training.store.build import build_store
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE, NO_CYCLONE
+from medicane_training.store.selection import BuildSettings
 
 RESULTS = Path(__file__).parent / "results"
 AVERAGED, SIZE, STEP_M = 2, 256, 10_000.0

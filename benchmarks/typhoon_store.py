@@ -16,11 +16,11 @@ import pandas as pd
 import xarray as xr
 
 from medicane_models.domain import Grid
-from medicane_models.processing import MedicaneProcessor
-from medicane_training.building import BuildSettings, build_store
-from medicane_training.checking import check_store
-from medicane_training.splits import check_leaks, k_folds
-from medicane_training.store import ClipStore, decode
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.clips.check import check_store
+from medicane_training.clips.splits import check_leaks, k_folds
+from medicane_training.store.build import BuildSettings, build_store
+from medicane_training.store.clip_store import ClipStore, decode
 
 SIZE, STEP_M = 512, 5000.0
 GRID = Grid(

@@ -1,11 +1,11 @@
-from .checkpoints import AutoMedicaneModel
-from .configuration import MedicaneConfig
 from .domain import MEDITERRANEAN, Grid
-from .modeling import MedicaneForTracking, MedicaneForVideoClassification
-from .predictor import MedicanePredictor, OnnxPredictor
-from .pretraining import MedicaneForPreTraining
-from .processing import MedicaneProcessor
-from .scenes import open_scene
+from .network.configuration import MedicaneConfig
+from .network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from .network.pretraining import MedicaneForPreTraining
+from .network.weights import AutoMedicaneModel
+from .prediction.predictor import MedicanePredictor, OnnxPredictor
+from .scenes.opening import open_scene
+from .scenes.processing import MedicaneProcessor
 
 __all__ = [
     "MEDITERRANEAN",

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medicane_models.commands import command_line, print_rows, run
-from medicane_models.hub import DETECTOR, TRACKER
-from medicane_models.options import (
+from medicane_models.commands import (
     Device,
     DeviceOption,
     Json,
@@ -19,13 +17,17 @@ from medicane_models.options import (
     RuntimeName,
     Task,
     Tracker,
+    command_line,
+    print_rows,
+    run,
 )
+from medicane_models.hub import DETECTOR, TRACKER
 
 if TYPE_CHECKING:
-    from medicane_models.checkpoints import MedicaneModel
-    from medicane_models.detections import Detections
-    from medicane_models.predictor import MedicanePredictor
-    from medicane_models.processing import MedicaneProcessor
+    from medicane_models.network.weights import MedicaneModel
+    from medicane_models.prediction.detections import Detections
+    from medicane_models.prediction.predictor import MedicanePredictor
+    from medicane_models.scenes.processing import MedicaneProcessor
 
 app = command_line(
     "Detect and track medicanes and other cyclones in geostationary satellite video."
@@ -82,7 +84,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks and maps."""
-    from medicane_models.products import clear_products, write_products
+    from medicane_models.prediction.products import clear_products, write_products
 
     track_formats = _formats(formats)
     clear_products(out, overwrite=overwrite)
@@ -108,8 +110,8 @@ def demo(
 ) -> None:
     """Simulate a medicane, offline, and look for it with the embedded models."""
     from medicane_models.files import replacing
-    from medicane_models.predictor import MedicanePredictor
-    from medicane_models.products import clear_products, write_products
+    from medicane_models.prediction.predictor import MedicanePredictor
+    from medicane_models.prediction.products import clear_products, write_products
     from medicane_models.simulation import simulate_scene
 
     clear_products(out, overwrite=overwrite)
@@ -150,7 +152,7 @@ def simulate(
     Writes NAME.zarr, NAME.tracks.csv (the truth) and NAME.lookalikes.csv. It is crude: scores on
     it say nothing about real storms.
     """
-    from medicane_models.progress import with_progress
+    from medicane_models.commands import with_progress
     from medicane_models.simulation import Instrument, StormRates, write_simulation
 
     if hours is None and days is None:
@@ -184,12 +186,12 @@ def evaluate(
 
     The domain is that of the detections.json beside the predictions, or the Mediterranean.
     """
-    from medicane_models.detections import stored_geometry
     from medicane_models.domain import MEDITERRANEAN
-    from medicane_models.evaluation import EvaluationSettings
-    from medicane_models.evaluation import evaluate as score
     from medicane_models.files import json_text
-    from medicane_models.reporting import format_report
+    from medicane_models.prediction.detections import stored_geometry
+    from medicane_models.verification.evaluation import EvaluationSettings
+    from medicane_models.verification.evaluation import evaluate as score
+    from medicane_models.verification.report import format_report
 
     grid, tile_size = stored_geometry(predictions.parent) or (MEDITERRANEAN, 224)
     settings = EvaluationSettings(grid=grid, tile_size=tile_size, start=start, end=end, seed=seed)
@@ -224,7 +226,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder."""
-    from medicane_models.conversion import from_foreign
+    from medicane_models.network.conversion import from_foreign
 
     model, report = from_foreign(
         source,
@@ -253,8 +255,8 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show what a model expects and returns, without loading it."""
+    from medicane_models.diagnosis.inspection import description_rows, inspect_model
     from medicane_models.files import json_text
-    from medicane_models.inspection import description_rows, inspect_model
 
     description = inspect_model(model, revision=revision)
     if json:
@@ -266,7 +268,7 @@ def inspect(
 @app.command()
 def doctor(json: Json = False) -> None:
     """Check packages, devices and runtimes, and try each; exit code 1 if something is broken."""
-    from medicane_models.doctor import examine
+    from medicane_models.diagnosis.doctor import examine
     from medicane_models.files import json_text
 
     examination = examine()
@@ -287,15 +289,15 @@ def _predictor(
 ) -> "MedicanePredictor":
     """A predictor on the runtime asked for."""
     if runtime is RuntimeName.TORCH:
-        from medicane_models.predictor import MedicanePredictor
+        from medicane_models.prediction.predictor import MedicanePredictor
 
         if options["device"] == OnnxDevice.TENSORRT:
             raise typer.BadParameter("--device tensorrt runs exported models; add --runtime onnx")
         if threads is not None:
             raise typer.BadParameter("--threads is for --runtime onnx; set OMP_NUM_THREADS instead")
         return MedicanePredictor.from_pretrained(model, tracker, **options)
-    from medicane_models.onnx_session import OnnxSettings
-    from medicane_models.predictor import OnnxPredictor
+    from medicane_models.prediction.predictor import OnnxPredictor
+    from medicane_models.runtimes.onnx_session import OnnxSettings
 
     settings = OnnxSettings(threads=threads)
     return OnnxPredictor.from_pretrained(model, tracker, settings=settings, **options)
@@ -310,7 +312,7 @@ def _show(detections: "Detections", out: Path, *, json: bool) -> None:
     """Print the result on stdout and where the files are on stderr."""
     from rich.console import Console
 
-    from medicane_models.products import summary_table
+    from medicane_models.prediction.products import summary_table
 
     if json:
         typer.echo(detections.to_json())
@@ -337,7 +339,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 
 def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
     """Airmass RGB at the model's size, which three-channel weights were made for or start from."""
-    from medicane_models.processing import MedicaneProcessor
+    from medicane_models.scenes.processing import MedicaneProcessor
 
     config = model.config
     height, width = config.frame_size
@@ -350,7 +352,7 @@ def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
 
 
 def _formats(text: str) -> list[str]:
-    from medicane_models.tracks import FORMATS
+    from medicane_models.prediction.tracks import FORMATS
 
     formats = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := sorted(set(formats) - set(FORMATS)):

@@ -3,14 +3,34 @@
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from medicane_models.errors import ConfigurationError, MedicaneError
 
-__all__ = ["command_line", "print_rows", "run"]
+__all__ = [
+    "Device",
+    "DeviceOption",
+    "Json",
+    "Model",
+    "OnnxDevice",
+    "Out",
+    "Overwrite",
+    "Plot",
+    "RuntimeName",
+    "Task",
+    "Tracker",
+    "command_line",
+    "print_rows",
+    "run",
+    "with_progress",
+]
 
 
 def command_line(description: str) -> typer.Typer:
@@ -61,3 +81,59 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
 
 def _show_warning(message: Warning | str, *_: Any) -> None:
     typer.echo(f"Warning: {message}", err=True)
+
+
+class Task(StrEnum):
+    """What a model does."""
+
+    PRETRAINING = "pretraining"
+    CLASSIFICATION = "classification"
+    TRACKING = "tracking"
+
+
+class Device(StrEnum):
+    """Where the models run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class OnnxDevice(StrEnum):
+    """Where exported models run."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
+
+class RuntimeName(StrEnum):
+    """What runs the models."""
+
+    TORCH = "torch"
+    ONNX = "onnx"
+
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for the results, made if absent.")]
+Model = Annotated[
+    str,
+    typer.Option("--model", help="Detector: a folder, an .onnx file, an embedded model or Hub id."),
+]
+Tracker = Annotated[str, typer.Option("--tracker", help="Tracker: likewise.")]
+Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes the GPU if any.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+T = TypeVar("T")
+
+
+def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Pass items on and show how many there were, on a terminal; elsewhere only pass them on."""
+    if not sys.stderr.isatty():
+        yield from items
+    else:
+        console = Console(stderr=True)
+        yield from track(items, what, total=total, console=console, transient=True)

@@ -64,7 +64,14 @@ def test_importing_is_light(statement):
 
 
 @pytest.mark.parametrize(
-    "module", ["predictor", "products", "onnx_runtime", "doctor", "inspection"]
+    "module",
+    [
+        "prediction.predictor",
+        "prediction.products",
+        "runtimes.onnx",
+        "diagnosis.doctor",
+        "diagnosis.inspection",
+    ],
 )
 def test_what_onnx_users_need_does_not_load_torch(module):
     assert "torch" not in modules_after(f"import medicane_models.{module}")

@@ -8,9 +8,9 @@ from typing import Any
 from medicane_export.clips import RANDOM
 from medicane_export.folder import PARITY_FILE, README
 from medicane_export.to_onnx import Source
-from medicane_models.cards import model_card
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import resolve_file
+from medicane_models.network.cards import model_card
 
 __all__ = ["license_of", "onnx_card", "transformers_card"]
 

@@ -11,7 +11,7 @@ from medicane_models.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from medicane_export.exporting import Variant
-    from medicane_models.onnx_format import Precision
+    from medicane_models.runtimes.onnx_metadata import Precision
 
 app = command_line("Export models to ONNX, safetensors and transformers, and verify the result.")
 
@@ -161,7 +161,7 @@ def main() -> None:
 
 
 def _precisions(text: str) -> "tuple[Precision, ...]":
-    from medicane_models.onnx_format import Precision
+    from medicane_models.runtimes.onnx_metadata import Precision
 
     known = get_args(Precision)
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from medicane_models.clips import (
+from medicane_models.domain import Grid, Tile
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.scenes.clips import (
     ClipReader,
     SkippedClip,
     check_cadence,
     frame_times,
     plan_clips,
 )
-from medicane_models.configuration import MedicaneConfig
-from medicane_models.domain import Grid, Tile
-from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.scenes.processing import MedicaneProcessor
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -225,7 +225,7 @@ def _tiles_around(
 
 
 def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> list[_Sample]:
-    from medicane_models.scenes import open_scene, scene_grid
+    from medicane_models.scenes.opening import open_scene, scene_grid
 
     channels = None if processor.recipe == "airmass" else processor.channels
     native = scene_grid(open_scene(source, channels=channels))

@@ -16,7 +16,7 @@ from medicane_export.reference import Outputs, torch_outputs
 from medicane_export.to_onnx import OPSET, Source, metadata_of, save_onnx, trace
 from medicane_export.verdicts import Tolerance, faults
 from medicane_models.errors import ConfigurationError
-from medicane_models.onnx_format import (
+from medicane_models.runtimes.onnx_metadata import (
     Contents,
     InputForm,
     OnnxMetadata,

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medicane_models.configuration import CONFIG_NAME, MedicaneConfig
 from medicane_models.errors import ConfigurationError, MedicaneError, OutputError
 from medicane_models.files import json_text, replacing
+from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
 
 __all__ = [
     "PARITY_FILE",

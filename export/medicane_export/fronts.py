@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medicane_export.geometry import MESH_PX, RADIUS_SHARES, ground_mesh, radius_quantiles
-from medicane_models.clips import FULL
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.scenes.clips import FULL
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Ground", "KelvinFront"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medicane_models.domain import Grid
-from medicane_models.uncertainty import normal_radius
+from medicane_models.prediction.uncertainty import normal_radius
 
 __all__ = ["MESH_PX", "RADIUS_SHARES", "Mesh", "ground_mesh", "radius_quantiles"]
 

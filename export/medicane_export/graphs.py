@@ -13,13 +13,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from medicane_export.fronts import Ground, KelvinFront
-from medicane_models.blocks import BiasedAttention
-from medicane_models.checkpoints import MedicaneModel
 from medicane_models.errors import ConfigurationError
-from medicane_models.modeling import MedicaneForTracking, MedicaneForVideoClassification, VideoModel
-from medicane_models.onnx_format import Contents, TensorInfo
-from medicane_models.pretraining import MedicaneForPreTraining
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.blocks import BiasedAttention
+from medicane_models.network.modeling import (
+    MedicaneForTracking,
+    MedicaneForVideoClassification,
+    VideoModel,
+)
+from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.network.weights import MedicaneModel
+from medicane_models.runtimes.onnx_metadata import Contents, TensorInfo
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Graph", "PortableAttention", "kelvin_graph", "normalised_graph", "portable"]
 

@@ -14,13 +14,13 @@ from jaxtyping import Float, Shaped
 from medicane_export.clips import ClipSet
 from medicane_export.reference import Outputs, example_masks, on_the_ground
 from medicane_export.to_onnx import PACKAGES, Source
-from medicane_models.configuration import MedicaneConfig
-from medicane_models.detections import software_versions
 from medicane_models.domain import MEDITERRANEAN, great_circle_km
-from medicane_models.onnx_format import OnnxMetadata
-from medicane_models.onnx_session import open_session
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.runtime import CYCLONE
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.prediction.detections import software_versions
+from medicane_models.runtimes.interface import CYCLONE
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
+from medicane_models.runtimes.onnx_session import open_session
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["BATCH_SIZES", "compare", "machine", "onnx_outputs"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medicane_models.onnx_format import Precision
+from medicane_models.runtimes.onnx_metadata import Precision
 
 if TYPE_CHECKING:
     from onnx_ir import DataType, Graph, Model, Node, Value

@@ -17,7 +17,7 @@ import numpy as np
 from medicane_export.clips import ClipSet
 from medicane_export.precision import in_blocks
 from medicane_models.errors import SceneError, require
-from medicane_models.onnx_format import OnnxMetadata
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 
 if TYPE_CHECKING:
     from onnx_ir import Model

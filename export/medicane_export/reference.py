@@ -11,13 +11,13 @@ from jaxtyping import Bool, Float
 
 from medicane_export.clips import ClipSet
 from medicane_export.to_onnx import Source
-from medicane_models.checkpoints import MedicaneModel
-from medicane_models.masking import tube_mask
-from medicane_models.modeling import MedicaneForTracking, VideoModel
-from medicane_models.onnx_format import Contents
-from medicane_models.pretraining import MedicaneForPreTraining
-from medicane_models.processing import MedicaneProcessor
-from medicane_models.uncertainty import normal_radius
+from medicane_models.network.masking import tube_mask
+from medicane_models.network.modeling import MedicaneForTracking, VideoModel
+from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.network.weights import MedicaneModel
+from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.runtimes.onnx_metadata import Contents
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Outputs", "example_masks", "on_the_ground", "torch_outputs"]
 

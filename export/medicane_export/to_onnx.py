@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from medicane_export.graphs import Graph, kelvin_graph, normalised_graph
-from medicane_models.checkpoints import AutoMedicaneModel, MedicaneModel
-from medicane_models.detections import software_versions
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,
@@ -21,8 +19,10 @@ from medicane_models.errors import (
     require,
 )
 from medicane_models.hub import resolve_file, resolve_revision
-from medicane_models.onnx_format import Contents, InputForm, OnnxMetadata
-from medicane_models.processing import PREPROCESSOR_FILE, MedicaneProcessor
+from medicane_models.network.weights import AutoMedicaneModel, MedicaneModel
+from medicane_models.prediction.detections import software_versions
+from medicane_models.runtimes.onnx_metadata import Contents, InputForm, OnnxMetadata
+from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor
 
 if TYPE_CHECKING:
     from onnx_ir import Model

@@ -8,14 +8,14 @@ import torch
 from medicane_export.cards import license_of
 from medicane_export.folder import README, check_folder, move_all, staging, write_card
 from medicane_export.to_onnx import Source
-from medicane_models.cards import model_card
-from medicane_models.checkpoints import MedicaneModel
-from medicane_models.configuration import CONFIG_NAME, MODEL_TYPE
-from medicane_models.conversion import from_foreign
+from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.headers import read_json
 from medicane_models.hub import local_folder, resolve_file
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.cards import model_card
+from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE
+from medicane_models.network.conversion import from_foreign
+from medicane_models.network.weights import MedicaneModel
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["export_safetensors"]
 
@@ -38,7 +38,7 @@ def export_safetensors(
 
     Args:
         name: a finished run, a model's folder, an embedded name, a Hub id, or a checkpoint file
-            that `medicane_models.conversion` reads.
+            that `medicane_models.network.conversion` reads.
         out: new or empty, or an earlier export of the same model.
         dtype: of the stored weights; they are read back as float32.
         base_model: Hub id of the model that this one started from.

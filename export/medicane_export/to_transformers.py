@@ -19,12 +19,12 @@ from medicane_export.folder import (
 )
 from medicane_export.parity import machine
 from medicane_export.to_onnx import Source
-from medicane_models.configuration import CONFIG_NAME
-from medicane_models.conversion import export_transformers, transformers_config
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import json_text, replacing
-from medicane_models.pretraining import MedicaneForPreTraining
-from medicane_models.processing import PREPROCESSOR_FILE, MedicaneProcessor
+from medicane_models.network.configuration import CONFIG_NAME
+from medicane_models.network.conversion import export_transformers, transformers_config
+from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor
 
 __all__ = ["export_to_transformers"]
 

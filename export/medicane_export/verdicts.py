@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from medicane_models.onnx_format import Precision
+from medicane_models.runtimes.onnx_metadata import Precision
 
 __all__ = ["Tolerance", "faults"]
 

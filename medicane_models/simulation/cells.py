@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from medicane_models.domain import Grid
-from medicane_models.simulation.flow import Flow
 from medicane_models.simulation.noise import CELL_KM, EvolvingField, generator, lookup
 from medicane_models.simulation.plane import KM_PER_DEGREE, KM_PER_DEGREE_EAST, winter
 from medicane_models.simulation.storms import Kind, Storm
+from medicane_models.simulation.winds import Flow
 
 __all__ = ["CellTable", "Cells"]
 

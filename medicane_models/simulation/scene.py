@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError
-from medicane_models.scenes import open_scene
+from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation.instrument import Instrument, Recorder
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.storms import Kind, Storm, draw_storm, storm_table

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float32
 
-from medicane_models.coastlines import land_mask
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError
+from medicane_models.maps.coastlines import land_mask
 from medicane_models.simulation.noise import generator
 from medicane_models.simulation.plane import KM_PER_DEGREE, hours_since_epoch, plane_km, ramp
 from medicane_models.times import utc

@@ -14,18 +14,18 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import correlate1d, distance_transform_edt, map_coordinates
 from scipy.sparse import csr_array
 
-from medicane_models.coastlines import land_mask
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError
+from medicane_models.maps.coastlines import land_mask
 from medicane_models.simulation import vortex
 from medicane_models.simulation.cells import Cells
 from medicane_models.simulation.climate import Column, column, land_kelvin
-from medicane_models.simulation.flow import AIR_LAG_H, PHASE_H, Flow
 from medicane_models.simulation.noise import CELL_KM, EvolvingField, fractal, generator, lookup
 from medicane_models.simulation.plane import KM_PER_DEGREE, hours_since_epoch, plane_km, winter
 from medicane_models.simulation.radiances import brightness
 from medicane_models.simulation.sky import Sky
 from medicane_models.simulation.storms import Storm
+from medicane_models.simulation.winds import AIR_LAG_H, PHASE_H, Flow
 
 __all__ = ["Weather"]
 

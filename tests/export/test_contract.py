@@ -12,11 +12,11 @@ import xarray as xr
 
 from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_export.to_onnx import Source
-from medicane_models.configuration import MedicaneConfig
 from medicane_models.domain import Tile
 from medicane_models.hub import DETECTOR, TRACKER
-from medicane_models.predictor import MedicanePredictor
-from medicane_models.scenes import open_scene, scene_grid
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.prediction.predictor import MedicanePredictor
+from medicane_models.scenes.opening import open_scene, scene_grid
 
 SCRIPT = Path(__file__).with_name("plain_onnxruntime.py")
 ALONE = """

@@ -25,6 +25,7 @@ from medicane_export.graphs import normalised_graph
 from medicane_export.quantize import quantize_statically
 from medicane_export.to_onnx import OPSET, Source, metadata_of
 from medicane_export.verdicts import Tolerance, faults
+from medicane_models.diagnosis.headers import onnx_properties
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,
@@ -32,8 +33,7 @@ from medicane_models.errors import (
     OutputError,
     SceneError,
 )
-from medicane_models.headers import onnx_properties
-from medicane_models.onnx_format import OnnxMetadata
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 from medicane_models.simulation import simulate_scene
 
 QUICK = {"count": 3}

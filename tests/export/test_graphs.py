@@ -17,8 +17,8 @@ from medicane_export.clips import random_clips
 from medicane_export.reference import example_masks, torch_outputs
 from medicane_export.to_onnx import OPSET, metadata_of, save_onnx, trace
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.onnx_format import OnnxMetadata
-from medicane_models.uncertainty import normal_radius
+from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 
 TEMPERATURE = 2.5
 

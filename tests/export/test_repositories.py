@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from medicane_export.to_safetensors import export_safetensors
 from medicane_export.to_transformers import export_to_transformers
-from medicane_models.checkpoints import AutoMedicaneModel
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.weights import AutoMedicaneModel
+from medicane_models.scenes.processing import MedicaneProcessor
 
 
 def test_a_run_leaves_behind_what_only_training_needs(tmp_path):
@@ -78,7 +78,9 @@ def test_a_full_disk_leaves_nothing_half(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     run = tiny_folder(tmp_path / "run")
-    monkeypatch.setattr("medicane_models.configuration.MedicaneConfig.save_pretrained", full)
+    monkeypatch.setattr(
+        "medicane_models.network.configuration.MedicaneConfig.save_pretrained", full
+    )
     with pytest.raises(OSError, match="No space"):
         export_safetensors(str(run), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

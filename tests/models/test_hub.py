@@ -7,13 +7,13 @@ from urllib.parse import unquote
 import pytest
 import torch
 
-from medicane_models.checkpoints import AutoMedicaneModel
-from medicane_models.configuration import MedicaneConfig
+from medicane_models.diagnosis.inspection import inspect_model
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import resolve_file, resolve_revision
-from medicane_models.inspection import inspect_model
-from medicane_models.modeling import MedicaneForVideoClassification
-from medicane_models.onnx_runtime import find_onnx
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_models.network.weights import AutoMedicaneModel
+from medicane_models.runtimes.onnx import find_onnx
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24

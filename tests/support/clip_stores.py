@@ -8,10 +8,10 @@ import xarray as xr
 from scene_files import cf_dataset
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.processing import MedicaneProcessor
-from medicane_training.building import BuildSettings, build_store
-from medicane_training.labels import LabelRule
-from medicane_training.store import ClipStore
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.store.build import BuildSettings, build_store
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import LabelRule
 
 GRID = MEDITERRANEAN.window(600, 200, 100, 70)
 PROCESSOR = MedicaneProcessor.infrared(

@@ -13,18 +13,18 @@ import pandas as pd
 import torch
 from torch import multiprocessing
 
-from medicane_models.checkpoints import MedicaneModel, model_class
-from medicane_models.configuration import MedicaneConfig, Task
 from medicane_models.errors import CheckpointError
-from medicane_models.masking import tube_mask
-from medicane_training import deepspeed_engine
-from medicane_training.config import ClassificationRecipe
-from medicane_training.deepspeed_engine import deepspeed_config
-from medicane_training.distributed import Ranks, any_of, barrier, gathered, joined, mean, shared
-from medicane_training.engines import make_engine
-from medicane_training.flow import Engine
-from medicane_training.optim import Rates
-from medicane_training.settings import (
+from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.network.masking import tube_mask
+from medicane_models.network.weights import MedicaneModel, model_class
+from medicane_training.engines import deepspeed as deepspeed_engine
+from medicane_training.engines.deepspeed import deepspeed_config
+from medicane_training.engines.optim import Rates
+from medicane_training.engines.plain import make_engine
+from medicane_training.flows.interface import Engine
+from medicane_training.ranks import Ranks, any_of, barrier, gathered, joined, mean, shared
+from medicane_training.recipes.kinds import ClassificationRecipe
+from medicane_training.recipes.sections import (
     DataSettings,
     EngineSettings,
     ModelSettings,
@@ -155,7 +155,7 @@ def mean_losses(folder: Path, name: str) -> torch.Tensor:
 
 
 def exchange(ranks: Ranks, folder: Path) -> None:
-    """What `medicane_training.distributed` makes of two ranks."""
+    """What `medicane_training.ranks` makes of two ranks."""
     rank = ranks.rank
     record(folder, ranks, "mean", mean({"loss": 1.0 + rank, "rate": 0.1}, ranks))
     flags = [(False, False), (True, False), (False, True)]

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from medicane_export.to_onnx import Source
-from medicane_models.checkpoints import MedicaneModel, model_class
-from medicane_models.configuration import MedicaneConfig
 from medicane_models.domain import MEDITERRANEAN
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.weights import MedicaneModel, model_class
+from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(600, 200, 100, 70)
 PROCESSOR = MedicaneProcessor.airmass(tile_size=32, num_frames=4, max_missing=1, grid=GRID)

@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 from scene_files import cf_dataset, kelvin
 
-from medicane_models.configuration import MedicaneConfig
 from medicane_models.domain import MEDITERRANEAN
-from medicane_models.onnx_format import OnnxMetadata, TensorInfo
-from medicane_models.processing import MedicaneProcessor
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo
+from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(600, 190, 80, 48)
 PROCESSOR = MedicaneProcessor.infrared(

@@ -9,10 +9,9 @@ import pandas as pd
 import torch
 from clip_stores import GRID, PROCESSOR, SETTINGS, TRACKS, frame_times, kelvin, scene
 
-from medicane_training.building import build_store
-from medicane_training.config import ClassificationRecipe, SpecializationRecipe
-from medicane_training.flow import Flow, Step
-from medicane_training.settings import (
+from medicane_training.flows.interface import Flow, Step
+from medicane_training.recipes.kinds import ClassificationRecipe, SpecializationRecipe
+from medicane_training.recipes.sections import (
     ClassificationSettings,
     DataSettings,
     MaskingSettings,
@@ -21,7 +20,8 @@ from medicane_training.settings import (
     SplitSettings,
     TrainingSettings,
 )
-from medicane_training.store import ClipStore
+from medicane_training.store.build import build_store
+from medicane_training.store.clip_store import ClipStore
 
 SIZES = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 2, "mlp_hidden_dim": 96}
 RADIUS_PX = 6

@@ -16,14 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from medicane_models.configuration import MedicaneConfig
-from medicane_models.modeling import MedicaneForVideoClassification
-from medicane_training import loop, reporting
-from medicane_training.config import ClassificationRecipe
-from medicane_training.flow import Flow, Step
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_training.clips.parts import Clips
+from medicane_training.flows.interface import Flow, Step
 from medicane_training.interrupts import InterruptedRunError
-from medicane_training.parts import Clips
-from medicane_training.settings import (
+from medicane_training.recipes.kinds import ClassificationRecipe
+from medicane_training.recipes.sections import (
     DataSettings,
     EngineSettings,
     ModelSettings,
@@ -31,8 +30,9 @@ from medicane_training.settings import (
     SplitSettings,
     TrainingSettings,
 )
-from medicane_training.store import ClipStore
-from medicane_training.watching import TIMES
+from medicane_training.run import loop, reporting
+from medicane_training.run.journal import TIMES
+from medicane_training.store.clip_store import ClipStore
 
 SPLIT = SplitSettings(
     by="dates",

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from medicane_models import AutoMedicaneModel
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_training import loop
 from medicane_training.cli import app
-from medicane_training.loop import NonFiniteError
+from medicane_training.run import loop
+from medicane_training.run.loop import NonFiniteError
 
 SPLIT = (
     "data.split.by=dates",

@@ -12,8 +12,8 @@ from medicane_models.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from medicane_models.domain import Grid
-    from medicane_models.processing import MedicaneProcessor
-    from medicane_training.config import FlowName, Recipe
+    from medicane_models.scenes.processing import MedicaneProcessor
+    from medicane_training.recipes.kinds import FlowName, Recipe
 
 app = command_line("Train detectors and trackers of medicanes and other cyclones.")
 data = typer.Typer(help="Download scenes, build clip stores, check them.", no_args_is_help=True)
@@ -79,10 +79,10 @@ def build(
     ] = 2.0,
 ) -> None:
     """Build a clip store from scenes and tracks, or add to one. A killed build continues."""
-    from medicane_models.best_tracks import read_tracks
-    from medicane_training.building import BuildSettings, build_store
-    from medicane_training.labels import LabelRule
-    from medicane_training.research_layout import import_research
+    from medicane_models.verification.best_tracks import read_tracks
+    from medicane_training.store.build import BuildSettings, build_store
+    from medicane_training.store.labels import LabelRule
+    from medicane_training.store.research_import import import_research
 
     reads = _processor(processor, domain, scenes[0])
     if scenes[0].endswith(".csv"):
@@ -115,8 +115,8 @@ def check(
     """Verify every chunk, clip and label of a store, and that a split does not leak."""
     import pandas as pd
 
-    from medicane_training.checking import check_store
-    from medicane_training.store import ClipStore
+    from medicane_training.clips.check import check_store
+    from medicane_training.store.clip_store import ClipStore
 
     parts = None if split is None else pd.read_csv(split)
     report = check_store(ClipStore(store), split=parts)
@@ -145,7 +145,7 @@ def download(
 ) -> None:
     """Download frames, cropped to a domain. An interrupted download continues."""
     from medicane_models.domain import MEDITERRANEAN
-    from medicane_training.download import (
+    from medicane_training.store.download import (
         ARCHIVE,
         data_store_products,
         download_archive,
@@ -220,8 +220,8 @@ def _add_flow(flow: "FlowName", purpose: str) -> None:
         dry_run: DryRun = False,
         final_test: FinalTest = False,
     ) -> None:
-        from medicane_training.recipes import load_recipe
-        from medicane_training.rehearsal import rehearse
+        from medicane_training.recipes.loading import load_recipe
+        from medicane_training.run.dry_run import rehearse
 
         loaded = load_recipe(
             flow, name=recipe, file=config, changes=changes or [], init=init, store=store
@@ -243,10 +243,10 @@ def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
 
     What all ranks know alike, rank 0 alone says.
     """
-    from medicane_training.distributed import Ranks
     from medicane_training.interrupts import InterruptedRunError
-    from medicane_training.loop import NonFiniteError
-    from medicane_training.loop import run as run_recipe
+    from medicane_training.ranks import Ranks
+    from medicane_training.run.loop import NonFiniteError
+    from medicane_training.run.loop import run as run_recipe
 
     try:
         run_recipe(recipe, out, resume=resume, test=test, command=sys.argv)
@@ -275,8 +275,8 @@ def _processor(name: str | None, domain: str, scene: str) -> "MedicaneProcessor"
     """The processor on the grid of the domain."""
     from dataclasses import replace
 
-    from medicane_models.processing import MedicaneProcessor
-    from medicane_models.scenes import open_scene, scene_grid
+    from medicane_models.scenes.opening import open_scene, scene_grid
+    from medicane_models.scenes.processing import MedicaneProcessor
 
     found = MedicaneProcessor.airmass() if name is None else MedicaneProcessor.from_pretrained(name)
     if domain == "native":

@@ -1,0 +1,304 @@
+"""What a model expects and returns, read from its files without loading torch or the weights."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from medicane_models.diagnosis.headers import WEIGHTS, onnx_properties, read_json, tensor_shapes
+from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
+from medicane_models.hub import local_folder, resolve_file, snapshot
+from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo, onnx_file_name
+from medicane_models.scenes.processing import MedicaneProcessor
+
+__all__ = ["description_rows", "inspect_model"]
+
+RUN_FILE = "run.yaml"
+PARITY_FILE = "parity.json"
+FOREIGN_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
+NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity"}
+
+Description = dict[str, Any]
+
+
+def inspect_model(source: str | Path, **hub_options: Any) -> Description:
+    """What a model is, takes and gives, ready for JSON.
+
+    Args:
+        source: a model's or training run's folder, an exported file, an embedded name or a Hub id.
+        **hub_options: as :func:`medicane_models.hub.resolve_file` takes them.
+
+    Raises:
+        CheckpointError: there is no model, or its files are damaged.
+        ConfigurationError: it is a file of weights alone, or another package's model.
+    """
+    path = Path(source)
+    if path.suffix == ".onnx" and path.is_file():
+        return {"source": str(source), "kind": "ONNX file", **_exported(path)}
+    if path.suffix in FOREIGN_SUFFIXES and path.is_file():
+        raise ConfigurationError(
+            f"{path} holds weights alone; give its folder, or run: medicane convert {path} --out "
+            "DIR"
+        )
+    folder = local_folder(source)
+    if folder is not None and (folder / RUN_FILE).is_file():
+        return {"source": str(source), "kind": "training run", **_run(folder)}
+    kind = "folder" if folder is not None else "Hub repository"
+    if folder is not None and not (folder / WEIGHTS).is_file() and any(folder.glob("*.onnx")):
+        return {"source": str(source), "kind": kind, **_only_exported(source)}
+    try:
+        config = resolve_file(source, CONFIG_NAME, **hub_options)
+    except MissingFileError:
+        return {"source": str(source), "kind": kind, **_only_exported(source, **hub_options)}
+    values = read_json(config)
+    if values.get("model_type") == "videomae":
+        return {"source": str(source), **_videomae(values, source)}
+    if values.get("model_type", MODEL_TYPE) != MODEL_TYPE:
+        raise ConfigurationError(
+            f"{source} is a model of type {values['model_type']!r}, which this package does not "
+            "know; medicane convert reads VideoMAE"
+        )
+    return {"source": str(source), "kind": kind, **_model(source, config, **hub_options)}
+
+
+def _model(source: str | Path, config_file: Path, **hub_options: Any) -> Description:
+    config = MedicaneConfig.from_pretrained(source, **hub_options)
+    try:
+        processor = MedicaneProcessor.from_pretrained(source, **hub_options)
+    except MissingFileError:
+        processor = None
+    return {
+        **_facts(config, processor),
+        "inputs": [asdict(info) for info in _inputs(config)],
+        "outputs": [asdict(info) for info in _outputs(config)],
+        "revision": snapshot(config_file),
+        **_weights(source, **hub_options),
+        **_beside(config_file.parent),
+    }
+
+
+def _run(folder: Path) -> Description:
+    """A run through training is a model's folder; one that is not has checkpoints."""
+    import yaml
+
+    newest = max(folder.glob("checkpoints/step-*"), default=folder)
+    place = folder if (folder / CONFIG_NAME).is_file() else newest
+    if not (place / CONFIG_NAME).is_file():
+        raise CheckpointError(f"{folder} is a run without a checkpoint yet; look again later")
+    told = yaml.safe_load((folder / RUN_FILE).read_text("utf-8")).get("run", {})
+    state = "finished" if place == folder else f"unfinished, newest is {newest.name}"
+    scores = folder / "scores.json"
+    return {
+        "state": state,
+        "run": told,
+        **_model(place, place / CONFIG_NAME),
+        "scores": read_json(scores) if scores.is_file() else None,
+    }
+
+
+def _exported(path: Path) -> Description:
+    metadata = OnnxMetadata.from_properties(onnx_properties(path), str(path))
+    return {
+        **_facts(metadata.config, metadata.processor),
+        "contents": metadata.contents,
+        "input_form": metadata.input_form,
+        "precision": metadata.precision,
+        "quantisation": metadata.quantisation or None,
+        "inputs": [asdict(info) for info in metadata.inputs],
+        "outputs": [asdict(info) for info in metadata.outputs],
+        "exported_from": metadata.model,
+        "revision": snapshot(path) or metadata.revision,
+        "opset": metadata.opset,
+        "versions": dict(metadata.versions),
+        **_beside(path.parent, f"{path.stem}.onnx*"),
+    }
+
+
+def _only_exported(source: str | Path, **hub_options: Any) -> Description:
+    folder = local_folder(source)
+    names = sorted(path.name for path in folder.glob("*.onnx")) if folder else []
+    try:
+        path = resolve_file(source, (names or [onnx_file_name()])[0], **hub_options)
+    except MissingFileError:
+        raise MissingFileError(
+            f"{source} holds neither {CONFIG_NAME} nor {onnx_file_name()}; give a model's folder, "
+            "a training run, an .onnx file or a Hub id"
+        ) from None
+    return _exported(path) | _beside(path.parent)
+
+
+def _videomae(values: Mapping[str, Any], source: str | Path) -> Description:
+    told = ("architectures", "image_size", "patch_size", "num_frames", "tubelet_size",
+            "num_channels", "hidden_size", "num_hidden_layers", "num_attention_heads")  # fmt: skip
+    return {
+        "kind": "transformers VideoMAE",
+        **{name: values[name] for name in told if name in values},
+        "labels": list(values["id2label"].values()) if "id2label" in values else None,
+        "hint": f"run: medicane convert {source} --out DIR, and use DIR",
+    }
+
+
+def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Description:
+    """What the configuration and the processor say, in the words of their users."""
+    facts: Description = {"task": config.task, "trained_on": config.trained_on}
+    if config.task == "classification":
+        facts["labels"] = [config.id2label[index] for index in sorted(config.id2label)]
+        facts |= {"threshold": config.threshold, "temperature": config.temperature}
+    if config.task == "tracking":
+        facts["head"] = config.head
+    facts["network"] = {
+        name: getattr(config, name)
+        for name in ("depth", "embed_dim", "num_heads", "mlp_hidden_dim", "patch_size")
+    } | {"tubelet_size": config.tubelet_size, "tokens": config.num_tokens}
+    if processor is None:
+        return facts | {"clips": None, "grid": None}
+    clips = processor.to_dict() | {"channels": list(processor.channels)}
+    grid = clips.pop("grid")
+    return facts | {"clips": clips, "grid": grid}
+
+
+def _inputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
+    clips = TensorInfo(
+        name="pixel_values",
+        dtype="float32",
+        shape=("batch", *config.clip_shape),
+        axes=("batch", "time", "band", "y", "x"),
+        units="1",
+        description="Clips normalised by the processor, oldest frame first.",
+    )
+    if config.task != "pretraining":
+        return (clips,)
+    mask = TensorInfo(
+        name="bool_masked_pos",
+        dtype="bool",
+        shape=("batch", config.num_tokens),
+        axes=("batch", "token"),
+        units="1",
+        description="True where the encoder does not see a token, in (t, y, x) order.",
+    )
+    return clips, mask
+
+
+def _outputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
+    """Name, sizes behind the batch, axes, units and meaning."""
+    classes = len(config.id2label)
+    rows = {
+        "classification": (
+            ("logits", (classes,), ("class",), "1", "As the head gives them."),
+            ("probabilities", (classes,), ("class",), "1", "Softmax of logits / temperature."),
+        ),
+        "tracking": (
+            ("center", (2,), ("x_y",), "px", "In the tile; pixel centres are whole numbers."),
+            ("covariance", (2, 2), ("x_y", "x_y"), "px²", "Of the centre's error."),
+        ),
+        "pretraining": (
+            (
+                "reconstruction",
+                ("tokens", config.token_values),
+                ("token", "value"),
+                "1",
+                "Normalised pixels of the decoded tokens.",
+            ),
+        ),
+    }[config.task]
+    return tuple(
+        TensorInfo(
+            name=name,
+            dtype="float32",
+            shape=("batch", *sizes),
+            axes=("batch", *axes),
+            units=units,
+            description=text,
+        )
+        for name, sizes, axes, units, text in rows
+    )
+
+
+def _weights(source: str | Path, **hub_options: Any) -> Description:
+    """Number and type of the parameters, from the header of the weights alone."""
+    try:
+        shapes = tensor_shapes(source, **hub_options)
+    except MissingFileError:
+        return {"parameters": None, "precision": None}
+    types: dict[str, int] = {}
+    for dtype, shape in shapes:
+        types[dtype] = types.get(dtype, 0) + prod(shape)
+    names = sorted(types, key=types.__getitem__, reverse=True)
+    return {"parameters": sum(types.values()), "precision": ", ".join(names)}
+
+
+def _beside(folder: Path, pattern: str = "*") -> Description:
+    """Files with their sizes in bytes, and the exported ones' comparison with torch."""
+    files = [path for path in sorted(folder.glob(pattern)) if path.is_file()]
+    sizes = {path.name: path.stat().st_size for path in files}
+    parity = folder / PARITY_FILE
+    variants = read_json(parity)["variants"] if parity.is_file() else {}
+    compared = {name: variants[name] for name in variants if name in sizes}
+    return {"files": sizes, "parity": compared if pattern != "*" else variants}
+
+
+def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A description as labels and lines for a person."""
+    rows = [(key, _text(key, value)) for key, value in description.items() if key not in NESTED]
+    for key in ("inputs", "outputs"):
+        rows += [(key[:-1], _tensor_text(info)) for info in description.get(key, ())]
+    rows += [("parity", _parity_text(*item)) for item in description.get("parity", {}).items()]
+    if clips := description.get("clips"):
+        rows += _clip_rows(clips)
+    if grid := description.get("grid"):
+        size = f"{grid['width']} × {grid['height']} px"
+        step = f"{abs(grid['x_step']):g} × {abs(grid['y_step']):g}"
+        rows.append(("grid", f"{size} of {step} in {grid['crs']}"))
+    rows += [("file", f"{name}, {_size(n)}") for name, n in description.get("files", {}).items()]
+    return [(label.replace("_", " "), text) for label, text in rows]
+
+
+def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
+    bands = [
+        f"{band['name']} = {band['channel']}{' − ' + band['minus'] if band['minus'] else ''} "
+        f"{band['low']:g} … {band['high']:g} K"
+        for band in clips["bands"]
+    ]
+    return [
+        (
+            "clips",
+            f"{clips['num_frames']} frames every {clips['cadence_minutes']:g} min, tiles of "
+            f"{clips['tile_size']} px, at most {clips['max_missing']} frames missing; times mean "
+            f"{clips['time_convention'].replace('_', ' ')}",
+        ),
+        ("channels", f"{', '.join(clips['channels'])} of {clips['sensor']}, in kelvin"),
+        *(("band", text) for text in bands),
+    ]
+
+
+def _text(key: str, value: Any) -> str:
+    if key == "trained_on" and value is None:
+        return "nothing: UNTRAINED, its outputs mean nothing"
+    if value is None:
+        return "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text('', item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text("", item) for item in value)
+    return f"{value:,}" if key == "parameters" else f"{value}"
+
+
+def _parity_text(name: str, variant: Mapping[str, Any]) -> str:
+    sets = [f"{found['clips']} {kind}" for kind, found in variant.get("sets", {}).items()]
+    verdict = "like torch" if variant["accepted"] else f"refused: {'; '.join(variant['faults'])}"
+    return f"{name} {verdict}, on {' and '.join(sets) or 'no'} clips"
+
+
+def _tensor_text(info: Mapping[str, Any]) -> str:
+    shape = " × ".join(
+        str(size) if size == axis else f"{axis} {size}"
+        for size, axis in zip(info["shape"], info["axes"], strict=True)
+    )
+    units = "" if info["units"] == "1" else f" in {info['units']}"
+    return f"{info['name']} {info['dtype']}{units} ({shape}): {info['description']}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

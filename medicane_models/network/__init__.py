@@ -1,0 +1,1 @@
+"""The video transformers: configuration, parts, models, weights."""

@@ -1,0 +1,229 @@
+"""The parts of the transformer: patch embedding and blocks, on timm's.
+
+Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, d features of a token.
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from timm.layers.attention import Attention
+from timm.layers.mlp import Mlp
+from timm.models.vision_transformer import Block
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from medicane_models.network.kernels import linear, linear_gelu
+
+__all__ = [
+    "BiasedAttention",
+    "PatchEmbed",
+    "TargetBlock",
+    "make_blocks",
+    "take_tubelets",
+    "token_places",
+]
+
+
+class PatchEmbed(nn.Module):
+    """Tubelets of pixels to tokens.
+
+    The weights are those of a 3-D convolution whose stride is its kernel, which is a matrix
+    product over tubelets and runs as one: tokens that are not asked for cost nothing.
+    """
+
+    def __init__(self, channels: int, tubelet: int, patch: int, dim: int) -> None:
+        super().__init__()
+        kernel = (tubelet, patch, patch)
+        self.proj = nn.Conv3d(channels, dim, kernel_size=kernel, stride=kernel)
+
+    def tubelets(
+        self, clip: Shaped[Tensor, "b t c h w"]
+    ) -> Shaped[Tensor, "b tt hh ww c ft ph pw"]:
+        """A view of clips, of any number of channels, as a grid of tubelets."""
+        frames, rows, columns = self.proj.kernel_size
+        grid = clip.unflatten(1, (-1, frames)).unflatten(4, (-1, rows)).unflatten(6, (-1, columns))
+        return grid.permute(0, 1, 4, 6, 3, 2, 5, 7)  # (b, t', h', w', c, frames, rows, columns)
+
+    def forward(
+        self, clip: Float[Tensor, "b t c h w"], kept: Int[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """Tokens in (t, h, w) order, or only the ``kept`` ones in the order given."""
+        tubelets = self.tubelets(clip)
+        if kept is None:
+            values = tubelets.flatten(4).flatten(1, 3)  # (b, n, c · frames · rows · columns)
+        else:
+            values = take_tubelets(tubelets, kept).flatten(2)
+        weight = self.proj.weight.flatten(1)
+        return linear(values.to(weight.dtype), weight, self.proj.bias)  # (b, n, d)
+
+
+def token_places(
+    tubelets: Shaped[Tensor, "b tt hh ww *values"], index: Int[Tensor, "b n"]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Clip, frame, row and column of flat (t, h, w) indices."""
+    rows, columns = tubelets.shape[2:4]
+    clip = torch.arange(len(index), device=index.device)[:, None]
+    return clip, index // (rows * columns), index // columns % rows, index % columns
+
+
+def take_tubelets(
+    tubelets: Shaped[Tensor, "b tt hh ww *values"], index: Int[Tensor, "b n"]
+) -> Shaped[Tensor, "b n *values"]:
+    """The tubelets at flat (t, h, w) indices, without copying the others."""
+    return tubelets[token_places(tubelets, index)]
+
+
+class BiasedAttention(Attention):
+    """timm's fused attention with biases for queries and values but none for keys.
+
+    A key bias would add the same number to all scores of a query, which the softmax removes.
+    """
+
+    def __init__(self, dim: int, num_heads: int, **options: Any) -> None:
+        options["qkv_bias"] = False
+        super().__init__(dim, num_heads=num_heads, **options)
+        self.q_bias = nn.Parameter(torch.zeros(dim))
+        self.v_bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        attn_mask: Tensor | None = None,
+        is_causal: bool = False,
+    ) -> Float[Tensor, "b n d"]:
+        """Self-attention of all tokens."""
+        if x.device.type == "cpu" and not (
+            torch.is_grad_enabled() or torch.compiler.is_compiling()
+        ):
+            query, key, value = self._separately(x)
+        else:
+            bias = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+            qkv = linear(x, self.qkv.weight, bias)  # (b, n, 3 d)
+            query, key, value = qkv.unflatten(2, (3, self.num_heads, -1)).unbind(2)
+        return self._attend(query, key, value, attn_mask=attn_mask, is_causal=is_causal)
+
+    def _separately(self, x: Float[Tensor, "b n d"]) -> list[Float[Tensor, "b n heads f"]]:
+        # attention reads rows of d features a tenth faster on CPUs than rows of 3 d
+        biases = (self.q_bias, None, self.v_bias)
+        return [
+            linear(x, weight, bias).unflatten(2, (self.num_heads, -1))
+            for weight, bias in zip(self.qkv.weight.chunk(3), biases, strict=True)
+        ]
+
+    def attend_from(
+        self, targets: Float[Tensor, "b m d"], x: Float[Tensor, "b n d"]
+    ) -> Float[Tensor, "b m d"]:
+        """Attention of some tokens to all of ``x``."""
+        dim = self.q_bias.numel()
+        bias = torch.cat((torch.zeros_like(self.v_bias), self.v_bias))
+        query = linear(targets, self.qkv.weight[:dim], self.q_bias)  # (b, m, d)
+        key, value = linear(x, self.qkv.weight[dim:], bias).unflatten(2, (2, -1)).unbind(2)
+        heads = (self.num_heads, -1)
+        return self._attend(
+            query.unflatten(2, heads), key.unflatten(2, heads), value.unflatten(2, heads)
+        )
+
+    def _attend(
+        self,
+        query: Float[Tensor, "b m heads f"],
+        key: Float[Tensor, "b n heads f"],
+        value: Float[Tensor, "b n heads f"],
+        **options: Any,
+    ) -> Float[Tensor, "b m d"]:
+        attended = F.scaled_dot_product_attention(
+            query.transpose(1, 2),  # (b, heads, m, f)
+            key.transpose(1, 2),
+            value.transpose(1, 2),
+            dropout_p=self.attn_drop.p if self.training else 0.0,
+            **options,
+        )
+        joined = attended.transpose(1, 2).flatten(2)  # (b, m, d)
+        return self.proj_drop(linear(joined, self.proj.weight, self.proj.bias))
+
+
+class FusedMlp(Mlp):
+    """timm's MLP with its GELU applied on the way out of the first linear map."""
+
+    fc1: nn.Linear
+    fc2: nn.Linear
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Linear, GELU, linear."""
+        return self.project(self.expand(x))
+
+    def expand(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n hidden"]:
+        """Linear and GELU."""
+        return self.drop1(linear_gelu(x, self.fc1.weight, self.fc1.bias))
+
+    def project(self, hidden: Float[Tensor, "b *n hidden"]) -> Float[Tensor, "b *n d"]:
+        """The second linear map."""
+        return self.drop2(linear(hidden, self.fc2.weight, self.fc2.bias))
+
+
+class TargetBlock(Block):
+    """timm's block, that can leave out what nobody asks for."""
+
+    attn: BiasedAttention
+    mlp: FusedMlp
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        attn_mask: Tensor | None = None,
+        is_causal: bool = False,
+        *,
+        last: int | None = None,
+        mean: bool = False,
+    ) -> Float[Tensor, "b *m d"]:
+        """All tokens, or less.
+
+        Args:
+            x: tokens.
+            attn_mask: as timm's.
+            is_causal: as timm's.
+            last: give only so many of the last tokens; the others are just keys and values.
+            mean: give the mean over tokens. The second linear map of the MLP commutes with it.
+        """
+        normed = self.norm1(x)
+        if last is None:
+            attended = self.attn(normed, attn_mask=attn_mask, is_causal=is_causal)
+        else:
+            x, attended = x[:, -last:], self.attn.attend_from(normed[:, -last:], normed)
+        x = x + self.drop_path1(self.ls1(attended))
+        hidden = self.mlp.expand(self.norm2(x))
+        if mean:
+            x, hidden = x.mean(1), hidden.mean(1)  # (b, d), (b, hidden)
+        return x + self.drop_path2(self.ls2(self.mlp.project(hidden)))
+
+
+def make_blocks(
+    dim: int,
+    depth: int,
+    heads: int,
+    mlp_hidden: int,
+    *,
+    norm_eps: float,
+    drop_path: float = 0.0,
+    proj_drop: float = 0.0,
+    attn_drop: float = 0.0,
+    layer_scale: float | None = None,
+) -> nn.ModuleList:
+    """Pre-norm blocks whose stochastic depth rises linearly from 0 to ``drop_path``."""
+    return nn.ModuleList(
+        TargetBlock(
+            dim,
+            heads,
+            # timm truncates dim · ratio, which would lose one for 6144 / 1408
+            mlp_ratio=(mlp_hidden + 0.5) / dim,
+            proj_drop=proj_drop,
+            attn_drop=attn_drop,
+            init_values=layer_scale,
+            drop_path=drop_path * index / max(depth - 1, 1),
+            norm_layer=cast(Any, partial(nn.LayerNorm, eps=norm_eps)),
+            attn_layer=BiasedAttention,
+            mlp_layer=FusedMlp,
+        )
+        for index in range(depth)
+    )

@@ -1,0 +1,133 @@
+"""What a predictor found: one row a clip and tile, with where it comes from."""
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medicane_models.domain import Grid
+from medicane_models.errors import SceneError
+from medicane_models.files import json_text, replacing
+from medicane_models.prediction.tracks import save_tracks
+from medicane_models.scenes.clips import SkippedClip
+
+__all__ = ["DETECTION_COLUMNS", "Detections", "software_versions", "stored_geometry"]
+
+DETECTION_COLUMNS = (
+    "time",
+    "tile_x",
+    "tile_y",
+    "probability",
+    "detected",
+    "center_x",
+    "center_y",
+    "lon",
+    "lat",
+    "radius_50_km",
+    "radius_95_km",
+    "newest_frame",
+    "missing_frames",
+    "model",
+    "revision",
+)
+"""``time``: end of the clip, UTC; ``newest_frame``: of the last of its frames that was there.
+``tile_x, tile_y``: offset of the tile in the grid. ``center_x, center_y``: pixels in the tile.
+``lon, lat``: degrees. ``radius_50_km, radius_95_km``: of the circles that hold the centre with that
+probability. Centre and radii are empty where no cyclone is likely, the radii also where the
+tracker's error was never measured."""
+
+DECIMALS: dict[Hashable, int] = {
+    "probability": 6,
+    "center_x": 3,
+    "center_y": 3,
+    "lon": 5,
+    "lat": 5,
+    "radius_50_km": 2,
+    "radius_95_km": 2,
+}
+PACKAGES = (
+    "medicane-models",
+    "torch",
+    "timm",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "xarray",
+    "pyproj",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detections:
+    """Detections of a scene.
+
+    Attributes:
+        table: the columns DETECTION_COLUMNS, sorted by time, then tile row, then tile column.
+        tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``.
+        skipped: clips and tiles that could not be judged, and why.
+        provenance: scene, models, settings and software, ready for JSON.
+    """
+
+    table: pd.DataFrame
+    tracks: pd.DataFrame
+    skipped: tuple[SkippedClip, ...]
+    provenance: Mapping[str, Any]
+
+    def write(self, folder: str | Path, formats: Sequence[str] = ("csv",)) -> None:
+        """Write ``detections.csv``, ``detections.json`` and ``tracks.*`` into a folder.
+
+        Args:
+            folder: made if absent.
+            formats: of the tracks: csv, netcdf, geojson.
+        """
+        self.write_csv(Path(folder) / "detections.csv")
+        self.write_json(Path(folder) / "detections.json")
+        save_tracks(self.tracks, folder, formats, self.provenance)
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write the table; times as ISO 8601 with Z."""
+        with replacing(Path(path)) as temporary:
+            self.table.round(DECIMALS).to_csv(
+                temporary, index=False, date_format="%Y-%m-%dT%H:%M:%SZ"
+            )
+
+    def to_json(self) -> str:
+        """Provenance, skipped clips and the rows as JSON text; empty values are null."""
+        return json_text(
+            {
+                "provenance": self.provenance,
+                "skipped": [vars(clip) for clip in self.skipped],
+                "detections": self.table.round(DECIMALS).to_dict("records"),
+            }
+        )
+
+    def write_json(self, path: str | Path) -> None:
+        """Write what :meth:`to_json` returns."""
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(self.to_json() + "\n")
+
+
+def software_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Versions of the packages that a result may depend on, those that are installed."""
+    versions = {}
+    for name in packages:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def stored_geometry(folder: Path) -> tuple[Grid, int] | None:
+    """Grid and tile size that the ``detections.json`` of a folder was made with, if it has one."""
+    path = folder / "detections.json"
+    if not path.is_file():
+        return None
+    try:
+        provenance = json.loads(path.read_text())["provenance"]
+        return Grid.from_dict(provenance["scene"]["grid"]), provenance["processor"]["tile_size"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SceneError(f"{path} is damaged ({error}); predict again") from error

@@ -1,0 +1,343 @@
+"""Load a detector and a tracker, and judge scenes with them."""
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pandas as pd
+
+from medicane_models.domain import Grid, parse_box, same_crs
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
+from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.run import Instant, ModelSource, PredictionRun
+from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
+from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, find_onnx
+from medicane_models.runtimes.onnx_metadata import Precision
+from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
+from medicane_models.scenes.opening import open_scene, scene_grid
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.times import utc
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["MedicanePredictor", "OnnxPredictor"]
+
+SAME_PIXELS = 0.01  # relative difference of pixel sizes that a model does not notice
+
+Domain = Grid | str
+
+
+class MedicanePredictor:
+    """Finds cyclones in scenes with a detector and a tracker.
+
+    Example:
+        ``MedicanePredictor.from_pretrained().predict("2020_nonhrv.zarr").table``
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        processor: MedicaneProcessor,
+        *,
+        detector: ModelSource,
+        tracker: ModelSource,
+        threshold: float,
+    ) -> None:
+        if not 0 < threshold <= 1:
+            raise ConfigurationError(
+                f"threshold is {threshold}; give a probability above 0, up to 1"
+            )
+        self.runtime = runtime
+        self.processor = processor
+        self.detector = detector
+        self.tracker = tracker
+        self.threshold = threshold
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        detector: str | Path = DETECTOR,
+        tracker: str | Path = TRACKER,
+        *,
+        device: DeviceName = "auto",
+        threshold: float | None = None,
+        max_missing: int | None = None,
+        revision: str | None = None,
+        tracker_revision: str | None = None,
+        **hub_options: Any,
+    ) -> Self:
+        """Load a classification and a tracking model, each a folder, embedded name or Hub id.
+
+        Args:
+            detector: the classification model; its processor decides how scenes are read.
+            tracker: the tracking model; it must read the same clips.
+            device: "auto" takes the GPU where there is one.
+            threshold: probability from which on a tile counts; None takes the detector's own.
+            max_missing: frames of a clip that may be missing; None takes the processor's own.
+            revision: branch, tag or commit of the detector on the Hub.
+            tracker_revision: the same of the tracker.
+            **hub_options: token, cache_dir, local_files_only, force_download.
+        """
+        from medicane_models.network.weights import AutoMedicaneModel
+
+        detector_at = {"revision": revision, **hub_options}
+        tracker_at = {"revision": tracker_revision, **hub_options}
+        found = _Described.in_folder(detector, **detector_at)
+        located = _Described.in_folder(tracker, **tracker_at)
+        _check_pair(found, located)
+        runtime = TorchRuntime(
+            AutoMedicaneModel.from_pretrained(detector, **detector_at),
+            AutoMedicaneModel.from_pretrained(tracker, **tracker_at),
+            device=device,
+        )
+        return cls._assembled(runtime, found, located, threshold, max_missing)
+
+    @classmethod
+    def _assembled(
+        cls,
+        runtime: Runtime,
+        detector: "_Described",
+        tracker: "_Described",
+        threshold: float | None,
+        max_missing: int | None,
+    ) -> Self:
+        changes = {} if max_missing is None else {"max_missing": max_missing}
+        return cls(
+            runtime,
+            replace(detector.processor, **changes),
+            detector=detector.source,
+            tracker=tracker.source,
+            threshold=detector.config.threshold if threshold is None else threshold,
+        )
+
+    def open(
+        self,
+        source: Any,
+        *,
+        domain: Domain = "model",
+        start: Instant | None = None,
+        end: Instant | None = None,
+    ) -> "xr.Dataset":
+        """Open what a clip ending between ``start`` and ``end`` needs, on pixels the model knows.
+
+        Args:
+            source: files, folders, an URL or a scene.
+            domain: "model" is the grid the model was trained on; "native" the scene's own extent;
+                "WEST,SOUTH,EAST,NORTH" in degrees or a Grid an extent of your own. Pixels are
+                always of the model's projection and size.
+            start: the earliest end of a clip, UTC.
+            end: the latest end of a clip, UTC.
+
+        Raises:
+            ConfigurationError: if the domain is not understood or a bound is no time.
+            SceneError: as ``open_scene``.
+        """
+        if start is not None and end is not None and utc(start) > utc(end):
+            raise ConfigurationError(f"start {start} is after end {end}; exchange them")
+        minutes = self.processor.cadence_minutes * (self.processor.num_frames + 1)
+        options = {
+            "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
+            "start": None if start is None else utc(start) - pd.Timedelta(minutes=minutes),
+            "end": end,
+        }
+        if domain != "native":
+            return open_scene(source, domain=self._domain(domain), **options)
+        scene = open_scene(source, **options)
+        if self._same_pixels(scene_grid(scene)):
+            return scene
+        inside = self.processor.grid.covering(scene_grid(scene), margin=-1)
+        return open_scene(source, domain=inside, **options)
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        domain: Domain = "model",
+        start: Instant | None = None,
+        end: Instant | None = None,
+        every_minutes: int = 60,
+    ) -> Detections:
+        """Judge every tile of every clip and link what was found into tracks.
+
+        Args:
+            source: files, folders, an URL or a scene, as ``open_scene`` takes them.
+            domain: as in :meth:`open`.
+            start: the earliest end of a clip, UTC.
+            end: the latest end of a clip, UTC.
+            every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+
+        Raises:
+            SceneError: if the scene does not fit the model, or no clip of it has enough frames.
+        """
+        scene = self.open(source, domain=domain, start=start, end=end)
+        run = self.run(scene, start=start, end=end, every_minutes=every_minutes)
+        if run.warning is not None:
+            warnings.warn(run.warning, stacklevel=2)
+        return run.collect(list(run.clips()))
+
+    def run(
+        self,
+        scene: "xr.Dataset",
+        *,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        every_minutes: int = 60,
+    ) -> PredictionRun:
+        """Plan the clips of an opened scene, to be judged one by one.
+
+        Raises:
+            SceneError: if the scene's pixels, cadence or sensor are not the model's.
+        """
+        grid = scene_grid(scene)
+        if not self._same_pixels(grid):
+            raise SceneError(
+                f"the scene's pixels ({grid}) are not those of {self.detector.name} "
+                f"({self.processor.grid}); open it with MedicanePredictor.open"
+            )
+        return PredictionRun(
+            scene,
+            self.runtime,
+            self.processor,
+            (self.detector, self.tracker),
+            threshold=self.threshold,
+            start=start,
+            end=end,
+            every_minutes=every_minutes,
+        )
+
+    def _domain(self, domain: Domain) -> Grid:
+        grid = self.processor.grid
+        if domain == "model":
+            return grid
+        if isinstance(domain, str):
+            return parse_box(domain, grid)
+        return domain if self._same_pixels(domain) else grid.covering(domain)
+
+    def _same_pixels(self, grid: Grid) -> bool:
+        own = self.processor.grid
+        return same_crs(grid.crs, own.crs) and all(
+            abs(step / expected - 1) <= SAME_PIXELS
+            for step, expected in ((grid.x_step, own.x_step), (grid.y_step, own.y_step))
+        )
+
+
+class OnnxPredictor(MedicanePredictor):
+    """The same on onnxruntime: exported models, and torch is never imported.
+
+    Example:
+        ``OnnxPredictor.from_pretrained("detector/", "tracker/", device="cuda")``
+    """
+
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        detector: str | Path,
+        tracker: str | Path,
+        *,
+        device: OnnxDevice = "auto",
+        settings: OnnxSettings = DEFAULTS,
+        precision: Precision = "fp32",
+        threshold: float | None = None,
+        max_missing: int | None = None,
+        revision: str | None = None,
+        tracker_revision: str | None = None,
+        **hub_options: Any,
+    ) -> Self:
+        """Open what ``medicane-export onnx`` made of a classification and a tracking model.
+
+        Args:
+            detector: an exported file, the folder of ``model.onnx`` or a Hub id.
+            tracker: the same of the tracking model; it must read the same clips.
+            device: "cpu", "cuda", "tensorrt", or "auto", which takes CUDA if it really loads and
+                logs what it took; any other never runs elsewhere than asked.
+            settings: threads, batches, CUDA graphs and options of the provider.
+            precision: which variant a folder or repository gives.
+            threshold: as in :meth:`MedicanePredictor.from_pretrained`, as are the rest.
+            max_missing: frames of a clip that may be missing.
+            revision: branch, tag or commit of the detector on the Hub.
+            tracker_revision: the same of the tracker.
+            **hub_options: token, cache_dir, local_files_only, force_download.
+
+        Raises:
+            CheckpointError: a file is missing, has no metadata, or newer ones.
+            ConfigurationError: the device does not work here, or the models do not fit.
+        """
+        paths = (
+            find_onnx(detector, precision=precision, revision=revision, **hub_options),
+            find_onnx(tracker, precision=precision, revision=tracker_revision, **hub_options),
+        )
+        runtime = OnnxRuntime(*paths, device=device, settings=settings)
+        found = _Described.exported(detector, paths[0], runtime.detector)
+        located = _Described.exported(tracker, paths[1], runtime.tracker)
+        _check_pair(found, located)
+        return cls._assembled(runtime, found, located, threshold, max_missing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What a predictor knows of a model, whatever runs it."""
+
+    config: MedicaneConfig
+    processor: MedicaneProcessor
+    source: ModelSource
+
+    @classmethod
+    def in_folder(cls, name: str | Path, **hub_options: Any) -> "_Described":
+        config = MedicaneConfig.from_pretrained(name, **hub_options)
+        return cls(
+            config=config,
+            processor=MedicaneProcessor.from_pretrained(name, **hub_options),
+            source=ModelSource(
+                name=str(name),
+                revision=resolve_revision(name, **hub_options),
+                trained_on=config.trained_on,
+            ),
+        )
+
+    @classmethod
+    def exported(cls, name: str | Path, path: Path, model: OnnxModel) -> "_Described":
+        metadata = model.metadata
+        if metadata.processor is None:
+            raise ConfigurationError(
+                f"{path} has no processor, so nothing says how scenes become its clips; save a "
+                "preprocessor_config.json beside the model and export it again"
+            )
+        return cls(
+            config=metadata.config,
+            processor=metadata.processor,
+            source=ModelSource(
+                name=str(name),
+                revision=snapshot(path) or metadata.revision,
+                trained_on=metadata.config.trained_on,
+            ),
+        )
+
+
+def _check_pair(detector: _Described, tracker: _Described) -> None:
+    """Refuse models of other tasks, or trained on other clips than one another or their own."""
+    own, other = detector.processor.to_dict(), tracker.processor.to_dict()
+    differing = [key for key in own if key != "max_missing" and own[key] != other[key]]
+    if differing:
+        raise ConfigurationError(
+            f"detector and tracker read different clips ({', '.join(differing)} differ); "
+            "choose two models with the same processor"
+        )
+    _check_model(detector, "classification")
+    _check_model(tracker, "tracking")
+
+
+def _check_model(model: _Described, task: Task) -> None:
+    config, processor, name = model.config, model.processor, model.source.name
+    if config.task != task:
+        raise ConfigurationError(f"{name} is a {config.task} model; a {task} model is needed here")
+    size = processor.tile_size
+    made = (processor.num_frames, len(processor.bands), size, size)
+    if config.clip_shape != made:
+        raise ConfigurationError(
+            f"{name} reads clips of shape {config.clip_shape} (T, C, H, W), its processor makes "
+            f"{made}; correct config.json or preprocessor_config.json there"
+        )

@@ -1,0 +1,275 @@
+"""One scene judged by one predictor: clips, detections, tracks and where they come from."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medicane_models.errors import SceneError
+from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
+from medicane_models.prediction.linking import LinkSettings, link_detections
+from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.runtimes.interface import Runtime
+from medicane_models.scenes.clips import (
+    Clip,
+    ClipReader,
+    SkippedClip,
+    TileClip,
+    check_cadence,
+    frame_times,
+    plan_clips,
+    with_time_convention,
+)
+from medicane_models.scenes.opening import scene_grid
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.times import utc
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
+
+CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
+CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
+UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
+SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
+
+Instant = str | datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """Where a model came from.
+
+    Attributes:
+        name: folder, embedded name or Hub id.
+        revision: commit on the Hub, if it came from there.
+        trained_on: what its card says, None if it was never trained.
+    """
+
+    name: str
+    revision: str | None
+    trained_on: str | None
+
+    @property
+    def label(self) -> str:
+        """Its name, marked if it was never trained."""
+        return self.name if self.trained_on is not None else f"{self.name} (UNTRAINED)"
+
+    def caution(self, platform: str) -> str | None:
+        """Why its numbers may mean nothing on scenes of a platform; None if they should."""
+        if self.trained_on is None:
+            return UNTRAINED
+        last = self.trained_on.partition("Before that:")[0].lower()
+        return SIMULATED if "simulated" in last and platform != "simulated" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectedClip:
+    """What was found in one clip.
+
+    Attributes:
+        end: its last time, UTC.
+        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing of the
+            clip could be judged.
+        picture_time: when that frame was taken, UTC; earlier than ``end`` if the last is missing.
+        table: one row a tile, the columns DETECTION_COLUMNS.
+        skipped: the clip, or the tiles of it, that could not be judged.
+    """
+
+    end: pd.Timestamp
+    picture: np.ndarray | None
+    picture_time: pd.Timestamp | None
+    table: pd.DataFrame
+    skipped: tuple[SkippedClip, ...]
+
+
+class PredictionRun:
+    """A scene on the model's pixels and the clips planned in it.
+
+    Args:
+        scene: as ``MedicanePredictor.open`` returned it.
+        runtime: the detector and the tracker.
+        processor: theirs.
+        sources: where the detector and the tracker came from.
+        threshold: probability from which on a tile counts.
+        start: the earliest end of a clip, UTC.
+        end: the latest end of a clip, UTC.
+        every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+
+    Raises:
+        ConfigurationError: if ``every_minutes`` does not divide a day, or a bound is no time.
+        SceneError: if the cadence, the sensor or the meaning of times does not fit the model.
+    """
+
+    def __init__(
+        self,
+        scene: "xr.Dataset",
+        runtime: Runtime,
+        processor: MedicaneProcessor,
+        sources: tuple[ModelSource, ModelSource],
+        *,
+        threshold: float,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        every_minutes: int = 60,
+    ) -> None:
+        check_cadence(scene, processor)
+        self.scene = with_time_convention(scene, processor)
+        self.runtime = runtime
+        self.processor = processor.for_sensor(scene.attrs["sensor"])
+        self.detector, self.tracker = sources
+        self.threshold = threshold
+        self.grid = scene_grid(scene)
+        self.bounds = {"start": start, "end": end}
+        self.every_minutes = every_minutes
+        self.plans = plan_clips(
+            frame_times(self.scene),
+            num_frames=processor.num_frames,
+            cadence_minutes=processor.cadence_minutes,
+            every_minutes=every_minutes,
+            start=None if start is None else utc(start),
+            end=None if end is None else utc(end),
+        )
+
+    @property
+    def link_settings(self) -> LinkSettings:
+        """Tracks start at the threshold and continue a little under it."""
+        return LinkSettings(
+            start_probability=self.threshold, continue_probability=CONTINUE * self.threshold
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """Which models are untrained, or new to real scenes; None where there is nothing to say."""
+        models: dict[str, list[str]] = {}
+        for source in (self.detector, self.tracker):
+            if caution := source.caution(self.scene.attrs["platform"]):
+                models.setdefault(caution, []).append(source.name)
+        lines = [f"{' and '.join(names)}: {caution}" for caution, names in models.items()]
+        return "; ".join(lines) or None
+
+    def clips(self) -> Iterator[DetectedClip]:
+        """Judge clip by clip, holding one clip in memory at a time."""
+        tiles = self.grid.tiles(self.processor.tile_size)
+        for clip in ClipReader(self.scene, self.processor, tiles).read(self.plans):
+            yield self._detect(clip)
+
+    def collect(self, clips: Sequence[DetectedClip]) -> Detections:
+        """Join what :meth:`clips` yielded, and link it.
+
+        Raises:
+            SceneError: if nothing could be judged; it says why.
+        """
+        skipped = tuple(skip for clip in clips for skip in clip.skipped)
+        tables = [clip.table for clip in clips if len(clip.table)]
+        if not tables:
+            raise SceneError(self._nothing_judged(skipped))
+        table = pd.concat(tables, ignore_index=True)
+        tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
+        if None in (self.detector.trained_on, self.tracker.trained_on):
+            tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
+        return Detections(
+            table=table,
+            tracks=tracks,
+            skipped=skipped,
+            provenance=self.provenance(complete=len(clips) == len(self.plans)),
+        )
+
+    def provenance(self, *, complete: bool = True) -> dict[str, Any]:
+        """Scene, models, settings and software behind a result, ready for JSON.
+
+        Args:
+            complete: whether all planned clips were judged.
+        """
+        times = frame_times(self.scene)
+        return {
+            "warning": self.warning,
+            "complete": complete,
+            "created": pd.Timestamp.now("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "scene": {
+                **{key: str(value) for key, value in self.scene.attrs.items()},
+                "first_frame": utc(times[0]).isoformat(),
+                "last_frame": utc(times[-1]).isoformat(),
+                "frames": len(times),
+                "grid": self.grid.to_dict(),
+            },
+            "detector": vars(self.detector),
+            "tracker": vars(self.tracker),
+            "settings": {
+                "threshold": self.threshold,
+                "every_minutes": self.every_minutes,
+                **{name: None if time is None else str(time) for name, time in self.bounds.items()},
+                "linking": vars(self.link_settings),
+            },
+            "device": str(self.runtime.device),
+            "processor": self.processor.to_dict(),
+            "software": software_versions(),
+        }
+
+    def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
+        if isinstance(clip, SkippedClip):
+            return _not_judged(clip.end, (clip,))
+        if not clip.tiles:
+            return _not_judged(clip.end, clip.skipped)
+        probability = self.runtime.probabilities(map(self._pixels, clip.tiles))
+        table = pd.DataFrame(
+            {
+                "time": clip.end,
+                "tile_x": [tile.tile.x for tile in clip.tiles],
+                "tile_y": [tile.tile.y for tile in clip.tiles],
+                "probability": probability,
+                "detected": probability >= self.threshold,
+                "newest_frame": clip.picture_time,
+                "missing_frames": [tile.missing for tile in clip.tiles],
+                "model": self.detector.label,
+                "revision": self.detector.revision or "",
+            }
+        )
+        table = table.reindex(columns=list(DETECTION_COLUMNS))
+        self._locate(table, clip.tiles)
+        return DetectedClip(
+            end=clip.end,
+            picture=clip.picture,
+            picture_time=clip.picture_time,
+            table=table,
+            skipped=clip.skipped,
+        )
+
+    def _locate(self, table: pd.DataFrame, tiles: Sequence[TileClip]) -> None:
+        """Fill in centre and radii of the rows that can start or continue a track."""
+        found = np.flatnonzero(table["probability"] >= self.link_settings.continue_probability)
+        if not found.size:
+            return
+        chosen = [tiles[row] for row in found.tolist()]
+        centres = self.runtime.centres(map(self._pixels, chosen))
+        x, y = (centres.center + np.array([tile.tile for tile in chosen])).T
+        to_km = np.asarray(self.grid.jacobian_km(x, y))
+        covariance_km = to_km @ centres.covariance @ np.swapaxes(to_km, -1, -2)
+        lon, lat = self.grid.pixel_to_lonlat(x, y)
+        table.loc[found, CENTRE_COLUMNS] = np.column_stack(
+            [centres.center, lon, lat, *(normal_radius(covariance_km, p) for p in (0.5, 0.95))]
+        )
+
+    def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
+        return self.processor.normalise(np.stack(tile.frames))
+
+    def _nothing_judged(self, skipped: Sequence[SkippedClip]) -> str:
+        times = frame_times(self.scene)
+        span = f"{len(times)} frames from {times[0]} to {times[-1]} UTC"
+        if not skipped:
+            return f"no clip ends in the time range asked for; the scene has {span}"
+        last = skipped[-1]
+        return (
+            f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
+            "give more frames, or raise --max-missing"
+        )
+
+
+def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:
+    table = pd.DataFrame(columns=list(DETECTION_COLUMNS))
+    return DetectedClip(end=end, picture=None, picture_time=None, table=table, skipped=skipped)

@@ -1,0 +1,120 @@
+"""What runs a detector and a tracker on clips: numpy in, numpy out.
+
+Letters: B clips, T frames, C bands, H rows, W columns.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.network.configuration import MedicaneConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from medicane_models.network.weights import MedicaneModel
+
+__all__ = ["Centres", "DeviceName", "Runtime", "TorchRuntime", "pick_device"]
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+CYCLONE = "cyclone"
+Clip = Float[np.ndarray, "T C H W"]
+
+
+class Centres(NamedTuple):
+    """Centres in tile pixels (x, y) and their covariance in px², NaN where it is unknown."""
+
+    center: Float[np.ndarray, "B 2"]
+    covariance: Float[np.ndarray, "B 2 2"]
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """What a predictor needs: a detector and a tracker on some device."""
+
+    @property
+    def device(self) -> object:
+        """Where they run."""
+        ...
+
+    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+        """Calibrated probability of each clip that a cyclone's centre is in the tile."""
+        ...
+
+    def centres(self, clips: Iterable[Clip]) -> Centres:
+        """Where the centre is in each clip, given that its tile holds one."""
+        ...
+
+
+class TorchRuntime:
+    """A detector and a tracker in PyTorch on one device."""
+
+    def __init__(
+        self, detector: "MedicaneModel", tracker: "MedicaneModel", *, device: DeviceName = "auto"
+    ) -> None:
+        self.device = pick_device(device)
+        self.batch_size = 16 if self.device.type == "cuda" else 4
+        self._cyclone = cyclone_index(detector.config)
+        self._detector = detector.to(self.device).eval()
+        self._tracker = tracker.to(self.device).eval()
+
+    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+        """As :meth:`Runtime.probabilities`."""
+        outputs = self._run(self._detector, clips)
+        return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
+
+    def centres(self, clips: Iterable[Clip]) -> Centres:
+        """As :meth:`Runtime.centres`."""
+        outputs = list(self._run(self._tracker, clips))
+        return Centres(
+            np.concatenate([_numpy(out.center) for out in outputs]),
+            np.concatenate([_numpy(out.covariance) for out in outputs]),
+        )
+
+    def _run(self, model: "torch.nn.Module", clips: Iterable[Clip]) -> Iterator[Any]:
+        """Outputs of batches of at least one clip; no more than one batch is held."""
+        import torch
+
+        remaining = iter(clips)
+        while batch := list(islice(remaining, self.batch_size)):
+            pixels = torch.from_numpy(np.stack(batch)).to(self.device)  # B T C H W
+            with torch.inference_mode():
+                yield model(pixels)
+
+
+def _numpy(tensor: "torch.Tensor") -> np.ndarray:
+    return tensor.double().cpu().numpy()
+
+
+def pick_device(name: DeviceName | str) -> "torch.device":
+    """The device asked for; "auto" is the GPU where there is one.
+
+    Raises:
+        ConfigurationError: if the name is another one, or "cuda" is asked for and PyTorch finds
+            no GPU.
+    """
+    import torch
+
+    if name not in get_args(DeviceName):
+        raise ConfigurationError(f"device {name!r} is none of {', '.join(get_args(DeviceName))}")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        build = torch.version.cuda or "no CUDA"
+        raise ConfigurationError(
+            f"device cuda was asked for, but torch {torch.__version__} (built for {build}) "
+            "finds no GPU; check the driver with nvidia-smi or use --device cpu"
+        )
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def cyclone_index(config: MedicaneConfig) -> int:
+    """The class that means: the centre is in this tile (not in its neighbour)."""
+    if CYCLONE not in config.label2id:
+        raise ConfigurationError(
+            f"the detector's classes are {list(config.label2id)}; one must be {CYCLONE!r}"
+        )
+    return config.label2id[CYCLONE]

@@ -1,0 +1,281 @@
+"""Which frames make a clip, by time; reading each of them once.
+
+Letters: T frames, C bands, H rows, W columns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medicane_models.domain import Tile
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.times import utc
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "Clip",
+    "ClipPlan",
+    "ClipReader",
+    "SkippedClip",
+    "TileClip",
+    "check_cadence",
+    "frame_times",
+    "plan_clips",
+    "with_time_convention",
+]
+
+DAY_MINUTES = 24 * 60
+SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
+FULL = 0.9  # a tile's frame counts as present when this share of its pixels is
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPlan:
+    """The frames of one clip: for each slot, oldest first, the row in the scene or None."""
+
+    end: pd.Timestamp
+    rows: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkippedClip:
+    """A clip that was not made, or one tile of it, and the reason in words."""
+
+    end: pd.Timestamp
+    tile: Tile | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TileClip:
+    """One tile of a clip.
+
+    Attributes:
+        tile: its offset in the grid.
+        frames: oldest first, stretched to 0…1 with NaN for missing; views, not copies.
+        missing: how many of the frames were missing and are copies of the nearest in time.
+    """
+
+    tile: Tile
+    frames: tuple[Float[np.ndarray, "C H W"], ...]
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A clip of the whole grid cut into tiles.
+
+    Attributes:
+        end: time of the last slot.
+        picture: the newest frame present, 0…1, NaN where missing.
+        picture_time: when that was, UTC.
+        tiles: those with enough frames.
+        skipped: the others.
+    """
+
+    end: pd.Timestamp
+    picture: Float[np.ndarray, "H W 3"]
+    picture_time: pd.Timestamp
+    tiles: tuple[TileClip, ...]
+    skipped: tuple[SkippedClip, ...]
+
+
+def plan_clips(
+    times: pd.DatetimeIndex,
+    *,
+    num_frames: int = 16,
+    cadence_minutes: float = 5.0,
+    every_minutes: int = 60,
+    start: pd.Timestamp | None = None,
+    end: pd.Timestamp | None = None,
+) -> list[ClipPlan]:
+    """Plan the clips that end every ``every_minutes`` since midnight, and at the newest frame.
+
+    A slot takes the frame nearest to its time within half a cadence, so that a gap in the scene
+    leaves a slot empty and never stretches the clip.
+
+    Args:
+        times: of the scene's frames, sorted and unique.
+        num_frames: slots of a clip.
+        cadence_minutes: from a slot to the next.
+        every_minutes: from the end of a clip to the end of the next.
+        start: the earliest end of a clip.
+        end: the latest end of a clip.
+
+    Returns:
+        In order of time; where the scene has no frame at all for a clip, there is none.
+
+    Raises:
+        ConfigurationError: if ``every_minutes`` does not divide a day.
+    """
+    if every_minutes < 1 or DAY_MINUTES % every_minutes:
+        raise ConfigurationError(
+            f"clips every {every_minutes} min do not divide a day; give for example 15, 30 or 60"
+        )
+    cadence = timedelta(minutes=cadence_minutes)
+    known = times if end is None else times[times <= end]
+    ends = [
+        time
+        for time in _clip_ends(known, every_minutes, cadence)
+        if (start is None or time >= start) and (end is None or time <= end)
+    ]
+    plans = [
+        ClipPlan(
+            end=time,
+            rows=_nearest_rows(
+                times, pd.date_range(end=time, periods=num_frames, freq=cadence), cadence
+            ),
+        )
+        for time in ends
+    ]
+    return [plan for plan in plans if any(row is not None for row in plan.rows)]
+
+
+class ClipReader:
+    """Reads clips from a scene, each frame once however many clips and tiles need it.
+
+    Holds the stretched frames of one clip: 16 frames of the Mediterranean are 100 MB.
+    """
+
+    def __init__(
+        self, scene: "xr.Dataset", processor: MedicaneProcessor, tiles: Sequence[Tile]
+    ) -> None:
+        self.scene = scene
+        self.processor = processor
+        self.tiles = tuple(tiles)
+        self._frames: dict[int, np.ndarray] = {}
+
+    def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
+        """Yield a clip, or why there is none, for each plan; plans are sorted by time."""
+        for plan in plans:
+            self._load(plan)
+            yield self._clip(plan)
+
+    def _load(self, plan: ClipPlan) -> None:
+        wanted = [row for row in plan.rows if row is not None]
+        self._frames = {
+            row: self._frames[row] if row in self._frames else self._read_frame(row)
+            for row in wanted
+        }
+
+    def _read_frame(self, row: int) -> Float[np.ndarray, "C H W"]:
+        frame = self.scene.isel(time=row).compute(scheduler="synchronous")
+        return self.processor.stretch(frame)
+
+    def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
+        frames = [None if row is None else self._frames[row] for row in plan.rows]
+        rows = [
+            row
+            for row, frame in zip(plan.rows, frames, strict=True)
+            if row is not None and frame is not None and not np.isnan(frame[0]).all()
+        ]
+        missing = len(frames) - len(rows)
+        if missing > self.processor.max_missing:
+            return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
+        cut = [self._cut(plan.end, frames, tile) for tile in self.tiles]
+        return Clip(
+            end=plan.end,
+            picture=self.processor.picture(self._frames[rows[-1]]),
+            picture_time=utc(self.scene["time"].to_numpy()[rows[-1]]),
+            tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
+            skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
+        )
+
+    def _cut(
+        self, end: pd.Timestamp, frames: Sequence[np.ndarray | None], tile: Tile
+    ) -> TileClip | SkippedClip:
+        size = self.processor.tile_size
+        window = (..., slice(tile.y, tile.y + size), slice(tile.x, tile.x + size))
+        views = {
+            slot: frame[window]
+            for slot, frame in enumerate(frames)
+            if frame is not None and np.isfinite(frame[0][window]).mean() >= FULL
+        }
+        missing = len(frames) - len(views)
+        if missing > self.processor.max_missing:
+            return SkippedClip(end=end, tile=tile, reason=self._too_few(missing))
+        filled = tuple(views[slot] for slot in nearest_slots(list(views), len(frames)))
+        return TileClip(tile=tile, frames=filled, missing=missing)
+
+    def _too_few(self, missing: int) -> str:
+        limit = self.processor.max_missing
+        return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
+
+
+def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:
+    """Times of the frames, UTC."""
+    return pd.DatetimeIndex(scene["time"].to_numpy())
+
+
+def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "xr.Dataset":
+    """The scene with its times meaning what the model's do: start and end lie one scan apart.
+
+    Raises:
+        SceneError: if the length of a scan is not known, because the frames are not one cadence
+            apart.
+    """
+    if scene.attrs["time_convention"] == processor.time_convention:
+        return scene
+    cadence = timedelta(minutes=processor.cadence_minutes)
+    times = frame_times(scene)
+    spacing = times.to_series().diff().median()
+    if abs(spacing - cadence) > cadence / 10:
+        raise SceneError(
+            f"the scene's times mean {scene.attrs['time_convention']}, the model's "
+            f"{processor.time_convention}, and its frames are {spacing} apart, so the length of a "
+            f"scan is unknown; shift the times and set the attribute time_convention"
+        )
+    sign = 1 if processor.time_convention == "end_of_scan" else -1
+    shifted = scene.assign_coords(time=times + sign * cadence)
+    return shifted.assign_attrs(time_convention=processor.time_convention)
+
+
+def check_cadence(scene: "xr.Dataset", processor: MedicaneProcessor) -> None:
+    """Refuse a slower service, most slots of whose clips would be copies.
+
+    Raises:
+        SceneError: naming both cadences.
+    """
+    spacing = frame_times(scene).to_series().diff().median() / timedelta(minutes=1)
+    if spacing > SLOWER * processor.cadence_minutes:
+        raise SceneError(
+            f"the scene has a frame every {spacing:g} min, the model reads one every "
+            f"{processor.cadence_minutes:g} min; use a rapid-scan service, or a model of the "
+            "scene's cadence"
+        )
+
+
+def nearest_slots(present: Sequence[int], count: int) -> list[int]:
+    """For each of ``count`` slots the nearest that is present, the earlier of two as near."""
+    slots = np.array(present)
+    return [int(slots[np.argmin(abs(slots - slot))]) for slot in range(count)]
+
+
+def _clip_ends(
+    times: pd.DatetimeIndex, every_minutes: int, cadence: timedelta
+) -> list[pd.Timestamp]:
+    if not len(times):
+        return []
+    oldest, newest = utc(times[0]), utc(times[-1])
+    every = pd.date_range(
+        oldest.normalize(), newest + cadence / 2, freq=timedelta(minutes=every_minutes)
+    )
+    ends: list[pd.Timestamp] = every[every >= oldest - cadence / 2].to_list()
+    return ends if ends and abs(newest - ends[-1]) <= cadence / 2 else [*ends, newest]
+
+
+def _nearest_rows(
+    times: pd.DatetimeIndex, slots: pd.DatetimeIndex, cadence: timedelta
+) -> tuple[int | None, ...]:
+    rows = times.get_indexer(slots, method="nearest")
+    offset = times[rows] - slots
+    near = (offset > -cadence / 2) & (offset <= cadence / 2)
+    return tuple(int(row) if ok else None for row, ok in zip(rows, near, strict=True))

@@ -1,0 +1,274 @@
+"""open_scene: satellite files of any supported kind → one lazy dataset in kelvin on one grid."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from medicane_models.domain import Grid
+from medicane_models.errors import SceneError, SceneWarning
+from medicane_models.scenes.readers import archive, netcdf, png, seviri
+from medicane_models.scenes.readers.channels import AIRMASS
+from medicane_models.scenes.readers.frames import lazy_pixels
+from medicane_models.scenes.readers.recording import RGB, Frame, Recording
+from medicane_models.scenes.readers.stores import Location
+from medicane_models.scenes.resampling import place
+from medicane_models.times import utc
+
+__all__ = ["open_scene", "scene_grid"]
+
+ACCEPTED = """\
+  the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
+  CF netCDF in kelvin: *.nc
+  Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
+  raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
+  a folder or a list of these, or an xarray Dataset"""
+LISTED = 3
+COARSER = 1.5  # ratio of pixel sizes from which on a scene is said to lack detail
+
+Source = str | Path | xr.Dataset | Sequence[str | Path]
+Instant = Any  # whatever pandas.Timestamp takes
+
+
+def open_scene(
+    source: Source,
+    *,
+    domain: Grid | None = None,
+    channels: Sequence[str] | None = None,
+    start: Instant = None,
+    end: Instant = None,
+) -> xr.Dataset:
+    """Open satellite images as one lazy dataset; nothing is read until a frame is needed.
+
+    All channels of a frame are read together: compute ``scene.isel(time=…)`` as a whole rather
+    than variable by variable.
+
+    Args:
+        source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
+            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy).
+        domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
+            is the extent of the files.
+        channels: names of any supported sensor; default WV_062, WV_073, IR_097 and IR_108.
+        start: first time, inclusive, UTC.
+        end: last time, inclusive, UTC.
+
+    Returns:
+        Dimensions (time, y, x), north first, with CF coordinates; a float32 variable a channel in
+        kelvin, or ``airmass`` (time, y, x, rgb) in 0 … 1; NaN where missing. Attributes:
+        platform, sensor, sub_satellite_longitude, time_convention, source.
+
+    Raises:
+        SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
+            in the time range, mixes satellites, or does not overlap the domain.
+        ConfigurationError: if start or end is no time.
+        MissingExtraError: if an optional package is needed.
+
+    Warns:
+        SceneWarning: for files and frames that are left out, by name and time; frames whose values
+            are not kelvin are missing.
+    """
+    wanted = [channels] if isinstance(channels, str) else channels
+    recording = _recording(source, wanted)
+    frames = _between(_in_order(recording.frames), start, end)
+    grid = recording.grid if domain is None else _north_up(domain)
+    _warn_if_coarser(recording.grid, grid)
+    pixels = lazy_pixels(recording, frames, place(recording.grid, grid))
+    return _dataset(recording, frames, pixels, grid)
+
+
+def scene_grid(scene: xr.Dataset) -> Grid:
+    """The grid of a dataset that open_scene returned.
+
+    Raises:
+        SceneError: if the dataset has no grid mapping or no even coordinates.
+    """
+    variable = next((v for v in scene.data_vars.values() if {"x", "y"} <= set(v.dims)), None)
+    if variable is None:
+        raise SceneError(f"no variable has the dimensions y and x (there: {list(scene.data_vars)})")
+    crs = netcdf.dataset_crs(scene, variable, "the scene")
+    return Grid.from_coordinates(crs, scene["x"], scene["y"])
+
+
+def _recording(source: Source, channels: Sequence[str] | None) -> Recording:
+    if isinstance(source, xr.Dataset):
+        return netcdf.read_dataset(source, channels)
+    given = [source] if isinstance(source, str | Path) else list(source)
+    locations = [found for item in given for found in _locations(item)]
+    kinds = sorted({str(_kind(location)) for location in locations})
+    if not kinds:
+        raise SceneError(f"no input was given; accepted are\n{ACCEPTED}")
+    if len(kinds) > 1:
+        raise SceneError(f"the input mixes {' and '.join(kinds)}; open one kind at a time")
+    return _reader(kinds[0], locations)(locations, channels)
+
+
+def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording]:
+    if kind == "Zarr":
+        plain = not any(archive.is_archive(location) for location in locations)
+        return netcdf.read_cf_zarr if plain else archive.read_archive
+    return {
+        "PNG": png.read_png,
+        "netCDF": netcdf.read_netcdf,
+        "raw SEVIRI": seviri.read_seviri,
+    }[kind]
+
+
+def _locations(item: Location) -> list[Location]:
+    """The files of a folder, or the file, store or URL itself."""
+    location = item if isinstance(item, str) and "://" in item else Path(item).expanduser()
+    if isinstance(location, Path) and not location.exists():
+        raise SceneError(f"{item} does not exist")
+    found = [location] if _kind(location) else _inside(location)
+    if not found:
+        raise SceneError(f"{Path(item).name} holds no satellite input; accepted are\n{ACCEPTED}")
+    return found
+
+
+def _inside(location: Location) -> list[Location]:
+    if isinstance(location, str) or not location.is_dir():
+        return []
+    return [entry for entry in sorted(location.iterdir()) if _kind(entry)]
+
+
+def _kind(location: Location) -> str | None:
+    name = Path(location).name
+    if png.NAME.fullmatch(name):
+        return "PNG"
+    if seviri.reader_of(name):
+        return "raw SEVIRI"
+    if re.search(r"\.zarr(\.zip)?$", name) or _is_zarr_folder(location):
+        return "Zarr"
+    return "netCDF" if re.search(r"\.(nc|nc4|h5)$", name) else None
+
+
+def _is_zarr_folder(location: Location) -> bool:
+    if isinstance(location, str):
+        return False
+    return any((location / name).exists() for name in (".zgroup", ".zmetadata", "zarr.json"))
+
+
+def _in_order(frames: Sequence[Frame]) -> list[Frame]:
+    """Sorted by time; of frames with the same time the first given is kept."""
+    ordered = sorted(_timed(frames), key=lambda frame: frame.time)
+    kept: list[Frame] = []
+    doubled: list[tuple[Frame, Frame]] = []
+    for frame in ordered:
+        if kept and kept[-1].time == frame.time:
+            doubled.append((kept[-1], frame))
+        else:
+            kept.append(frame)
+    if doubled:
+        listed = "; ".join(f"{first} and {other.name}" for first, other in doubled[:LISTED])
+        more = f"; and {len(doubled) - LISTED} more" if len(doubled) > LISTED else ""
+        warnings.warn(
+            f"the same time twice, the first is kept: {listed}{more}", SceneWarning, stacklevel=3
+        )
+    return kept
+
+
+def _timed(frames: Sequence[Frame]) -> list[Frame]:
+    untimed = [frame.name for frame in frames if pd.isna(frame.time)]
+    if untimed:
+        warnings.warn(
+            f"frames without a time are missing: {len(untimed)} of {untimed[0]}",
+            SceneWarning,
+            stacklevel=4,
+        )
+    return [frame for frame in frames if not pd.isna(frame.time)]
+
+
+def _between(frames: Sequence[Frame], start: Instant, end: Instant) -> list[Frame]:
+    if not frames:
+        raise SceneError("the input holds no frame")
+    first = frames[0].time if start is None else utc(start)
+    last = frames[-1].time if end is None else utc(end)
+    chosen = [frame for frame in frames if first <= frame.time <= last]
+    if not chosen:
+        raise SceneError(
+            f"no frame between {first} and {last} UTC; the scene has {len(frames)}, "
+            f"from {frames[0].time} to {frames[-1].time}"
+        )
+    return chosen
+
+
+def _warn_if_coarser(source: Grid, target: Grid) -> None:
+    """Interpolation adds no detail: say how much coarser the input's pixels are."""
+    lon, lat = target.pixel_to_lonlat((target.width - 1) / 2, (target.height - 1) / 2)
+    given, wanted = (
+        np.prod(grid.pixel_size_km(*grid.lonlat_to_pixel(lon, lat))) for grid in (source, target)
+    )
+    ratio = np.sqrt(given / wanted)
+    if ratio > COARSER:
+        warnings.warn(
+            f"the input's pixels are {ratio:.1f} times as large as those asked for; "
+            "finer detail is not in it",
+            SceneWarning,
+            stacklevel=3,
+        )
+
+
+def _north_up(domain: Grid) -> Grid:
+    if domain.x_step < 0 or domain.y_step > 0:
+        raise SceneError(
+            "the domain's columns must run eastwards and its rows southwards "
+            f"(x_step {domain.x_step:g}, y_step {domain.y_step:g})"
+        )
+    return domain
+
+
+def _dataset(
+    recording: Recording, frames: Sequence[Frame], pixels: da.Array, grid: Grid
+) -> xr.Dataset:
+    """The normal form around pixels of shape (time, layer, y, x)."""
+    mapped = {"grid_mapping": "crs"}
+    if recording.is_rgb:
+        colours = da.moveaxis(pixels, 1, -1)  # (time, y, x, rgb)
+        attributes = {"long_name": "Airmass RGB", "units": "1", **mapped}
+        variables = {AIRMASS: (("time", "y", "x", "rgb"), colours, attributes)}
+    else:
+        attributes = {"units": "K", "standard_name": "toa_brightness_temperature", **mapped}
+        variables = {
+            name: (("time", "y", "x"), pixels[:, layer], dict(attributes))
+            for layer, name in enumerate(recording.layers)
+        }
+    coordinates = _coordinates(frames, grid) | ({"rgb": list(RGB)} if recording.is_rgb else {})
+    return xr.Dataset(variables, coordinates, _attributes(recording, frames))
+
+
+def _coordinates(frames: Sequence[Frame], grid: Grid) -> dict[str, Any]:
+    times = np.array([frame.time.to_datetime64() for frame in frames], "datetime64[ns]")
+    axes = {axis: ((axis,), getattr(grid, axis), _axis_attributes(grid, axis)) for axis in "yx"}
+    return {
+        "time": (("time",), times, {"standard_name": "time"}),
+        **axes,
+        "crs": ((), np.int32(0), grid.cf_attributes()),
+    }
+
+
+def _axis_attributes(grid: Grid, axis: str) -> dict[str, str]:
+    if not grid.projection.is_geographic:
+        return {
+            "standard_name": f"projection_{axis}_coordinate",
+            "units": "m",
+            "axis": axis.upper(),
+        }
+    name, units = {"x": ("longitude", "degrees_east"), "y": ("latitude", "degrees_north")}[axis]
+    return {"standard_name": name, "units": units, "axis": axis.upper()}
+
+
+def _attributes(recording: Recording, frames: Sequence[Frame]) -> dict[str, Any]:
+    first, last = frames[0].name, frames[-1].name
+    count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+    return {
+        "platform": recording.platform,
+        "sensor": recording.sensor,
+        "sub_satellite_longitude": recording.sub_satellite_longitude,
+        "time_convention": recording.time_convention,
+        "source": f"{count} of {first}" + (f" … {last}" if last != first else ""),
+    }

@@ -1,0 +1,115 @@
+"""Read a frame, judge it, and lay it onto the target grid, at the moment it is needed."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+from jaxtyping import Float32, Integer
+
+from medicane_models.errors import SceneError, SceneWarning
+from medicane_models.scenes.readers.recording import UNREADABLE, Frame, Recording
+from medicane_models.scenes.resampling import Placement
+
+__all__ = ["lazy_pixels"]
+
+FEWEST_JUDGED_PIXELS = 16  # fewer may well be equal
+PLAUSIBLE_KELVIN = (100.0, 400.0)
+
+
+def lazy_pixels(recording: Recording, frames: Sequence[Frame], placement: Placement) -> da.Array:
+    """Pixels (time, layer, y, x) on the target grid, one chunk a frame."""
+    target = placement.target
+    return da.map_blocks(
+        FrameReader(tuple(frames), recording.layers, recording.is_rgb, placement),
+        da.arange(len(frames), chunks=1),  # pyright: ignore[reportArgumentType]
+        dtype=np.float32,
+        chunks=((1,) * len(frames), (len(recording.layers),), (target.height,), (target.width,)),
+        new_axis=[1, 2, 3],
+        meta=np.empty((0, 0, 0, 0), np.float32),
+        name=f"scene-{uuid4().hex}",
+    )
+
+
+# no repr: dask names a graph after it, and that of a year of frames takes minutes
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameReader:
+    """From the number of a frame to its pixels; NaN and a SceneWarning where it has none."""
+
+    frames: tuple[Frame, ...]
+    layers: tuple[str, ...]
+    is_rgb: bool
+    placement: Placement
+
+    def __call__(
+        self, numbers: Integer[np.ndarray, " one"]
+    ) -> Float32[np.ndarray, "one layer height width"]:
+        """Pixels of one frame on the target grid."""
+        pixels = self._pixels(self.frames[int(numbers[0])])
+        if pixels is None:
+            target = self.placement.target
+            shape = (1, len(self.layers), target.height, target.width)
+            return np.full(shape, np.nan, np.float32)
+        return self.placement(pixels)[None]
+
+    def _pixels(self, frame: Frame) -> Float32[np.ndarray, "layer y x"] | None:
+        """What the file holds in the window; None if that is nothing."""
+        try:
+            pixels = frame.read(self.placement.window)
+        except SceneError:
+            raise
+        except UNREADABLE as error:
+            _warn_missing(frame, f"cannot be read ({str(error) or type(error).__name__})")
+            return None
+        blank = [_is_blank(layer) for layer in pixels]
+        if all(blank) if self.is_rgb else any(blank):
+            _warn_missing(frame, "is black, constant or empty")
+            return None
+        return _colours(frame, pixels) if self.is_rgb else self._plausible(frame, pixels)
+
+    def _plausible(
+        self, frame: Frame, pixels: Float32[np.ndarray, "layer y x"]
+    ) -> Float32[np.ndarray, "layer y x"] | None:
+        """Pixels with impossible temperatures become missing in all channels; None if most are."""
+        lowest, highest = PLAUSIBLE_KELVIN
+        wrong = (pixels < lowest) | (pixels > highest)  # (layer, y, x); False for NaN
+        if not wrong.any():
+            return pixels
+        for name, layer, bad in zip(self.layers, pixels, wrong, strict=True):
+            if bad.sum() > np.isfinite(layer).sum() / 2:
+                _warn_missing(
+                    frame,
+                    f"has a median {name} of {np.nanmedian(layer):.6g}, which is no brightness "
+                    f"temperature ({lowest:g} … {highest:g} K): convert it to kelvin",
+                )
+                return None
+        pixel = wrong.any(axis=0)
+        _warn(f"{frame}: {pixel.sum()} pixels outside {lowest:g} … {highest:g} K are missing")
+        return np.where(pixel, np.float32(np.nan), pixels)
+
+
+def _is_blank(layer: Float32[np.ndarray, "y x"]) -> bool:
+    seen = layer[np.isfinite(layer)]
+    constant = seen.size >= FEWEST_JUDGED_PIXELS and seen.min() == seen.max()
+    return seen.size == 0 or bool(constant)
+
+
+def _colours(
+    frame: Frame, pixels: Float32[np.ndarray, "layer y x"]
+) -> Float32[np.ndarray, "layer y x"]:
+    if (pixels < 0).any() or (pixels > 1).any():
+        raise SceneError(
+            f"colours of {frame} reach from {np.nanmin(pixels):g} to {np.nanmax(pixels):g}; "
+            "scale them to 0 … 1"
+        )
+    return pixels
+
+
+def _warn_missing(frame: Frame, reason: str) -> None:
+    _warn(f"{frame} {reason}; the frame is missing")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, SceneWarning, stacklevel=2)

@@ -1,0 +1,1 @@
+"""Known storms, and how predictions compare with them."""

@@ -1,0 +1,283 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.text import Text
+from PIL import Image
+
+from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs
+from medicane_models.errors import MissingExtraError, SceneError
+from medicane_models.maps.drawing import airmass_map, detection_map, save, track_map
+
+BRITAIN = Grid.from_corners(
+    geostationary_crs(9.5), lower_left=(-9, 48), upper_right=(9, 60), width=574, height=229
+)
+SQUARE = MEDITERRANEAN.window(600, 150, 224, 224)
+
+
+def picture(grid):
+    return np.full((grid.height, grid.width, 3), 0.4, dtype=np.float32)
+
+
+def table(grid, *, found=(), radius_50_km=80.0, radius_95_km=190.0):
+    """One row a tile; a detection has its centre at pixel (100, 120) of the tile."""
+    time, rows = pd.Timestamp("2011-11-02 09:00"), []
+    for i, tile in enumerate(grid.tiles(224)):
+        lon, lat = grid.pixel_to_lonlat(tile.x + 100, tile.y + 120)
+        centre = [100.0, 120.0, float(lon), float(lat), radius_50_km, radius_95_km]
+        result = [0.9, True, *centre] if i in found else [0.01 * i, False, *[np.nan] * 6]
+        rows.append([time, tile.x, tile.y, *result, 0])
+    columns = "time tile_x tile_y probability detected center_x center_y lon lat"
+    columns += " radius_50_km radius_95_km missing_frames"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def detections_figure(grid=SQUARE, detections=None, **options):
+    detections = table(grid, found=(0,)) if detections is None else detections
+    options = {"tile_size": 224, "title": "09:00 UTC", "threshold": 0.5} | options
+    return detection_map(picture(grid), grid, detections, **options)
+
+
+def tracks_table(starts, hours=13):
+    times = pd.date_range("2011-11-06 22:00", periods=hours, freq="h")
+    parts = [
+        pd.DataFrame(
+            {
+                "track_id": number,
+                "time": times,
+                "lon": lon + 0.2 * np.arange(hours),
+                "lat": lat + 0.05 * np.arange(hours),
+                "probability": 0.8,
+                "radius_50_km": 60.0,
+                "radius_95_km": np.nan,
+            }
+        )
+        for number, (lon, lat) in enumerate(starts, start=1)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def points(line):
+    return np.asarray(line.get_xydata())
+
+
+def drawn_picture(figure):
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def lines(figure, label):
+    return [line for line in figure.axes[0].lines if line.get_label() == label]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def boxes(figure, wanted):
+    figure.draw_without_rendering()
+    notes = [t for t in figure.axes[0].texts if wanted(t.get_text())]
+    return [Text.get_window_extent(note) for note in notes]
+
+
+def overlapping_pairs(found):
+    return sum(box.count_overlaps(found) - 1 for box in found) // 2
+
+
+@pytest.mark.parametrize("share", [50, 95])
+def test_circles_have_their_radius_on_the_ellipsoid(share):
+    detections = table(MEDITERRANEAN, found=(3,))
+    figure = detections_figure(MEDITERRANEAN, detections)
+    x, y = np.concatenate([points(line) for line in lines(figure, f"{share} % circle")]).T
+    lon, lat = MEDITERRANEAN.pixel_to_lonlat(x, y)
+    row = detections[detections["detected"]].iloc[0]
+    centre = np.full_like(lon, row["lon"]), np.full_like(lat, row["lat"])
+    distance = pyproj.Geod(ellps="WGS84").inv(*centre, lon, lat)[2] / 1000
+    np.testing.assert_allclose(distance, row[f"radius_{share}_km"], rtol=4e-3)
+
+
+def test_the_centre_is_marked_in_its_tile():
+    figure = detections_figure(MEDITERRANEAN, table(MEDITERRANEAN, found=(8,)))
+    (mark,) = lines(figure, "centre")
+    np.testing.assert_allclose(points(mark), [[426 + 100, 196 + 120]], atol=1e-6)
+
+
+def test_a_centre_without_radii_has_no_circle():
+    detections = table(SQUARE, found=(0,), radius_50_km=np.nan, radius_95_km=np.nan)
+    figure = detections_figure(SQUARE, detections)
+    assert len(lines(figure, "centre")) == 1
+    assert not [text for text in texts(figure) if "circle" in text]
+
+
+def test_no_centre_is_marked_where_nothing_was_detected():
+    figure = detections_figure(SQUARE, table(SQUARE))
+    assert not lines(figure, "centre")
+
+
+def test_each_tile_is_framed_and_detections_stand_out():
+    figure = detections_figure(MEDITERRANEAN, table(MEDITERRANEAN, found=(2, 9)))
+    found, quiet = (
+        lines(figure, "detection, 0.5 or more"),
+        lines(figure, "tile, probability below 0.5"),
+    )
+    assert (len(found), len(quiet)) == (2, 10)
+    assert found[0].get_linewidth() > 2 * quiet[0].get_linewidth()
+    assert found[0].get_color() != quiet[0].get_color()
+    np.testing.assert_allclose(points(found[0]).min(axis=0), [425.5, -0.5])
+    np.testing.assert_allclose(points(found[0]).max(axis=0), [649.5, 223.5])
+
+
+def test_every_probability_is_written_and_an_unknown_one_dashed():
+    detections = table(MEDITERRANEAN, found=(0,))
+    detections.loc[1, "probability"] = np.nan
+    written = texts(detections_figure(MEDITERRANEAN, detections))
+    assert {"0.90", "–", "0.02", "0.11"} <= set(written)
+
+
+@pytest.mark.parametrize("grid", [MEDITERRANEAN, BRITAIN], ids=["mediterranean", "britain"])
+def test_probabilities_of_overlapping_tiles_do_not_collide(grid):
+    detections = table(grid, found=range(len(grid.tiles(224))))
+    labels = boxes(detections_figure(grid, detections), lambda text: text == "0.90")
+    assert len(labels) == len(detections)
+    assert overlapping_pairs(labels) == 0
+
+
+@pytest.mark.parametrize(
+    "grid", [MEDITERRANEAN, BRITAIN, SQUARE], ids=["wide", "britain", "square"]
+)
+def test_pixels_are_square_and_the_map_fills_its_frame(grid):
+    figure = detections_figure(grid)
+    figure.draw_without_rendering()
+    box = figure.axes[0].get_window_extent()
+    assert box.width / box.height == pytest.approx(grid.width / grid.height, rel=1e-3)
+    assert 7 < figure.get_figwidth() <= 12.1
+
+
+def test_title_and_caption_are_written():
+    figure = detections_figure(title="2 November 09:00 UTC", caption="UNTRAINED MODEL: noise")
+    assert {"2 November 09:00 UTC", "UNTRAINED MODEL: noise"} <= set(texts(figure))
+
+
+def test_a_long_caption_stays_on_the_page():
+    figure = detections_figure(caption="model of somewhere " * 20)
+    figure.draw_without_rendering()
+    (caption,) = [t for t in figure.texts if "somewhere" in t.get_text()]
+    box, page, axes = caption.get_window_extent(), figure.bbox, figure.axes[0].get_window_extent()
+    assert page.x0 < box.x0
+    assert box.x1 < page.x1
+    assert box.y0 > axes.y1
+
+
+def test_filled_frames_are_mentioned():
+    detections = table(SQUARE).assign(missing_frames=4)
+    assert "up to 4 missing frames filled in" in texts(detections_figure(SQUARE, detections))
+
+
+def test_an_empty_table_still_gives_a_map():
+    assert "09:00 UTC" in texts(detections_figure(SQUARE, table(SQUARE).iloc[:0]))
+
+
+def test_missing_pixels_are_transparent_and_explained():
+    image = picture(SQUARE)
+    image[:50, :60, 1] = np.nan
+    figure = airmass_map(image, SQUARE, title="air mass")
+    alpha = drawn_picture(figure)[..., 3]
+    assert (alpha[:50, :60] == 0).all()
+    assert alpha.sum() == 224 * 224 - 50 * 60
+    assert "no data" in texts(figure)
+
+
+def test_pixels_off_the_disk_are_not_called_missing():
+    grid = Grid.full_disk(0).window(300, 300, 400, 400)
+    image = np.full((400, 400, 3), np.nan)
+    image[np.isfinite(grid.pixel_to_lonlat(*np.meshgrid(range(400), range(400)))[0])] = 0.5
+    assert "no data" not in texts(airmass_map(image, grid, title="corner"))
+
+
+def test_a_picture_of_another_size_is_refused():
+    with pytest.raises(SceneError, match=r"\(10, 20, 3\) does not fit the grid: 224 × 224 px"):
+        airmass_map(np.zeros((10, 20, 3)), SQUARE, title="")
+
+
+def test_tracks_pass_their_positions():
+    tracks = tracks_table([(12.0, 36.0)])
+    figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")
+    crs = pyproj.Proj(MEDITERRANEAN.crs)
+    easting, northing = crs(tracks["lon"].to_numpy(), tracks["lat"].to_numpy())
+    x = (easting - MEDITERRANEAN.x_origin) / MEDITERRANEAN.x_step
+    y = (northing - MEDITERRANEAN.y_origin) / MEDITERRANEAN.y_step
+    drawn = [points(line) for line in figure.axes[0].lines if len(points(line)) == 13]
+    np.testing.assert_allclose(drawn[0], np.stack([x, y], axis=-1), atol=1e-3)
+
+
+def test_tracks_are_named_at_the_start_and_dated_every_six_hours():
+    written = texts(track_map(None, SQUARE, tracks_table([(14.0, 35.5)]), title="tracks"))
+    assert {"1 · 6 Nov 22:00", "7 Nov", "06:00"} <= set(written)
+    assert "2011-11-06 22:00 to 2011-11-07 10:00 UTC" in written
+    assert "12:00" not in written
+
+
+def test_labels_of_neighbouring_tracks_do_not_collide():
+    tracks = tracks_table([(12.0, 36.0), (12.3, 36.4), (11.7, 35.6), (25.0, 34.0)])
+    figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")
+    labels = boxes(figure, lambda text: ":" in text or text == "7 Nov")
+    assert len(labels) == 12
+    assert overlapping_pairs(labels) == 0
+
+
+def test_labels_at_the_border_stay_on_the_map():
+    tracks = tracks_table([(34.5, 31.0)], hours=3)
+    figure = track_map(None, MEDITERRANEAN, tracks, title="tracks")
+    (label,) = boxes(figure, lambda text: text.startswith("1 ·"))
+    assert label.x1 <= figure.axes[0].bbox.x1
+
+
+def test_positions_at_the_edge_are_hollow_and_explained():
+    tracks = tracks_table([(12.0, 36.0)]).assign(edge=[True] * 2 + [False] * 11)
+    figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")
+    (mark,) = lines(figure, "may reach beyond the map")
+    assert len(points(mark)) == 2
+    assert mark.get_markerfacecolor() == "white"
+
+
+def test_a_map_without_tracks_says_so():
+    figure = track_map(None, SQUARE, tracks_table([(12.0, 36.0)]).iloc[:0], title="tracks")
+    assert "no track" in texts(figure)
+
+
+def test_the_plain_map_shows_land_and_sea():
+    figure = track_map(None, SQUARE, tracks_table([(14.0, 35.5)]), title="tracks")
+    rgb = drawn_picture(figure)[..., :3]
+    x, y = np.rint(SQUARE.lonlat_to_pixel([14.5, 16.0], [37.5, 35.0])).astype(int)
+    land, sea = rgb[y, x]
+    assert land[2] < land[0]
+    assert sea[2] > sea[0]
+
+
+def test_save_writes_a_picture_of_the_figure_size(tmp_path):
+    figure = airmass_map(picture(SQUARE), SQUARE, title="air mass")
+    save(figure, tmp_path / "maps" / "a.png")
+    with Image.open(tmp_path / "maps" / "a.png") as image:
+        assert image.size == pytest.approx(figure.get_size_inches() * 150, abs=1)
+
+
+def test_a_failed_save_keeps_the_former_file(tmp_path):
+    path = tmp_path / "map.unknown"
+    path.write_text("former")
+    with pytest.raises(ValueError, match="unknown"):
+        save(airmass_map(picture(SQUARE), SQUARE, title=""), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["map.unknown"]
+    assert path.read_text() == "former"
+
+
+def test_no_figure_is_left_with_pyplot():
+    detections_figure()
+    assert not Gcf.get_all_fig_managers()
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"medicane-models\[plots\]"):
+        airmass_map(picture(SQUARE), SQUARE, title="")

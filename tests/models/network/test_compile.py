@@ -1,0 +1,54 @@
+import subprocess
+import sys
+
+import pytest
+
+PREPARE = """
+import torch
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.masking import plan_tokens, running_cell_mask, tube_mask
+from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.network.pretraining import MedicaneForPreTraining
+
+config = MedicaneConfig(
+    image_size=32, num_frames=4, embed_dim=24, depth=2, num_heads=2, mlp_hidden_dim=48,
+    decoder_embed_dim=12, decoder_depth=2, decoder_num_heads=2, decoder_mlp_hidden_dim=24,
+)
+clips = torch.randn(2, *config.clip_shape)
+compiled = lambda function: torch.compile(function, fullgraph=True, backend="aot_eager")
+"""
+CASES = {
+    "classifier": """
+model = MedicaneForVideoClassification(config)
+labels = torch.tensor([0, 1])
+torch.testing.assert_close(compiled(model)(clips, labels).loss, model(clips, labels).loss)
+""",
+    "regression": """
+model = MedicaneForTracking(config.replace(head="regression")).eval()
+torch.testing.assert_close(compiled(model)(clips).center, model(clips).center)
+""",
+    "heatmap": """
+model = MedicaneForTracking(config)
+centers = torch.zeros(2, 2)
+torch.testing.assert_close(compiled(model)(clips, centers).loss, model(clips, centers).loss)
+""",
+    "pretraining": """
+model = MedicaneForPreTraining(config)
+plan = plan_tokens(
+    tube_mask(config.token_grid, 0.5, clips=2), running_cell_mask(config.token_grid, 0.5, clips=2)
+)
+torch.testing.assert_close(
+    compiled(model.forward_plan)(clips, plan).loss, model.forward_plan(clips, plan).loss
+)
+""",
+}
+
+
+@pytest.mark.slow
+def test_all_models_compile_without_graph_breaks():
+    # in a process of its own: the checks of shapes that the tests install cannot be traced
+    program = PREPARE + "".join(CASES.values())
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr[-2000:]

@@ -1,0 +1,182 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import embedded_models
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.network.weights import AutoMedicaneModel, load_backbone
+
+SMALL = MedicaneConfig(
+    image_size=32, num_frames=4, embed_dim=24, depth=2, num_heads=2, mlp_hidden_dim=48,
+    decoder_embed_dim=12, decoder_depth=1, decoder_num_heads=2, decoder_mlp_hidden_dim=24,
+)  # fmt: skip
+CLASSES = (MedicaneForVideoClassification, MedicaneForTracking, MedicaneForPreTraining)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    MedicaneForVideoClassification(SMALL.replace(trained_on="storms")).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def edit_weights(folder, edit):
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors")
+
+
+def load_whole(folder):
+    weights = MedicaneForVideoClassification(SMALL).state_dict()
+    return weights | load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_saved_models_come_back_whole(cls, tmp_path, capsys):
+    model = cls(SMALL)
+    model.save_pretrained(tmp_path)
+    again = AutoMedicaneModel.from_pretrained(tmp_path)
+    assert type(again) is cls
+    assert not again.training
+    assert again.config == model.config
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_positions_are_made_anew_on_the_cpu(saved):
+    model = MedicaneForVideoClassification.from_pretrained(saved)
+    assert model.positions.device.type == "cpu"
+    assert torch.equal(model.positions, MedicaneForVideoClassification(SMALL).positions)
+
+
+def test_weights_train_after_loading(saved):
+    model = MedicaneForVideoClassification.from_pretrained(saved).train()
+    model(torch.zeros(1, *SMALL.clip_shape), torch.tensor([1])).loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_half_size_files_load_as_float32(tmp_path):
+    model = MedicaneForVideoClassification(SMALL)
+    model.save_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert load_file(tmp_path / "model.safetensors")["head.weight"].dtype == torch.bfloat16
+    assert AutoMedicaneModel.from_pretrained(tmp_path).head.weight.dtype == torch.float32
+    rough = AutoMedicaneModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert rough.head.weight.dtype == torch.bfloat16
+
+
+def test_shape_of_clips_can_change_at_loading(saved):
+    model = AutoMedicaneModel.from_pretrained(saved, num_frames=8, image_size=(32, 64))
+    assert model.config.position_grid == (2, 2, 2)
+    assert model(torch.zeros(1, 8, 3, 32, 64)).logits.shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda w: w.pop("blocks.1.attn.q_bias"), r"missing blocks\.1\.attn\.q_bias"),
+        (lambda w: w.update(extra=torch.zeros(1)), "unexpected extra"),
+        (
+            lambda w: w.update({"head.weight": torch.zeros(5, 24)}),
+            r"head\.weight is \(5, 24\) instead of \(2, 24\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(saved, edit, words):
+    edit_weights(saved, edit)
+    with pytest.raises(CheckpointError, match=words):
+        AutoMedicaneModel.from_pretrained(saved)
+
+
+def test_many_misfits_are_counted(saved):
+    edit_weights(saved, lambda w: [w.pop(name) for name in list(w) if name.startswith("blocks")])
+    with pytest.raises(CheckpointError, match="and 22 more"):
+        AutoMedicaneModel.from_pretrained(saved)
+
+
+def test_truncated_weights_are_refused(saved):
+    path = saved / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        AutoMedicaneModel.from_pretrained(saved)
+
+
+def test_another_task_s_model_is_not_loaded_silently(saved):
+    with pytest.raises(CheckpointError, match=r"classification model.*from_backbone"):
+        MedicaneForTracking.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("target", CLASSES)
+def test_backbones_move_between_tasks_with_a_report(cls, target, tmp_path):
+    source = cls(SMALL.replace(trained_on="storms"))
+    source.save_pretrained(tmp_path)
+    model, report = target.from_backbone(tmp_path)
+    trunk, other = getattr(model, "encoder", model), getattr(source, "encoder", source)
+    assert torch.equal(trunk.blocks[1].mlp.fc2.weight, other.blocks[1].mlp.fc2.weight)
+    assert torch.equal(trunk.patch_embed.proj.bias, other.patch_embed.proj.bias)
+    assert model.config.trained_on is None
+    assert set(report.loaded) | set(report.fresh) == set(model.state_dict())
+    assert len(report.loaded) + len(report.dropped) == len(source.state_dict())
+
+
+def test_report_names_what_starts_fresh(saved):
+    _, report = MedicaneForTracking.from_backbone(saved, head="regression")
+    assert report.dropped == ("head.bias", "head.weight")
+    assert "fc_norm.weight" in report.loaded
+    assert str(report).startswith("30 tensors loaded; dropped: head.bias, head.weight; fresh: head")
+
+
+def test_incomplete_backbone_is_refused(saved):
+    edit_weights(saved, lambda w: w.pop("patch_embed.proj.bias"))
+    with pytest.raises(CheckpointError, match=r"missing patch_embed\.proj\.bias"):
+        MedicaneForTracking.from_backbone(saved)
+    shallow, weights = MedicaneForTracking(SMALL.replace(depth=1)), load_whole(saved)
+    with pytest.raises(CheckpointError, match=r"unexpected blocks\.1\.norm1"):
+        load_backbone(shallow, weights, "deep")
+
+
+def test_failed_save_leaves_the_former_model(saved, monkeypatch):
+    before = (saved / "model.safetensors").read_bytes()
+
+    def fail(state, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("medicane_models.network.weights.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        MedicaneForVideoClassification(SMALL).save_pretrained(saved)
+    assert (saved / "model.safetensors").read_bytes() == before
+    assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_processor_is_saved_with_the_model(tmp_path):
+    class Processor:
+        def save_pretrained(self, directory):
+            (directory / "preprocessor_config.json").write_text("{}")
+
+    model = MedicaneForVideoClassification(SMALL)
+    model.processor = Processor()
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "preprocessor_config.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["medicane-tiny-detector", "medicane-tiny-tracker"])
+def test_embedded_models_load_by_name_and_say_what_they_know(name):
+    folder = embedded_models()[name]
+    model = AutoMedicaneModel.from_pretrained(name)
+    assert model.config.clip_shape == (16, 3, 224, 224)
+    assert (folder / "model.safetensors").stat().st_size <= 12_000_000
+    assert "SIMULATED" in model.config.trained_on
+    assert "A simulated score says nothing about real storms" in (folder / "README.md").read_text()
+
+
+def test_configuration_file_says_what_it_is(saved):
+    values = json.loads((saved / "config.json").read_text())
+    assert (values["model_type"], values["task"]) == ("medicane", "classification")
+    assert values["id2label"] == {"0": "no_cyclone", "1": "cyclone"}

@@ -1,0 +1,246 @@
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+
+from medicane_models.domain import MEDITERRANEAN, Grid, Tile, great_circle_km
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.prediction.linking import (
+    LinkSettings,
+    link_detections,
+    merge_detections,
+    pair_nearest,
+)
+
+START = pd.Timestamp("2020-09-17")
+KM = 1 / 111.195  # degrees of latitude
+
+
+def rows(*centres, hour=0.0):
+    """Detections (lon, lat, probability, radius_50_km) of one time."""
+    names = ["lon", "lat", "probability", "radius_50_km"]
+    table = pd.DataFrame([(c + (0.9, 20.0)[len(c) - 2 :]) for c in centres], columns=names)
+    return table.assign(
+        time=START + pd.Timedelta(hours=hour), radius_95_km=2.0789 * table["radius_50_km"]
+    )
+
+
+def moving(lon, lat, *, hours, step_km=20.0):
+    """One cyclone that moves northwards."""
+    parts = [rows((lon, lat + h * step_km * KM), hour=h) for h in hours]
+    return pd.concat(parts)
+
+
+def link(*tables, **settings):
+    return link_detections(pd.concat(tables), grid=MEDITERRANEAN, settings=LinkSettings(**settings))
+
+
+def lengths(tracks):
+    return tracks.groupby("track_id").size().tolist()
+
+
+def test_centres_of_one_cyclone_merge_at_their_weighted_midpoint():
+    merged = merge_detections(
+        rows((10.0, 40.0, 0.9, 50.0), (12.0, 40.0, 0.9, 50.0)), merge_km=300, min_probability=0.3
+    )
+    forward, _, length = pyproj.Geod(a=6371008.8, b=6371008.8).inv(10, 40, 12, 40)
+    lon, lat, _ = pyproj.Geod(a=6371008.8, b=6371008.8).fwd(10, 40, forward, length / 2)
+    assert merged[["lon", "lat"]].to_numpy() == pytest.approx(np.array([[lon, lat]]), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "share"),
+    [((0.8, 50.0), (0.4, 50.0), 2 / 3), ((0.8, 50.0), (0.8, 100.0), 4 / 5)],
+    ids=["by probability", "by inverse variance"],
+)
+def test_likelier_and_surer_centres_weigh_more(first, second, share):
+    merged = merge_detections(
+        rows((10.0, 40.0, *first), (10.0, 41.0, *second)), merge_km=300, min_probability=0.3
+    )
+    assert merged["lat"].item() == pytest.approx(41 - share, abs=1e-3)
+    assert merged["probability"].item() == 0.8
+
+
+def test_radii_of_a_merged_cyclone_are_those_of_the_mixture():
+    rng = np.random.default_rng(0)
+    sigma, apart = np.array([40.0, 60.0]), 120.0
+    pair = rows((10.0, 40.0, 0.9, 1.1774 * 40), (10.0, 40 + apart * KM, 0.9, 1.1774 * 60))
+    merged = merge_detections(pair, merge_km=300, min_probability=0.3)
+    weight = sigma**-2.0 / (sigma**-2.0).sum()
+    member = rng.choice(2, 200_000, p=weight)
+    cloud = rng.normal(0, sigma[member][:, None], (200_000, 2)) + apart * np.outer(member, [0, 1])
+    variance = cloud.var(axis=0).mean()
+    assert merged["radius_50_km"].item() == pytest.approx(
+        np.sqrt(variance * 2 * np.log(2)), rel=0.01
+    )
+    assert merged["radius_95_km"].item() == pytest.approx(
+        np.sqrt(variance * 2 * np.log(20)), rel=0.01
+    )
+
+
+def test_unknown_radii_stay_unknown_and_do_not_hide_known_ones():
+    unknown = rows((10.0, 40.0, 0.9, np.nan), (10.0, 40.0, 0.5, 30.0), (30.0, 33.0, 0.9, np.nan))
+    merged = merge_detections(unknown, merge_km=300, min_probability=0.3)
+    assert merged["radius_50_km"].tolist() == pytest.approx([30.0, np.nan], nan_ok=True)
+
+
+def test_chains_within_reach_are_one_cyclone_and_others_stay_apart():
+    chain = rows((10.0, 38.0), (10.0, 40.0), (10.0, 42.0), (25.0, 35.0))
+    assert len(merge_detections(chain, merge_km=230, min_probability=0.3)) == 2
+    assert len(merge_detections(chain, merge_km=200, min_probability=0.3)) == 4
+
+
+def test_two_cyclones_at_once_keep_their_tracks():
+    tracks = link(moving(5.0, 38.0, hours=range(12)), moving(20.0, 34.0, hours=range(3, 9)))
+    assert lengths(tracks) == [12, 6]
+    assert tracks.groupby("track_id")["lon"].mean().tolist() == pytest.approx([5, 20])
+    assert tracks["track_id"].iloc[0] == 1
+
+
+def test_order_and_repetition_of_rows_do_not_matter():
+    noise = np.random.default_rng(0).normal(0, 0.5, (40, 2))
+    table = pd.concat([rows((15 + dx, 37 + dy), hour=i // 3) for i, (dx, dy) in enumerate(noise)])
+    expected = link(table)
+    for seed in range(5):
+        shuffled = pd.concat([table, table.iloc[:7]]).sample(frac=1, random_state=seed)
+        pd.testing.assert_frame_equal(link(shuffled), expected)
+
+
+def test_a_jump_faster_than_any_cyclone_starts_a_new_track():
+    here, near, far = rows((10.0, 38.0)), rows((10.0, 39.2), hour=1), rows((10.0, 40.0), hour=1)
+    assert lengths(link(here, near)) == [2]  # 133 km: 100 by movement, the rest by error
+    assert lengths(link(here, far)) == [1, 1]  # 222 km
+
+
+def test_a_gap_is_bridged_up_to_the_memory():
+    before, after = moving(10.0, 38.0, hours=range(3)), moving(10.0, 38.0, hours=range(7, 10))
+    assert lengths(link(before, after, max_gap_hours=5)) == [6]
+    assert lengths(link(before, after, max_gap_hours=4.9)) == [3, 3]
+
+
+def test_weak_rows_continue_a_track_but_do_not_make_one():
+    strong, weak = moving(10.0, 38.0, hours=[2]), moving(10.0, 38.0, hours=[0, 1, 3])
+    weak["probability"] = 0.35
+    assert lengths(link(strong, weak)) == [4]
+    assert link(weak).empty
+    assert lengths(link(strong, weak.assign(probability=0.29))) == [1]
+
+
+def test_short_tracks_can_be_dropped():
+    tables = moving(5.0, 38.0, hours=range(7)), moving(20.0, 34.0, hours=range(3))
+    assert lengths(link(*tables, min_duration_hours=6)) == [7]
+    assert lengths(link(*tables, min_duration_hours=6.5)) == []
+
+
+def test_close_pairs_are_not_broken_up_to_make_more_pairs():
+    distance = np.array([[10.0, 190.0], [180.0, 400.0]])
+    row, column = pair_nearest(distance, np.full((2, 2), 200.0))
+    assert list(zip(row, column, strict=True)) == [(0, 0)]
+
+
+def test_crossing_cyclones_are_paired_for_the_least_total_distance():
+    distance = np.array([[50.0, 60.0], [40.0, 100.0]])
+    row, column = pair_nearest(distance, np.full((2, 2), 200.0))
+    assert list(zip(row, column, strict=True)) == [(0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("pixel", "radius_50_km", "edge"),
+    [
+        ((645, 210), 20, False),
+        ((10, 210), 20, True),
+        ((645, 400), 20, True),
+        ((645, 330), 300, True),
+    ],
+    ids=["middle", "west", "south", "by uncertainty"],
+)
+def test_cyclones_near_the_border_are_flagged(pixel, radius_50_km, edge):
+    lon, lat = (float(v) for v in MEDITERRANEAN.pixel_to_lonlat(*pixel))
+    assert link(rows((lon, lat, 0.9, float(radius_50_km))))["edge"].item() is edge
+
+
+def test_tracks_cross_the_antimeridian():
+    pacific = Grid.lonlat(west=150, south=-40, east=210, north=10, step_degrees=0.1)
+    table = pd.concat([rows((x, -15.0), hour=h) for h, x in enumerate([179.6, -179.9, -179.4])])
+    tracks = link_detections(table, grid=pacific)
+    assert lengths(tracks) == [3]
+    assert not tracks["edge"].any()
+
+
+def test_rows_without_a_centre_are_skipped_and_nothing_gives_no_track():
+    table = moving(10.0, 38.0, hours=range(3))
+    untracked = table.assign(lon=np.nan, lat=np.nan)
+    assert lengths(link(table, untracked)) == [3]
+    assert link(untracked).empty
+    assert link(table.iloc[:0]).empty
+
+
+def test_times_with_a_zone_link_with_times_without():
+    table = moving(10.0, 38.0, hours=range(3))
+    zoned = table.assign(time=table["time"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"))
+    pd.testing.assert_frame_equal(link(zoned), link(table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probability": 1.2}, r"probability 1\.2"),
+        ({"probability": np.nan}, "probability nan"),
+        ({"radius_95_km": -1.0}, "negative radius"),
+        ({"lat": 99.0}, "no valid position"),
+        ({"time": pd.NaT}, "no time"),
+    ],
+)
+def test_impossible_detections_are_refused(change, message):
+    with pytest.raises(SceneError, match=message):
+        link(moving(10.0, 38.0, hours=range(2)).assign(**change))
+
+
+def test_missing_columns_and_impossible_settings_are_named():
+    with pytest.raises(SceneError, match="no column lon, lat"):
+        link(rows((10.0, 38.0)).drop(columns=["lon", "lat"]))
+    with pytest.raises(ConfigurationError, match=r"continue_probability 0\.6"):
+        LinkSettings(continue_probability=0.6)
+    with pytest.raises(ConfigurationError, match="merge_km is nan"):
+        LinkSettings(merge_km=np.nan)
+
+
+def observed(truth, tiles, *, noise_km, seed=0):
+    """Detections of true tracks: one a tile that shows the centre, displaced, a tenth missing."""
+    rng = np.random.default_rng(seed)
+    x, y = MEDITERRANEAN.lonlat_to_pixel(truth["lon"].to_numpy(), truth["lat"].to_numpy())
+    seen = [truth[(x >= t.x) & (x < t.x + 224) & (y >= t.y) & (y < t.y + 224)] for t in tiles]
+    table = pd.concat(seen, ignore_index=True)
+    table = table[rng.random(len(table)) > 0.1]
+    east, north = rng.normal(0, noise_km, (2, len(table)))
+    table["lon"] += east * KM / np.cos(np.radians(table["lat"]))
+    table["lat"] += north * KM
+    return table.assign(
+        probability=rng.uniform(0.35, 1, len(table)),
+        radius_50_km=1.1774 * noise_km,
+        radius_95_km=2.4477 * noise_km,
+    )
+
+
+@pytest.mark.parametrize(("noise_km", "most_tracks", "whole"), [(15, 24, 16), (40, 24, 16)])
+def test_real_tracks_are_recovered_from_noisy_overlapping_tiles(
+    shared_data, noise_km, most_tracks, whole
+):
+    truth = pd.read_csv(
+        shared_data / "tracks" / "more_medicanes_time_updated.csv", parse_dates=["time"]
+    )
+    tiles = [Tile(x, y) for y in (0, 98, 196) for x in range(0, 1066, 71)]
+    seen = observed(truth, tiles, noise_km=noise_km)
+    tracks = link_detections(seen, grid=MEDITERRANEAN)
+    both = tracks.merge(
+        truth[["time", "id_final", "lon", "lat"]], on="time", suffixes=("", "_true")
+    )
+    places = (both[name].to_numpy() for name in ("lon", "lat", "lon_true", "lat_true"))
+    both["error_km"] = great_circle_km(*places)
+    times_seen = seen.drop_duplicates(["id_final", "time"]).groupby("id_final").size()
+    longest = both.groupby(["id_final", "track_id"]).size().groupby("id_final").max()
+    assert len(times_seen) == 19
+    assert tracks["track_id"].nunique() <= most_tracks
+    assert both.groupby("track_id")["id_final"].nunique().max() == 1
+    assert (longest / times_seen > 0.95).sum() >= whole
+    assert both["error_km"].mean() < 0.7 * noise_km  # merging several tiles beats one

@@ -1,0 +1,296 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+from medicane_models import AutoMedicaneModel, MedicaneProcessor
+from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.prediction.detections import DETECTION_COLUMNS
+from medicane_models.prediction.predictor import MedicanePredictor
+from medicane_models.prediction.run import ModelSource
+from medicane_models.runtimes.interface import Centres, cyclone_index, pick_device
+from medicane_models.scenes.opening import scene_grid
+
+GRID = MEDITERRANEAN.window(600, 190, 80, 48)
+SPOT = (14.16, 37.18)  # longitude and latitude of the coldest pixel in the scenes below
+TRAINED = ModelSource(name="oracle", revision="abc", trained_on="a closed form")
+
+
+class ColdestPixel:
+    """In place of two models: a cyclone is where the last frame is coldest, if it is cold."""
+
+    device = torch.device("cpu")
+
+    def probabilities(self, clips):
+        return np.array([float(clip[-1].max()) for clip in clips])
+
+    def centres(self, clips):
+        rows, columns = zip(
+            *(np.unravel_index(clip[-1, 0].argmax(), clip.shape[-2:]) for clip in clips),
+            strict=True,
+        )
+        covariance = np.tile(np.eye(2) * 4.0, (len(rows), 1, 1))
+        return Centres(np.stack([columns, rows], axis=1).astype(float), covariance)
+
+
+def infrared(**overrides) -> MedicaneProcessor:
+    settings = {"tile_size": 32, "num_frames": 4, "mean": (0.0,), "std": (1.0,), "grid": GRID}
+    return MedicaneProcessor.infrared(low=300, high=200, **(settings | overrides))
+
+
+def predictor(threshold: float = 0.5, **overrides) -> MedicanePredictor:
+    return MedicanePredictor(
+        ColdestPixel(), infrared(**overrides), detector=TRAINED, tracker=TRAINED,
+        threshold=threshold,
+    )  # fmt: skip
+
+
+def scene(grid: Grid = GRID, frames: int = 14, **attributes) -> xr.Dataset:
+    """Warm everywhere but for a block of 3 × 3 pixels, coldest at the one nearest to SPOT."""
+    kelvin = np.random.default_rng(0).uniform(290, 299, (frames, grid.height, grid.width))
+    x, y = (int(v.round()) for v in grid.lonlat_to_pixel(*SPOT))
+    kelvin[:, y - 1 : y + 2, x - 1 : x + 2] = 215
+    kelvin[:, y, x] = 210
+    units = {"units": "m"}
+    attributes_of_kelvin = {"units": "K", "grid_mapping": "crs"}
+    return xr.Dataset(
+        {"IR_108": (("time", "y", "x"), kelvin.astype("f4"), attributes_of_kelvin)},
+        coords={
+            "time": pd.date_range("2020-09-17", periods=frames, freq="5min"),
+            "y": ("y", grid.y, units),
+            "x": ("x", grid.x, units),
+            "crs": ((), 0, grid.cf_attributes()),
+        },
+        attrs={
+            "platform": "Meteosat-11",
+            "sensor": "seviri",
+            "time_convention": "end_of_scan",
+            "sub_satellite_longitude": 9.5,
+            **attributes,
+        },
+    )  # fmt: skip
+
+
+def nearest_pixel_centre(grid: Grid) -> tuple[float, float]:
+    lon, lat = grid.pixel_to_lonlat(*(v.round() for v in grid.lonlat_to_pixel(*SPOT)))
+    return float(lon), float(lat)
+
+
+def test_a_cold_spot_is_found_where_it_is():
+    table = predictor().predict(scene()).table
+    found = table[table.detected]
+    lon, lat = nearest_pixel_centre(GRID)
+    assert tuple(table.columns) == DETECTION_COLUMNS
+    assert len(found) == 4  # two overlapping tiles, at 01:00 and at the newest frame
+    assert found.lon.to_numpy() == pytest.approx(lon, abs=1e-6)
+    assert found.lat.to_numpy() == pytest.approx(lat, abs=1e-6)
+
+
+def test_radii_are_those_of_the_covariance_on_the_ground():
+    table = predictor().predict(scene()).table
+    found = table[table.detected].iloc[0]
+    east, north = GRID.pixel_size_km(*GRID.lonlat_to_pixel(found.lon, found.lat))
+    # two pixels of standard deviation on each axis: between the two circles of a round normal
+    assert 2 * east * 1.1774 < found.radius_50_km < 2 * north * 1.1774
+    assert 2 * east * 2.4477 < found.radius_95_km < 2 * north * 2.4477
+
+
+def test_tiles_without_a_cyclone_have_no_centre():
+    table = predictor().predict(scene()).table
+    calm = table[table.probability < 0.3]
+    assert len(calm)
+    assert calm[["center_x", "lat", "radius_50_km"]].isna().all(axis=None)
+
+
+def test_a_scene_of_another_longitude_is_resampled_onto_the_model_s_pixels():
+    other = Grid.full_disk(0.0).covering(GRID, margin=3)
+    found = predictor(threshold=0.4).predict(scene(other)).table.query("detected")
+    lon, lat = nearest_pixel_centre(other)
+    assert great_circle_km(found.lon, found.lat, lon, lat).max() < 5  # a pixel is 3 × 4.4 km
+    assert len(found)
+
+
+def test_pixels_of_another_size_are_refused_once_opened():
+    coarse = Grid.lonlat(west=17, south=35, east=21, north=40, step_degrees=0.1)
+    with pytest.raises(SceneError, match=r"pixels .* are not those of oracle"):
+        predictor().run(scene(coarse))
+
+
+def test_native_domain_keeps_the_extent_of_a_scene():
+    wide = MEDITERRANEAN.window(560, 150, 200, 120)
+    opened = predictor().open(scene(wide), domain="native")
+    assert scene_grid(opened).offset_in(MEDITERRANEAN) == (560, 150)
+    assert scene_grid(opened).width == 200
+
+
+def test_times_that_mean_the_start_of_the_scan_are_moved_to_its_end():
+    table = predictor().predict(scene(time_convention="start_of_scan")).table
+    assert table.time.max() == pd.Timestamp("2020-09-17 01:10")
+
+
+def test_hourly_frames_that_mean_the_start_of_a_scan_are_refused():
+    hourly = scene(time_convention="start_of_scan").isel(time=[0, 12])
+    with pytest.raises(SceneError, match=r"a frame every 60 min, the model reads one every 5"):
+        predictor().predict(hourly)
+
+
+def test_a_slower_service_is_refused_by_its_cadence():
+    with pytest.raises(SceneError, match=r"a frame every 15 min, the model reads one every 5 min"):
+        predictor(max_missing=3).predict(scene().isel(time=slice(0, None, 3)))
+
+
+def test_a_clip_tells_when_its_picture_was_taken():
+    late = scene().isel(time=slice(0, 12))  # the frames of 00:55 and before
+    table = predictor().predict(late.isel(time=[*range(10), 11])).table
+    assert (table.newest_frame == pd.Timestamp("2020-09-17 00:55")).all()
+
+
+def test_another_sensor_is_refused_by_name():
+    with pytest.raises(SceneError, match="of seviri, the scene comes from abi"):
+        predictor().predict(scene(sensor="abi", platform="GOES-16"))
+
+
+def test_too_few_frames_are_refused_with_the_reason():
+    with pytest.raises(SceneError, match=r"ending 2020-09-17 00:00:00 has 3 of 4 frames missing"):
+        predictor().predict(scene(frames=1))
+
+
+def test_a_scene_that_covers_no_tile_is_refused_with_the_reason():
+    with pytest.raises(SceneError, match="4 of 4 frames missing"):
+        predictor().predict(scene(GRID.window(30, 18, 20, 12)))
+
+
+def test_start_and_end_bound_the_ends_of_clips():
+    start, end = pd.Timestamp("2020-09-17 00:30"), pd.Timestamp("2020-09-17 00:50")
+    table = predictor().predict(scene(), start=start, end=end, every_minutes=10).table
+    assert table.time.unique().tolist() == list(pd.date_range(start, end, freq="10min"))
+
+
+def test_json_repeats_the_table_with_its_provenance(tmp_path):
+    detections = predictor().predict(scene())
+    detections.write_json(tmp_path / "detections.json")
+    detections.write_csv(tmp_path / "detections.csv")
+    stored = json.loads((tmp_path / "detections.json").read_text())
+    assert pd.read_csv(tmp_path / "detections.csv").probability.tolist() == [
+        row["probability"] for row in stored["detections"]
+    ]
+    assert stored["provenance"]["detector"]["trained_on"] == "a closed form"
+    assert stored["provenance"]["scene"]["platform"] == "Meteosat-11"
+    assert stored["skipped"][0]["reason"] == "3 of 4 frames missing, at most 2 allowed"
+
+
+@pytest.fixture(scope="module")
+def embedded() -> MedicanePredictor:
+    return MedicanePredictor.from_pretrained(device="cpu")
+
+
+def test_untrained_models_say_so(tmp_path):
+    for name in (DETECTOR, TRACKER):
+        model = AutoMedicaneModel.from_pretrained(name)
+        model.config = replace(model.config, trained_on=None)
+        model.save_pretrained(tmp_path / name)
+        MedicaneProcessor.from_pretrained(name).save_pretrained(tmp_path / name)
+    predictor = MedicanePredictor.from_pretrained(
+        tmp_path / DETECTOR, tmp_path / TRACKER, device="cpu", threshold=1e-9
+    )
+    with pytest.warns(UserWarning, match="UNTRAINED"):
+        detections = predictor.predict(airmass_scene(), domain="native")
+    assert detections.table["model"].str.contains("UNTRAINED").all()
+    assert detections.tracks["track_id"].str.startswith("untrained-").all()
+    assert "UNTRAINED" in detections.provenance["warning"]
+
+
+def test_models_of_simulated_weather_say_so_on_real_scenes(embedded):
+    with pytest.warns(UserWarning, match=f"{DETECTOR} and {TRACKER}: trained on simulated"):
+        embedded.predict(airmass_scene(), domain="native")
+    simulated = airmass_scene().assign_attrs(platform="simulated")
+    assert embedded.predict(simulated, domain="native").provenance["warning"] is None
+
+
+def airmass_scene() -> xr.Dataset:
+    channels = {"WV_062": 225.0, "WV_073": 240.0, "IR_097": 250.0, "IR_108": 275.0}
+    infrared_scene = scene(MEDITERRANEAN.window(500, 100, 240, 230), frames=16)
+    noise = infrared_scene["IR_108"] - 294.5
+    return infrared_scene.drop_vars("IR_108").assign(
+        {name: (noise + kelvin).assign_attrs(units="K", grid_mapping="crs")
+         for name, kelvin in channels.items()}
+    )  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*simulated scenes")
+def test_probabilities_are_the_model_s_own(embedded):
+    table = embedded.predict(airmass_scene(), domain="native").table
+    frames = airmass_scene().isel(x=slice(0, 224), y=slice(0, 224))
+    processor = MedicaneProcessor.from_pretrained("medicane-tiny-detector")
+    clip = np.stack([processor.stretch(frames.isel(time=row)) for row in range(16)])
+    model = AutoMedicaneModel.from_pretrained("medicane-tiny-detector")
+    with torch.inference_mode():
+        output = model(torch.from_numpy(processor.normalise(clip)[None]))
+    expected = (output.logits / model.config.temperature).softmax(-1)[0, 1].item()
+    assert table.query("tile_x == 0 and tile_y == 0").probability.item() == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_a_tracker_cannot_take_the_detector_s_place():
+    with pytest.raises(ConfigurationError, match="is a tracking model; a classification model"):
+        MedicanePredictor.from_pretrained("medicane-tiny-tracker", device="cpu")
+
+
+def test_only_the_tile_s_own_class_counts_as_a_cyclone():
+    config = AutoMedicaneModel.from_pretrained("medicane-tiny-detector").config
+    labels = {0: "no_cyclone", 1: "cyclone", 2: "neighbouring_tile"}
+    assert cyclone_index(config.replace(id2label=labels)) == 1
+    with pytest.raises(ConfigurationError, match="one must be 'cyclone'"):
+        cyclone_index(config.replace(id2label={0: "calm", 1: "storm"}))
+
+
+def test_unknown_devices_are_refused():
+    with pytest.raises(ConfigurationError, match="'mps' is none of auto, cpu, cuda"):
+        pick_device("mps")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_refused_when_asked_for():
+    with pytest.raises(ConfigurationError, match="finds no GPU"):
+        pick_device("cuda")
+
+
+def test_a_box_in_degrees_lies_on_the_model_s_lattice():
+    box = parse_box("10,34,20,40", MEDITERRANEAN)
+    assert box.offset_in(MEDITERRANEAN) is not None
+    assert box.contains(*box.lonlat_to_pixel([10, 20], [34, 40])).all()
+
+
+@pytest.mark.parametrize("text", ["20,34,10,40", "0,80,10,120", "-inf,30,inf,45", "somewhere"])
+def test_a_domain_that_is_no_box_is_refused(text):
+    with pytest.raises(ConfigurationError, match="is neither model, nor native"):
+        predictor().open(scene(), domain=text)
+
+
+def test_a_grid_of_another_projection_is_covered_with_the_model_s_pixels():
+    box = Grid.lonlat(west=13.8, south=36.9, east=14.6, north=37.4, step_degrees=0.1)
+    assert scene_grid(predictor().open(scene(), domain=box)).offset_in(MEDITERRANEAN)
+
+
+def test_tracks_follow_from_the_detections():
+    tracks = predictor().predict(scene()).tracks
+    lon, lat = nearest_pixel_centre(GRID)
+    assert set(tracks.track_id) == {tracks.track_id.iloc[0]}
+    assert tracks.lon.to_numpy() == pytest.approx(lon, abs=1e-4)
+    assert tracks.lat.to_numpy() == pytest.approx(lat, abs=1e-4)
+
+
+def test_provenance_tells_what_was_really_done():
+    detections = predictor().predict(scene(time_convention="start_of_scan"), every_minutes=30)
+    told = detections.provenance
+    assert told["scene"]["time_convention"] == "end_of_scan"
+    assert told["scene"]["last_frame"] == "2020-09-17T01:10:00"
+    assert told["settings"]["every_minutes"] == 30
+    assert told["complete"]

@@ -1,0 +1,404 @@
+import json
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, metadata, write_onnx
+
+from medicane_export.to_onnx import Source, metadata_of, save_onnx, trace
+from medicane_models import MedicanePredictor, MedicaneProcessor, OnnxPredictor
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MedicaneError,
+    MissingFileError,
+)
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.weights import model_class
+from medicane_models.runtimes import onnx as onnx_runtime
+from medicane_models.runtimes import onnx_session
+from medicane_models.runtimes.accelerators import OnnxRuntimeBuild
+from medicane_models.runtimes.interface import Runtime
+from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, batch_size_for, find_onnx
+from medicane_models.runtimes.onnx_session import OnnxSettings, open_session
+from medicane_models.simulation import simulate_scene
+
+WITHOUT_TORCH = """
+import sys
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "timm"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NoTorch())
+"""
+CUDA_BUILD = OnnxRuntimeBuild(
+    package="onnxruntime-gpu",
+    version="9.9",
+    cuda="13.0",
+    providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
+    missing_libraries=("libcublasLt.so.13",),
+)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders of a detector and a tracker."""
+    folder = tmp_path_factory.mktemp("onnx")
+    return tuple(
+        write_onnx(folder / task / "model.onnx", task).parent
+        for task in ("classification", "tracking")
+    )
+
+
+def clips(count: int) -> np.ndarray:
+    return np.random.default_rng(count).random((count, 4, 1, 32, 32), dtype=np.float32)
+
+
+def detector(models, **settings) -> OnnxModel:
+    path = models[0] / "model.onnx"
+    return OnnxModel(path, ["probabilities"], device="cpu", settings=OnnxSettings(**settings))
+
+
+def probabilities(model: OnnxModel, given: np.ndarray) -> np.ndarray:
+    return np.concatenate([out["probabilities"][:, 1] for out in model.run(given)])
+
+
+def run_without_torch(code: str, *arguments: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WITHOUT_TORCH + code, *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_detections_tracks_and_products_need_no_torch(models, tmp_path):
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code = """
+from pathlib import Path
+from medicane_models import OnnxPredictor
+from medicane_models.prediction.products import write_products
+predictor = OnnxPredictor.from_pretrained(*sys.argv[1:3], device="cpu")
+write_products(predictor.run(predictor.open(sys.argv[3])), Path(sys.argv[4]))
+assert "torch" not in sys.modules
+"""
+    done = run_without_torch(code, *models, tmp_path / "scene.nc", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out" / "detections.csv").query("detected")
+    tracks = pd.read_csv(tmp_path / "out" / "tracks.csv")
+    lon, lat = cold_position()
+    assert len(table) == 4  # two overlapping tiles, at 01:00 and at the newest frame
+    for found in (table, tracks):
+        assert found.lon.to_numpy() == pytest.approx(lon, abs=1e-3)
+        assert found.lat.to_numpy() == pytest.approx(lat, abs=1e-3)
+    assert len(list((tmp_path / "out" / "maps").iterdir())) == 2
+
+
+def test_the_command_needs_no_torch(models, tmp_path):
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code = "from medicane_models.cli import main\nmain()"
+    done = run_without_torch(
+        code, "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--runtime", "onnx",
+        "--model", models[0], "--tracker", models[1] / "model.onnx", "--threads", "1",
+        "--device", "cpu", "--no-plot", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert sum(row["detected"] for row in printed["detections"]) == 4
+    assert printed["provenance"]["detector"]["name"] == str(models[0])
+    assert printed["provenance"]["device"].startswith("cpu (onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Random models with answers that vary, as PyTorch and as ONNX reads them."""
+    folder = tmp_path_factory.mktemp("exported")
+    grid = PROCESSOR.grid.window(0, 0, 64, 40)
+    processor = MedicaneProcessor.airmass(tile_size=32, num_frames=4, grid=grid)
+    sizes = SIZES | {"in_channels": 3}
+    for task in ("classification", "tracking"):
+        torch.manual_seed(3)
+        model = model_class(task)(MedicaneConfig(task=task, **sizes)).eval()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.mul_(2000 if name == "head.weight" else 4)
+        model.processor = processor
+        model.save_pretrained(folder / task)
+        kinds = {"input_form": "normalised"}
+        source = Source.load(folder / task)
+        graph_model, graph = trace(source, **kinds)
+        told = metadata_of(
+            source, graph, contents="head", precision="fp32", opset=20, **kinds
+        ).to_properties()
+        save_onnx(graph_model, folder / task / "model.onnx", told)
+    return folder / "classification", folder / "tracking"
+
+
+def test_onnx_gives_what_torch_gives(exported):
+    scene, _ = simulate_scene(hours=1, grid=PROCESSOR.grid.window(0, 0, 64, 40), seed=3)
+    given, expected = (
+        kind.from_pretrained(*exported, device="cpu", threshold=0.56).predict(
+            scene, every_minutes=30
+        )
+        for kind in (OnnxPredictor, MedicanePredictor)
+    )
+    ours, theirs = given.table, expected.table
+    assert (theirs.probability - 0.56).abs().min() > 1e-2  # a decision that rounding cannot turn
+    assert np.ptp(theirs.probability) > 0.1  # the model is not constant
+    assert ours.detected.tolist() == theirs.detected.tolist()
+    assert 0 < ours.detected.sum() < len(ours)
+    np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-5)
+    for axis in ("center_x", "center_y"):
+        np.testing.assert_allclose(ours[axis], theirs[axis], atol=1e-3)
+    for radius in ("radius_50_km", "radius_95_km"):
+        np.testing.assert_allclose(ours[radius], theirs[radius], rtol=1e-4)
+    assert given.tracks.track_id.tolist() == expected.tracks.track_id.tolist()
+    assert given.provenance["processor"] == expected.provenance["processor"]
+    assert given.provenance["settings"] == expected.provenance["settings"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_batches_of_any_size_give_the_same(models, batch_size):
+    given = clips(12)
+    model = detector(models, batch_size=batch_size)
+    for _ in range(2):  # buffers are used again
+        assert probabilities(model, given) == pytest.approx(given[:, -1].max((1, 2, 3)), abs=1e-7)
+
+
+def test_centres_come_with_their_covariance(models):
+    runtime = OnnxRuntime(*(folder / "model.onnx" for folder in models), device="cpu")
+    given = clips(3)
+    centres = runtime.centres(given)
+    rows, columns = zip(
+        *(np.unravel_index(clip[-1, 0].argmax(), (32, 32)) for clip in given), strict=True
+    )
+    assert centres.center.tolist() == np.stack([columns, rows], 1).tolist()
+    assert centres.covariance.tolist() == [[[4, 0], [0, 4]]] * 3
+    assert isinstance(runtime, Runtime)
+
+
+class RecordedBinding:
+    """Passes on to onnxruntime and keeps the shapes."""
+
+    def __init__(self, binding):
+        self.binding, self.shapes = binding, []
+
+    def bind_input(self, name, kind, number, dtype, shape, pointer):
+        self.shapes.append(shape)
+        self.binding.bind_input(name, kind, number, dtype, shape, pointer)
+
+    def bind_output(self, *arguments):
+        self.binding.bind_output(*arguments)
+
+
+def test_a_recorded_graph_sees_one_shape_only(models, monkeypatch):
+    settings = OnnxSettings(batch_size=4, cuda_graph=True)
+    monkeypatch.setattr(
+        onnx_runtime, "open_session", lambda path, *_: open_session(path, "cpu", OnnxSettings())
+    )
+    model = OnnxModel(models[0] / "model.onnx", ["probabilities"], settings=settings)
+    recorded = RecordedBinding(model._memory.binding)
+    run = model._session.run_with_iobinding
+    monkeypatch.setattr(model._memory, "binding", recorded)
+    monkeypatch.setattr(model._session, "run_with_iobinding", lambda b: run(b.binding))
+    given = clips(7)
+    assert probabilities(model, given) == pytest.approx(given[:, -1].max((1, 2, 3)), abs=1e-7)
+    assert recorded.shapes == [[4, 4, 1, 32, 32]]
+
+
+def test_a_clip_of_another_shape_is_refused_not_stretched(models):
+    with pytest.raises(ConfigurationError, match=r"shape \(4, 1, 1, 32\).* reads \(4, 1, 32, 32\)"):
+        probabilities(detector(models), clips(1)[:, :, :, :1])
+
+
+def test_int8_on_cuda_is_refused_not_run_by_the_cpu(tmp_path, monkeypatch):
+    path = write_onnx(tmp_path / "model_int8.onnx", "classification", precision="int8")
+    session, _ = open_session(path, "cpu")
+    monkeypatch.setattr(onnx_runtime, "open_session", lambda *_: (session, "cuda"))
+    with pytest.raises(ConfigurationError, match="run it on device cpu, or give fp16"):
+        OnnxModel(path, ["probabilities"], device="cuda")
+
+
+def test_warming_up_leaves_no_trace(models):
+    model = detector(models, batch_size=2)
+    assert model.warm_up() > 0
+    assert probabilities(model, clips(1)) == pytest.approx(clips(1)[:, -1].max(), abs=1e-7)
+
+
+def test_a_run_that_fails_is_one_sentence(models, monkeypatch):
+    def exhausted(_):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 99")
+
+    model = detector(models, batch_size=2)
+    monkeypatch.setattr(model._session, "run_with_iobinding", exhausted)
+    with pytest.raises(MedicaneError, match=r"failed on cpu with 2 clips at once \(Failed to al"):
+        probabilities(model, clips(5))
+
+
+def test_threads_reach_the_session(models):
+    session = detector(models, threads=3)._session
+    assert session.get_session_options().intra_op_num_threads == 3
+    assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_weights_in_a_file_of_their_own_are_found(models, tmp_path):
+    (tmp_path / "split").mkdir()
+    model = onnx.load(models[0] / "model.onnx")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(500, np.float32), "one"))
+    constant = next(node for node in model.graph.node if node.output[0] == "one")
+    model.graph.node.remove(constant)
+    model.graph.node.insert(4, onnx.helper.make_node("ReduceMax", ["one"], ["unit"], keepdims=0))
+    next(node for node in model.graph.node if node.op_type == "Sub").input[0] = "unit"
+    onnx.save(
+        model, tmp_path / "split" / "model.onnx", save_as_external_data=True, size_threshold=0,
+        location="model.onnx.data",
+    )  # fmt: skip
+    (tmp_path / "split").rename(tmp_path / "moved")
+    found = OnnxModel(find_onnx(tmp_path / "moved"), ["probabilities"], device="cpu")
+    assert probabilities(found, clips(2)) == pytest.approx(clips(2)[:, -1].max((1, 2, 3)), abs=1e-7)
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this build has CUDA"
+)
+def test_cuda_that_is_not_there_is_refused_with_what_is(models):
+    with pytest.raises(ConfigurationError) as caught:
+        OnnxModel(models[0] / "model.onnx", ["probabilities"], device="cuda")
+    said = str(caught.value)
+    assert "device cuda was asked for" in said
+    assert f"onnxruntime {onnxruntime.__version__} offers only" in said
+    assert "CPUExecutionProvider" in said
+    assert 'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "medicane-models[gpu]"' in (
+        said
+    )
+
+
+@pytest.fixture
+def listed_but_not_loading(monkeypatch):
+    """A build that says it has CUDA, and sessions that end on the CPU, as the real ones do."""
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda source, options, _, **more: session(source, options, ["CPUExecutionProvider"]),
+    )
+    for module in ("accelerators", "onnx_session"):
+        monkeypatch.setattr(
+            f"medicane_models.runtimes.{module}.onnxruntime_build", lambda: CUDA_BUILD
+        )
+        monkeypatch.setattr(f"medicane_models.runtimes.{module}.nvidia_driver", lambda: "a driver")
+    monkeypatch.setattr("medicane_models.runtimes.accelerators.onnx_runtimes", lambda: {"a": "1"})
+
+
+def test_a_session_that_ends_elsewhere_is_refused(models, listed_but_not_loading):
+    with pytest.raises(ConfigurationError, match=r"does not find libcublasLt\.so\.13; run: pip"):
+        open_session(models[0] / "model.onnx", "cuda")
+
+
+def test_auto_takes_the_cpu_and_says_why(models, listed_but_not_loading, caplog):
+    with caplog.at_level(logging.WARNING):
+        _, place = open_session(models[0] / "model.onnx", "auto")
+    assert place == "cpu"
+    assert "taking the CPU, not the GPU" in caplog.text
+    assert "libcublasLt.so.13" in caplog.text
+
+
+@pytest.mark.parametrize("given", [{}, {"use_tf32": 1}])
+def test_auto_takes_cuda_where_it_loads_exact_unless_told(models, monkeypatch, given):
+    class OnCuda:
+        def __init__(self, source, options, providers, **more):
+            self.providers, self.more = providers, more
+
+        def get_providers(self):
+            return [name for name, _ in self.providers] + ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnx_session, "onnxruntime_build", lambda: CUDA_BUILD)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    settings = OnnxSettings(provider_options=given)
+    session, place = open_session(models[0] / "model.onnx", "auto", settings)
+    assert place == "cuda"
+    assert session.providers == [("CUDAExecutionProvider", {"use_tf32": 0} | given)]
+    assert session.more == {"enable_fallback": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"threads": 0}, "threads is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"cuda_graph": True}, "cuda_graph needs batch_size"),
+        ({"provider_options": {"device_id": 1}}, "choose with CUDA_VISIBLE_DEVICES"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, complaint):
+    with pytest.raises(ConfigurationError, match=complaint):
+        OnnxSettings(**settings)
+
+
+def test_a_graph_on_the_cpu_is_refused(models):
+    with pytest.raises(ConfigurationError, match="cuda_graph needs device cuda, not cpu"):
+        detector(models, batch_size=2, cuda_graph=True)
+
+
+def test_unknown_devices_are_refused(models):
+    with pytest.raises(ConfigurationError, match="'tpu' is none of auto, cpu, cuda, tensorrt"):
+        open_session(models[0] / "model.onnx", "tpu")
+
+
+NEWER = metadata("classification").to_properties() | {"medicane.format": "2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "complaint"),
+    [
+        ({"properties": {}}, CheckpointError, "has no metadata of medicane-models; make it with"),
+        ({"properties": NEWER}, CheckpointError, "has format 2, this version reads 1; upgrade"),
+        ({"input_form": "kelvin"}, ConfigurationError, "takes temperatures in kelvin"),
+        ({"processor": None}, ConfigurationError, "has no processor"),
+        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "read different cli"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(models, tmp_path, changes, error, complaint):
+    path = write_onnx(tmp_path / "model.onnx", "classification", **changes)
+    with pytest.raises(error, match=complaint):
+        OnnxPredictor.from_pretrained(path, models[1], device="cpu")
+
+
+def test_a_tracker_cannot_take_the_detector_s_place(models):
+    with pytest.raises(ConfigurationError, match="is a tracking model with the outputs center"):
+        OnnxPredictor.from_pretrained(models[1], models[1], device="cpu")
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"\xff" * 40)
+    with pytest.raises(CheckpointError, match=r"model\.onnx cannot be run by onnxruntime"):
+        open_session(tmp_path / "model.onnx", "cpu")
+
+
+def test_a_model_that_was_never_exported_says_how_to(tmp_path):
+    with pytest.raises(
+        MissingFileError, match="run: medicane-export onnx medicane-tiny-detector --out DIR, and"
+    ):
+        find_onnx("medicane-tiny-detector")
+    with pytest.raises(CheckpointError, match="does not exist; give an exported file"):
+        find_onnx(tmp_path / "absent.onnx")
+
+
+def test_a_folder_gives_the_precision_asked_for(models, tmp_path):
+    path = write_onnx(tmp_path / "model_int8.onnx", "classification", precision="int8")
+    assert find_onnx(tmp_path, precision="int8") == path
+    with pytest.raises(MissingFileError, match=r"no model_fp16\.onnx; run: .* --precision fp16"):
+        find_onnx(tmp_path, precision="fp16")
+
+
+@pytest.mark.parametrize(("free", "clips_at_once"), [(100e9, 4), (1e9, 1), (0, 1), (1.5e9, 2)])
+def test_batches_fit_into_half_of_the_free_memory(monkeypatch, free, clips_at_once):
+    monkeypatch.setattr(onnx_runtime, "free_memory_bytes", lambda _: int(free))
+    # base: 1568 tokens, 12 heads: attention weights 2 · 12 · 1568² · 4 bytes = 236 MB,
+    # features (6 · 768 + 2 · 3072) · 1568 · 4 bytes = 67 MB, clips 2 · 9.6 MB: 323 MB
+    assert batch_size_for(MedicaneConfig.preset("base"), "cpu") == clips_at_once

@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from tiny_flows import classification, visible_store
+
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_training.flows.classification import ClassificationFlow
+from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.recipes.sections import ModelSettings
+from medicane_training.store.clip_store import save_table
+
+FRESH = ModelSettings(preset="tiny")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return visible_store(tmp_path)
+
+
+def clips_from(store, *sources: str):
+    """The clips of the store as if the frames came from these sources in turn."""
+    frames = pd.read_parquet(store / "frames.parquet")
+    named = [sources[row % len(sources)] for row in range(len(frames))]
+    save_table(frames.assign(source=named), store / "frames.parquet")
+    return ClassificationFlow.open(classification(store)).clips
+
+
+def test_platform_period_clips_storms_and_split_are_named(store):
+    clips = clips_from(store, "Meteosat-11: 9 frames of a.nc", "Meteosat-9: 9 frames of b.nc")
+    count = len(clips.rows("train"))
+    assert trained_on(clips, FRESH) == (
+        f"{count} clips of Meteosat-11 and Meteosat-9, 2020-09-17 to 2020-09-17, 1 storm; split by "
+        "file."
+    )
+    assert not is_simulated(clips)
+
+
+def test_simulated_frames_are_called_so_however_few(store):
+    clips = clips_from(store, *["Meteosat-11: x"] * 9, "simulated: 9 frames of s.zarr")
+    assert "SIMULATED scenes and Meteosat-11" in trained_on(clips, FRESH)
+    assert is_simulated(clips)
+
+
+def test_a_platform_that_was_not_recorded_is_not_guessed(store):
+    clips = clips_from(store, "9 frames of week.zarr")
+    assert "clips of an unrecorded platform" in trained_on(clips, FRESH)
+
+
+def test_what_the_initial_model_saw_is_not_forgotten(store, tmp_path):
+    MedicaneConfig(trained_on="9 clips of SIMULATED scenes.").save_pretrained(tmp_path / "m")
+    clips = clips_from(store, "Meteosat-11: x")
+    model = replace(FRESH, preset=None, init=str(tmp_path / "m"))
+    assert trained_on(clips, model).endswith(". Before that: 9 clips of SIMULATED scenes.")
+
+
+def test_the_same_clips_are_named_once(store, tmp_path):
+    clips = clips_from(store, "Meteosat-11: x")
+    own, older = trained_on(clips, FRESH), "9 clips of SIMULATED scenes."
+    known = f"{own} Before that: {older}"
+    MedicaneConfig(trained_on=known).save_pretrained(tmp_path / "m")
+    model = replace(FRESH, preset=None, init=str(tmp_path / "m"))
+    assert trained_on(clips, model) == known

@@ -1,0 +1,1 @@
+"""Clips of a store as training sees them: parts, draws, augmentation."""

@@ -1,0 +1,192 @@
+"""Random views of a clip: which window of the store to read, which frames, what to hide.
+
+All draws happen on the CPU from one generator a view; what is left for the pixels themselves are a
+linear map, a gain and an offset, see :mod:`medicane_training.clips.augmentation`.
+
+Letters: T frames, C bands, H rows, W columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from medicane_models.domain import Grid, Tile
+from medicane_models.errors import ConfigurationError
+from medicane_models.scenes.clips import nearest_slots
+from medicane_training.store.frames import MISSING
+from medicane_training.store.labels import CYCLONE, NO_CYCLONE
+
+__all__ = [
+    "Augmentation",
+    "draw_frames",
+    "draw_matrix",
+    "draw_photometry",
+    "draw_tile",
+    "hide_block",
+]
+
+TRIES = 32
+Point = Float[np.ndarray, " 2"]
+Points = Float[np.ndarray, "n 2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How much views may differ from their clip. Time is never reversed: vortices do not unwind.
+
+    Attributes:
+        shift_px: least and most whole pixels, along each axis, from the clip's tile to the window
+            that is read; None reads the tile itself.
+        quarter_turns: turn by 0, 90, 180 or 270 degrees. A turn keeps the sense of rotation of a
+            vortex, but not where north, the sun and the satellite are.
+        mirror: share of views that are mirrored. A mirror makes of a cyclone one of the other
+            hemisphere: leave it 0 where the sense of rotation should tell something.
+        angle_degrees: most degrees of a turn, either way, besides quarter turns.
+        scale: least and most magnification.
+        gain: most relative change of contrast about the middle of the stretch, each band alone.
+        offset: most shift in stretched units, each band alone; 0.04 is 1 K of the Airmass red.
+        drop_frames: share of frames that are dropped and filled from the nearest one, at most as
+            many a clip as inference allows.
+        block: share of views with a rectangle of missing pixels, up to half a side long, in some
+            consecutive frames.
+        center_margin_px: how far inside the tile a cyclone's centre stays, and how far outside in a
+            view without a cyclone.
+    """
+
+    shift_px: tuple[int, int] | None = (40, 100)
+    quarter_turns: bool = False
+    mirror: float = 0.0
+    angle_degrees: float = 15.0
+    scale: tuple[float, float] = (0.9, 1.1)
+    gain: float = 0.1
+    offset: float = 0.04
+    drop_frames: float = 0.02
+    block: float = 0.05
+    center_margin_px: float = 5.0
+
+    def __post_init__(self) -> None:
+        shares = (self.mirror, self.gain, self.drop_frames, self.block)
+        if not all(0 <= share <= 1 for share in shares) or self.offset < 0:
+            raise ConfigurationError(
+                f"mirror, gain, drop_frames and block are {shares} and offset {self.offset}; "
+                "give 0 … 1, and an offset of at least 0"
+            )
+        low, high = self.shift_px or (0, 0)
+        if not 0 <= low <= high or not 0 < self.scale[0] <= self.scale[1]:
+            raise ConfigurationError(
+                f"shift_px is {self.shift_px} and scale {self.scale}; give the least, then the most"
+            )
+
+
+def draw_tile(
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    tile: Tile,
+    *,
+    label: int,
+    storms: Points,
+    grid: Grid,
+    size: int,
+) -> Tile:
+    """An offset nearby at which the clip keeps its label; the tile itself where none is found.
+
+    Args:
+        augmentation: how far.
+        rng: what draws.
+        tile: the clip's own offset.
+        label: of the clip; one that is neither cyclone nor no cyclone moves only where no storm is.
+        storms: pixels (x, y) of the grid where storms are at the clip's end.
+        grid: windows stay inside it.
+        size: of a tile.
+    """
+    movable = label in (CYCLONE, NO_CYCLONE) or not len(storms)
+    if augmentation.shift_px is None or not movable:
+        return tile
+    low, high = augmentation.shift_px
+    limit = (grid.width - size, grid.height - size)
+    before = depths(storms, tile, size)
+    for _ in range(TRIES):
+        x, y = rng.integers(low, high, size=2, endpoint=True) * rng.choice((-1, 1), size=2)
+        moved = Tile(int(tile.x + x), int(tile.y + y))
+        inside = 0 <= moved.x <= limit[0] and 0 <= moved.y <= limit[1]
+        if inside and _same_side(
+            before, depths(storms, moved, size), augmentation.center_margin_px
+        ):
+            return moved
+    return tile
+
+
+def depths(storms: Points, tile: Tile, size: int) -> Float[np.ndarray, " n"]:
+    """Pixels from each storm to the nearest side of a tile, negative outside."""
+    return size / 2 - abs(storms - np.array(tile) - (size - 1) / 2).max(axis=-1)
+
+
+def _same_side(
+    before: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"], margin: float
+) -> bool:
+    return bool(np.where(before >= 0, after >= margin, after <= -margin).all())
+
+
+def draw_matrix(
+    augmentation: Augmentation, rng: np.random.Generator, center: Point, size: int
+) -> Float[np.ndarray, "2 2"]:
+    """A linear map about the middle of the tile that keeps the centre inside; the identity if none.
+
+    Args:
+        augmentation: which maps.
+        rng: what draws.
+        center: pixel of the tile; NaN where there is no cyclone.
+        size: of the tile.
+    """
+    middle = (size - 1) / 2
+    limit = size / 2 - augmentation.center_margin_px
+    for _ in range(TRIES):
+        matrix = _matrix(augmentation, rng)
+        if not (abs(matrix @ (center - middle)) > limit).any():
+            return matrix
+    return np.eye(2)
+
+
+def _matrix(augmentation: Augmentation, rng: np.random.Generator) -> Float[np.ndarray, "2 2"]:
+    turns = rng.integers(4) if augmentation.quarter_turns else 0
+    most = augmentation.angle_degrees
+    angle = np.radians(90.0 * turns + rng.uniform(-most, most))
+    scale = np.exp(rng.uniform(*np.log(augmentation.scale)))
+    flip = np.diag([-1.0, 1.0]) if rng.random() < augmentation.mirror else np.eye(2)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return scale * np.array([[cosine, -sine], [sine, cosine]]) @ flip
+
+
+def draw_photometry(
+    augmentation: Augmentation, rng: np.random.Generator, bands: int
+) -> tuple[Float[np.ndarray, " C"], Float[np.ndarray, " C"]]:
+    """Gain and offset of each band."""
+    gain = 1 + rng.uniform(-augmentation.gain, augmentation.gain, bands)
+    return gain, rng.uniform(-augmentation.offset, augmentation.offset, bands)
+
+
+def draw_frames(
+    augmentation: Augmentation, rng: np.random.Generator, count: int, most: int
+) -> list[int]:
+    """For each frame the one to show: itself, or the nearest where it is dropped."""
+    dropped = np.flatnonzero(rng.random(count) < augmentation.drop_frames)
+    dropped = set(rng.permutation(dropped)[:most].tolist())
+    return nearest_slots([slot for slot in range(count) if slot not in dropped], count)
+
+
+def hide_block(
+    augmentation: Augmentation, rng: np.random.Generator, codes: UInt8[np.ndarray, "T C H W"]
+) -> None:
+    """Make a rectangle of some frames missing, in place."""
+    if rng.random() >= augmentation.block:
+        return
+    frames = slice(*np.sort(rng.integers(0, len(codes), size=2, endpoint=True)))
+    rows, columns = (_stretch_of(rng, length) for length in codes.shape[2:])
+    codes[frames, :, rows, columns] = MISSING
+
+
+def _stretch_of(rng: np.random.Generator, length: int) -> slice:
+    extent = rng.integers(1, max(length // 2, 1), endpoint=True)
+    start = rng.integers(0, length - extent, endpoint=True)
+    return slice(start, start + extent)

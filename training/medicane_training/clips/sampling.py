@@ -1,0 +1,206 @@
+"""In which order clips are read: shuffled, or balanced by class, storm and kind of weather.
+
+An order depends on its seed and the epoch alone; ranks and workers only divide it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+from torch.utils.data import Sampler
+
+from medicane_models.errors import ConfigurationError
+
+__all__ = [
+    "BALANCED_SHARES",
+    "ClipKey",
+    "ClipSampler",
+    "Order",
+    "balanced",
+    "in_order",
+    "present_shares",
+    "shuffled",
+]
+
+BALANCED_SHARES: Mapping[str, float] = {
+    "cyclone": 0.5,
+    "neighbour": 0.1,
+    "cyclone_hour": 0.1,
+    "same_place": 0.1,
+    "cloudy": 0.1,
+    "clear": 0.1,
+}
+"""Half cyclones; the other half from all weather, not only from the hours of cyclones."""
+
+Order = Callable[[int], Int[np.ndarray, " n"]]
+"""From the number of an epoch to the clips it reads, in order; always as many."""
+
+
+class ClipKey(NamedTuple):
+    """Which clip to read; epoch and position in it seed the augmentation."""
+
+    clip: int
+    epoch: int
+    position: int
+
+
+def in_order(clips: Sequence[int] | Int[np.ndarray, " n"]) -> Order:
+    """Each clip once, as given: for evaluation."""
+    chosen = np.asarray(clips, int)
+    return lambda epoch: chosen
+
+
+def shuffled(clips: Sequence[int] | Int[np.ndarray, " n"], *, seed: int) -> Order:
+    """Each clip once, in a new order every epoch."""
+    chosen = np.asarray(clips, int)
+    return lambda epoch: np.random.default_rng((seed, epoch)).permutation(chosen)
+
+
+def balanced(
+    index: pd.DataFrame,
+    clips: Sequence[int] | Int[np.ndarray, " n"],
+    *,
+    samples: int,
+    seed: int,
+    shares: Mapping[str, float] = BALANCED_SHARES,
+) -> Order:
+    """Draw ``samples`` clips an epoch: strata by their shares, storms alike, none twice too soon.
+
+    Within a stratum (cyclones: within a storm) every clip comes once before any comes again.
+
+    Args:
+        index: the store's, with ``stratum`` and ``storm``.
+        clips: rows of it to draw from, such as those of one split.
+        samples: an epoch.
+        seed: of the draws.
+        shares: see :func:`present_shares`.
+    """
+    chosen = np.asarray(clips, int)
+    table = index.iloc[chosen]
+    present = present_shares(index, chosen, shares)
+    groups: dict[str, list[np.ndarray]] = {}
+    for name in present:
+        members = table["stratum"].to_numpy() == name
+        by_storm = (
+            table["storm"].to_numpy()[members] if name == "cyclone" else np.zeros(members.sum())
+        )
+        groups[name] = [chosen[members][by_storm == storm] for storm in np.unique(by_storm)]
+
+    def order(epoch: int) -> Int[np.ndarray, " n"]:
+        rng = np.random.default_rng((seed, epoch))
+        counts = _apportion(samples, np.array(list(present.values())))
+        drawn = [_draw(groups[name], int(n), rng) for name, n in zip(present, counts, strict=True)]
+        return rng.permutation(np.concatenate(drawn))
+
+    return order
+
+
+def present_shares(
+    index: pd.DataFrame,
+    clips: Sequence[int] | Int[np.ndarray, " n"],
+    shares: Mapping[str, float] = BALANCED_SHARES,
+) -> dict[str, float]:
+    """The shares of the strata that some clip has, scaled to a sum of 1.
+
+    ``cyclone`` is the share of cyclones that calibration has to undo, see
+    :func:`medicane_training.store.strata.log_odds_shift`.
+
+    Raises:
+        ConfigurationError: if a share is not positive or no clip has any of the strata.
+    """
+    if not shares or min(shares.values()) <= 0:
+        raise ConfigurationError(f"shares {dict(shares)} must all be positive; leave out others")
+    there = set(index["stratum"].iloc[np.asarray(clips, int)])
+    present = {name: share for name, share in shares.items() if name in there}
+    if not present:
+        raise ConfigurationError(
+            f"no clip belongs to {', '.join(shares)}; the strata there are {sorted(there)}"
+        )
+    total = sum(present.values())
+    return {name: share / total for name, share in present.items()}
+
+
+def _draw(
+    groups: Sequence[Int[np.ndarray, " _"]], count: int, rng: np.random.Generator
+) -> Int[np.ndarray, " n"]:
+    """``count`` members, as many of each group to one."""
+    counts = np.full(len(groups), count // len(groups))
+    counts[rng.permutation(len(groups))[: count % len(groups)]] += 1
+    drawn = [
+        np.concatenate([rng.permutation(group) for _ in range(-(-n // len(group)))] or [group])[:n]
+        for group, n in zip(groups, counts, strict=True)
+    ]
+    return np.concatenate(drawn)
+
+
+def _apportion(total: int, shares: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Whole numbers of sum ``total``, by the largest remainders."""
+    exact = total * shares
+    counts = np.floor(exact).astype(int)
+    counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
+    return counts
+
+
+class ClipSampler(Sampler[list[ClipKey]]):
+    """Batches of one rank, from the sample that the run has come to.
+
+    For training (``even``) every rank gets equally many full batches and what remains is left out;
+    for evaluation every clip comes exactly once in all ranks together, so that the number of
+    batches may differ by one among ranks.
+    """
+
+    def __init__(
+        self, order: Order, *, batch_size: int, even: bool, rank: int = 0, world_size: int = 1
+    ) -> None:
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ConfigurationError(
+                f"batch_size {batch_size}, rank {rank} of {world_size}: give a batch of at least 1 "
+                "and a rank below the number of ranks"
+            )
+        self.order = order
+        self.batch_size = batch_size
+        self.even = even
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.position = 0
+
+    @property
+    def step(self) -> int:
+        """Samples of a batch of all ranks together."""
+        return self.batch_size * self.world_size
+
+    def __len__(self) -> int:
+        """Batches left in this epoch."""
+        left = len(self.order(self.epoch)) - self.position
+        if self.even:
+            return left // self.step
+        own = len(range(self.rank, left, self.world_size))
+        return -(-own // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[ClipKey]]:
+        clips, epoch, start = self.order(self.epoch), self.epoch, self.position
+        for batch in range(len(self)):
+            first = start + batch * self.step
+            positions = range(
+                first + self.rank, min(first + self.step, len(clips)), self.world_size
+            )
+            yield [ClipKey(int(clips[position]), epoch, position) for position in positions]
+
+    def advance(self) -> None:
+        """Count a batch as used."""
+        self.position += self.step
+
+    def next_epoch(self) -> None:
+        """Begin anew."""
+        self.epoch, self.position = self.epoch + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run is; the same on all ranks, and good for another number of them."""
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken."""
+        self.epoch, self.position = int(state["epoch"]), int(state["position"])

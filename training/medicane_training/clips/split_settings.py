@@ -1,0 +1,136 @@
+"""From the settings of a split to the part of each clip."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.tracks import require_columns
+from medicane_models.times import utc, utc_times
+from medicane_training.clips.splits import (
+    GUARD_HOURS,
+    PARTS,
+    UNUSED,
+    k_folds,
+    split_by_season,
+    split_by_storm,
+)
+from medicane_training.recipes.sections import SplitSettings
+
+__all__ = ["CLIP_KEY", "split_by_dates", "split_by_settings", "split_by_table"]
+
+CLIP_KEY = ["end", "tile_x", "tile_y"]
+"""What a clip is known by outside its store."""
+
+
+def split_by_settings(clips: pd.DataFrame, settings: SplitSettings) -> pd.Series:
+    """The part of each clip, one of ``PARTS`` or ``UNUSED``; the same for the same arguments.
+
+    Args:
+        clips: index of a store.
+        settings: what is None takes the default of :mod:`clips.splits`, and the seed 0.
+    """
+    guard_hours = GUARD_HOURS if settings.guard_hours is None else settings.guard_hours
+    dealt: dict[str, Any] = {"seed": settings.seed or 0, "guard_hours": guard_hours}
+    if settings.fractions is not None:
+        dealt["fractions"] = settings.fractions
+    match settings.by:
+        case "storm":
+            return split_by_storm(_with_storms(clips, settings), **dealt)
+        case "season":
+            return split_by_season(clips, **dealt)
+        case "folds":
+            folds = k_folds(_with_storms(clips, settings), settings.folds or 0, **dealt)
+            return folds[settings.fold or 0]
+        case "dates":
+            return split_by_dates(
+                clips,
+                validation_from=settings.validation_from or "",
+                test_from=settings.test_from or "",
+                guard_hours=guard_hours,
+            )
+        case "file":
+            file = settings.file or ""
+            return split_by_table(clips, _read(file), source=file)
+
+
+def split_by_dates(
+    clips: pd.DataFrame,
+    *,
+    validation_from: str,
+    test_from: str,
+    guard_hours: float = GUARD_HOURS,
+) -> pd.Series:
+    """The past trains, what comes later chooses, the latest judges.
+
+    Args:
+        clips: ``end`` (UTC).
+        validation_from: its first moment.
+        test_from: its first moment.
+        guard_hours: clips within half of it of either seam are left out.
+    """
+    seams = [utc(validation_from), utc(test_from)]
+    if seams[0] >= seams[1]:
+        raise ConfigurationError(
+            f"data.split.validation_from is {validation_from} and test_from {test_from}; the test "
+            "comes last, so give the later date to test_from"
+        )
+    times = np.array(seams, dtype="datetime64[ns]")
+    ends = clips["end"].to_numpy()
+    half = np.timedelta64(round(guard_hours * 1800), "s")
+    part = np.array(PARTS, dtype=object)[np.searchsorted(times, ends, side="right")]
+    part[(abs(ends[:, None] - times) < half).any(axis=-1)] = UNUSED
+    return pd.Series(part, index=clips.index, name="split", dtype="str")
+
+
+def split_by_table(clips: pd.DataFrame, table: pd.DataFrame, *, source: str) -> pd.Series:
+    """The part that a table gives each clip; it may hold more clips than are asked for.
+
+    Args:
+        clips: ``end, tile_x, tile_y``.
+        table: the same and ``part``.
+        source: of the table, for errors.
+    """
+    require_columns(table, (*CLIP_KEY, "part"), source=source)
+    given = table.assign(end=utc_times(table["end"], source=source)).set_index(CLIP_KEY)["part"]
+    if given.index.has_duplicates:
+        twice = given.index[given.index.duplicated()][0]
+        raise ConfigurationError(f"{source} lists a clip twice, first {_name(twice)}; drop one")
+    if unknown := sorted({str(part) for part in given} - {*PARTS, UNUSED}):
+        raise ConfigurationError(
+            f"{source} has the parts {', '.join(unknown)}; write {', '.join((*PARTS, UNUSED))}"
+        )
+    here = pd.MultiIndex.from_arrays([clips[name] for name in CLIP_KEY])
+    parts = given.reindex(here)
+    missing = np.flatnonzero(parts.isna().to_numpy())
+    if len(missing):
+        raise ConfigurationError(
+            f"{source} gives {len(missing)} clips no part, first {_name(here[missing[0]])}; "
+            "add them, or split another way"
+        )
+    return pd.Series(parts.to_numpy(), index=clips.index, name="split", dtype="str")
+
+
+def _with_storms(clips: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
+    if (clips["storm"].to_numpy() == "").all():
+        raise ConfigurationError(
+            f"data.split.by is {settings.by} and no clip of the store has a storm; build the store "
+            "with tracks, or split by season or dates"
+        )
+    return clips
+
+
+def _read(file: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"data.split.file {file} cannot be read ({error}); give a CSV of "
+            f"{', '.join(CLIP_KEY)}, part"
+        ) from None
+
+
+def _name(clip: Any) -> str:
+    end, x, y = clip
+    return f"{end:%Y-%m-%d %H:%M} at {x}, {y}"

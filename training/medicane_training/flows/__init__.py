@@ -1,0 +1,1 @@
+"""The three flows: specialization, classification, tracking."""

@@ -1,0 +1,286 @@
+"""The third flow: where in its tile a cyclone's centre is at the last frame of a clip."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.network.averaging import EIGHT_WAYS, FLIPS, average_tracking
+from medicane_models.network.configuration import Covariance, MedicaneConfig
+from medicane_models.network.heads import RegressionHead
+from medicane_models.network.modeling import MedicaneForTracking
+from medicane_models.network.outputs import TrackingOutput
+from medicane_models.network.weights import LoadReport, MedicaneModel
+from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.parts import Clips
+from medicane_training.flows.initial_model import start_config, start_model
+from medicane_training.flows.interface import Columns, Flow, Forward, Step, Table
+from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.recipes.kinds import TrackingRecipe
+from medicane_training.scores.baselines import baseline_centres
+from medicane_training.scores.centres import (
+    JudgedCentres,
+    by_group,
+    error_km,
+    error_scores,
+    intensity_classes,
+    printed,
+    radii_km,
+)
+from medicane_training.scores.intervals import intervals, weather_blocks
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE
+
+__all__ = ["JUDGED_COLUMNS", "TrackingFlow", "trackable"]
+
+JUDGED_COLUMNS = (
+    *("loss", "x", "y", "true_x", "true_y"),
+    *("variance_x", "covariance_xy", "variance_y"),
+    *("error_px", "error_km"),
+)
+"""What `TrackingFlow.judge` says of a clip: centres in pixels of its tile, the covariance
+of the error in px², NaN where it was never measured."""
+
+TEST_VIEWS = {"flips": FLIPS, "eight": EIGHT_WAYS}
+UNITS = ("center_mean_px", "center_scale_px")
+LEAST_SCALE_PX = 1.0
+PICTURES = 6
+MODEL = "model"
+
+
+def trackable(clips: pd.DataFrame) -> Bool[np.ndarray, " clips"]:
+    """The rows of a store's index that hold a cyclone whose centre is known."""
+    known = np.isfinite(clips[["target_x", "target_y"]].to_numpy(float)).all(axis=1)
+    return known & (clips["label"].to_numpy() == CYCLONE)
+
+
+class TrackingFlow(Flow[TrackingRecipe]):
+    """Regression or a heatmap, chosen by the model's ``head``; see `network.heads`."""
+
+    model_class: ClassVar[type[MedicaneModel]] = MedicaneForTracking
+
+    @classmethod
+    def open(cls, recipe: TrackingRecipe) -> "TrackingFlow":
+        """Open the store of a recipe and cut it into parts.
+
+        Raises:
+            ConfigurationError: if the split leaks, or leaves nothing to train or validate on.
+        """
+        store = ClipStore(recipe.data.store)
+        eligible = trackable(store.clips)
+        return cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed, eligible=eligible))
+
+    @property
+    def selects(self) -> str:
+        """A score of validation."""
+        return self.recipe.tracking.select_by
+
+    @property
+    def bigger_is_better(self) -> bool:
+        """Errors and losses are to be small."""
+        return False
+
+    def make_model(self) -> tuple[MedicaneForTracking, LoadReport | None]:
+        """The model; a fresh regression head takes its units from the training targets.
+
+        Raises:
+            ConfigurationError: units are given for a heatmap head.
+        """
+        settings, processor = self.recipe.model, self.clips.processor
+        head = start_config(MedicaneForTracking, settings, processor=processor).head
+        given = sorted(set(UNITS) & set(settings.changes))
+        if head != "regression" and given:
+            raise ConfigurationError(
+                f"model.changes sets {', '.join(given)}, which the {head} head of "
+                f"{settings.init} does not read; leave it out, or set head to regression"
+            )
+        fresh = head == "regression" and not given and not _is_tracker(settings.init, head)
+        return start_model(
+            MedicaneForTracking,
+            settings,
+            processor=processor,
+            defaults=self._units() if fresh else None,
+        )
+
+    def _units(self) -> dict[str, Any]:
+        """Mean and standard deviation of the training targets."""
+        targets = self.clips.table("train")[["target_x", "target_y"]].to_numpy(float)
+        scale = np.maximum(targets.std(0), LEAST_SCALE_PX)
+        return {
+            name: tuple(values.tolist())
+            for name, values in zip(UNITS, (targets.mean(0), scale), strict=True)
+        }
+
+    def loss(self, forward: Forward, batch: ClipBatch, step: Step) -> Tensor:
+        """What the head minimises, at the centres as augmentation has moved them."""
+        pixels, centers = batch.pixel_values(self.clips.processor)
+        return forward(pixels, labels=centers).loss
+
+    def judge(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
+        """See JUDGED_COLUMNS."""
+        pixels, centers = batch.pixel_values(self.clips.processor)
+        tracker = _tracker(model)
+        raw = tracker.forward_head(tracker.forward_features(pixels))
+        rows = zip(raw.split(1), centers.split(1), strict=True)
+        loss = torch.stack([tracker.head.loss(one, center) for one, center in rows])
+        return self._columns(tracker.head.decode(raw), loss, batch)
+
+    def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
+        """The same from the mean over mirrored and turned views, if the recipe says so.
+
+        The loss is that of the clip as it is.
+        """
+        judged = self.judge(model, batch)
+        views = TEST_VIEWS.get(self.recipe.tracking.test_views)
+        if views is None:
+            return judged
+        pixels, _ = batch.pixel_values(self.clips.processor)
+        return self._columns(
+            average_tracking(_tracker(model), pixels, views),
+            torch.from_numpy(judged["loss"]),
+            batch,
+        )
+
+    def _columns(
+        self, output: TrackingOutput, loss: Float[Tensor, " b"], batch: ClipBatch
+    ) -> dict[str, np.ndarray]:
+        found, truth, covariance = (
+            tensor.float().cpu().numpy().astype(float)
+            for tensor in (output.center, batch.center, output.covariance)
+        )
+        tiles = self._tiles(batch.clip.cpu().numpy())
+        columns = (
+            *(loss.float().cpu().numpy(), *found.T, *truth.T),
+            *(covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]),
+            np.hypot(*(found - truth).T),
+            error_km(self.clips.processor.grid, tiles, found, truth),
+        )
+        named = zip(JUDGED_COLUMNS, columns, strict=True)
+        return {name: values.astype(np.float32) for name, values in named}
+
+    def _tiles(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+        return self.clips.store.clips[["tile_x", "tile_y"]].to_numpy(float)[rows]
+
+    def score(self, table: Table) -> dict[str, float]:
+        """See :meth:`medicane_training.scores.centres.JudgedCentres.scores`."""
+        return self._judged(table).scores()
+
+    def _judged(self, table: Table) -> JudgedCentres:
+        xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
+        covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
+        found = table[["x", "y"]].to_numpy(float)
+        tiles = self._tiles(table["clip"].to_numpy(int))
+        return JudgedCentres(
+            found=found,
+            truth=table[["true_x", "true_y"]].to_numpy(float),
+            covariance=covariance,
+            error_km=table["error_km"].to_numpy(float),
+            radii_km=radii_km(self.clips.processor.grid, tiles, found, covariance),
+            loss=table["loss"].to_numpy(float),
+        )
+
+    def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
+        """With the error of a regression head on validation storms, and what trained it."""
+        fitted: dict[str, Any] = {"trained_on": trained_on(self.clips, self.recipe.model)}
+        head = _tracker(model).head
+        if isinstance(head, RegressionHead):
+            covariance = self._error_covariance(validation)
+            head.error_covariance = fitted["error_covariance_px"] = covariance
+            (xx, xy), (_, yy) = covariance
+            validation = validation.assign(variance_x=xx, covariance_xy=xy, variance_y=yy)
+        model.config = model.config.replace(**fitted)
+        return model, validation
+
+    def _error_covariance(self, table: Table) -> Covariance:
+        """Second moment of the errors, px², of all storms alike however long they were.
+
+        A position's variance within a pixel is added, so that one clip is enough.
+        """
+        judged = self._judged(table)
+        apart = judged.found - judged.truth
+        storms = self._storms(table)
+        moments = [
+            apart[storms == storm].T @ apart[storms == storm] / (storms == storm).sum()
+            for storm in np.unique(storms)
+        ]
+        moment = np.mean(moments, axis=0) + np.eye(2) / 12
+        (xx, xy), (yx, yy) = moment.tolist()
+        return (xx, xy), (yx, yy)
+
+    def _storms(self, table: Table) -> np.ndarray:
+        return self.clips.store.clips["storm"].to_numpy(str)[table["clip"].to_numpy(int)]
+
+    def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:
+        """Some validation tiles with truth, centre and 95 % circle; nothing without matplotlib."""
+        if find_spec("matplotlib") is None:
+            return []
+        from medicane_training.scores.pictures import draw_centres
+
+        rows = self.clips.rows("validation")
+        chosen = rows[np.linspace(0, len(rows) - 1, min(PICTURES, len(rows))).round().astype(int)]
+        batch = ClipDataset(self.clips.store).__getitems__(chosen.tolist())
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            judged = pd.DataFrame(self.judge(model, batch.to(device)))
+        judged["title"] = self.clips.names(chosen)
+        judged[["tile_x", "tile_y"]] = self._tiles(chosen)
+        path = folder / f"{name}-centres.png"
+        draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)
+        return [path]
+
+    def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
+        """Scores with counts and intervals beside those of the baselines.
+
+        Returns:
+            ``counts``; ``scores`` by method and name, each ``value, low, high``; ``by_storm`` and
+            ``by_intensity``, the errors of all methods; ``table``, rows to print.
+        """
+        store = self.clips.store
+        clips = store.clips.iloc[judged["clip"].to_numpy(int)]
+        storms, blocks = clips["storm"].to_numpy(str), weather_blocks(store, clips)
+        errors = {MODEL: judged["error_km"].to_numpy(float), **self._baseline_errors(judged)}
+        of_model = self._judged(judged)
+        scores = {name: error_scores(error, blocks) for name, error in errors.items()} | {
+            MODEL: intervals(lambda rows: of_model.take(rows).scores(), blocks)
+        }
+        report = {
+            "simulated": is_simulated(self.clips),
+            "trained_on": model.config.trained_on,
+            "views": self.recipe.tracking.test_views,
+            "counts": {"clips": len(judged), "storms": len(set(storms))},
+            "scores": scores,
+            "by_storm": by_group(errors, storms, "storm"),
+            "table": printed(scores, errors, storms),
+        }
+        if store.tracks is not None:
+            classes = intensity_classes(store.tracks, clips["end"], clips["storm"])
+            report["by_intensity"] = by_group(errors, classes, "intensity")
+        return report
+
+    def _baseline_errors(self, judged: Table) -> dict[str, Float[np.ndarray, " n"]]:
+        if not self.recipe.tracking.baselines:
+            return {}
+        rows, truth = judged["clip"].to_numpy(int), self._judged(judged).truth
+        grid, tiles = self.clips.processor.grid, self._tiles(rows)
+        return {
+            name: error_km(grid, tiles, found, truth)
+            for name, found in baseline_centres(self.clips.store, rows).items()
+        }
+
+
+def _tracker(model: MedicaneModel) -> MedicaneForTracking:
+    if not isinstance(model, MedicaneForTracking):
+        raise TypeError(f"{type(model).__name__} does not track")
+    return model
+
+
+def _is_tracker(init: str | None, head: str) -> bool:
+    """Whether the initial model brings a head of this kind with its own units."""
+    before = None if init is None else MedicaneConfig.from_pretrained(init)
+    return before is not None and (before.task, before.head) == ("tracking", head)

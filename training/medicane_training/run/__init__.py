@@ -1,0 +1,1 @@
+"""One run: its folder, loop, checkpoints and release."""

@@ -1,0 +1,185 @@
+"""What a run leaves: the chosen model with its scores on validation, and the final test."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import json_text, replacing
+from medicane_models.hub import local_folder
+from medicane_models.network.cards import license_of, model_card
+from medicane_models.network.weights import (
+    WEIGHTS_NAME,
+    MedicaneModel,
+    load_strictly,
+    read_weights,
+)
+from medicane_training.engines.plain import EMA_NAME, autocast
+from medicane_training.flows.interface import Flow, Table
+from medicane_training.interrupts import InterruptedRunError, Interrupts
+from medicane_training.ranks import Ranks, any_of, own_device
+from medicane_training.run.checkpoint import saved
+from medicane_training.run.evaluate import evaluate, readable
+from medicane_training.run.folder import RunFolder, on_main
+from medicane_training.run.journal import Display, show_table
+from medicane_training.run.training import Training
+from medicane_training.store.clip_store import save_table
+
+__all__ = ["check_test", "final_test", "release", "show_summary"]
+
+
+def release(training: Training) -> None:
+    """Judge validation with the best checkpoint's weights and leave the model in the run's folder.
+
+    Called on all ranks, when training is through.
+    """
+    flow, ranks, folder = training.flow, training.ranks, training.folder
+    best = training.progress.best
+    checkpoints = folder.checkpoints
+    checkpoint = checkpoints.at(best.step) if best else saved(checkpoints.folder)[-1]
+    model = chosen_model(training, checkpoint)
+    table = evaluate(
+        flow,
+        model,
+        "validation",
+        autocast=training.engine.autocast,
+        ranks=ranks,
+        watch=training.display.counted,
+        pause=lambda: leave_if_asked(training.interrupts, ranks),
+    )
+    on_main(lambda: write_model(training, model, table), ranks)
+
+
+def leave_if_asked(interrupts: Interrupts, ranks: Ranks) -> None:
+    """Leave if any rank is asked to, while a model that is saved is judged.
+
+    Raises:
+        InterruptedRunError: a signal came.
+    """
+    if any_of(interrupts.caught is not None, ranks):
+        raise InterruptedRunError(
+            "a signal came when training was through; start the same command again for the rest",
+            interrupts.exit_code,
+        )
+
+
+def chosen_model(training: Training, checkpoint: Path) -> MedicaneModel:
+    """The model of a checkpoint as it was validated, in evaluation mode on this rank's device."""
+    trained = training.engine.model
+    averaged = checkpoint / EMA_NAME
+    weights = read_weights(averaged if averaged.exists() else checkpoint / WEIGHTS_NAME)
+    model = load_strictly(type(trained), trained.config, weights, str(checkpoint))
+    model.processor = trained.processor
+    return model.to(training.engine.device)
+
+
+def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
+    """Everything that a finished run consists of; ``scores.json`` comes last. On rank 0.
+
+    The scores are those that chose the model, the table is that of the model as it is released.
+    """
+    flow, folder, progress = training.flow, training.folder, training.progress
+    model, released = flow.finish(model, table)
+    scores = {
+        "flow": flow.recipe.flow,
+        "chosen_by": flow.selects,
+        "step": progress.best.step if progress.best else progress.step,
+        "epoch": progress.best.epoch if progress.best else progress.epoch,
+        "epochs_trained": progress.epoch,
+        "seconds": progress.seconds,
+        "validation": {"clips": len(table), **flow.score(table)},
+    }
+    model.save_pretrained(folder.path)
+    save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
+    write_card(folder, model, scores, scores["validation"])
+    _write_json(folder.scores_file, scores)
+
+
+def check_test(flow: Flow[Any]) -> None:
+    """Refuse a final test without clips, before a run begins.
+
+    Raises:
+        ConfigurationError: the split has no test part.
+    """
+    if not len(flow.clips.rows("test")):
+        raise ConfigurationError(
+            "there are no test clips; give data.split a test part, or leave --final-test out"
+        )
+
+
+def final_test(
+    flow: Flow[Any], folder: RunFolder, ranks: Ranks, display: Display, interrupts: Interrupts
+) -> None:
+    """Judge the test part with the run's model, once it is chosen. Called on all ranks."""
+    settings = flow.recipe.engine
+    device = own_device(settings, ranks)
+    model = flow.model_class.from_pretrained(folder.path).to(device)
+    table = evaluate(
+        flow,
+        model,
+        "test",
+        autocast=lambda: autocast(device, settings),
+        ranks=ranks,
+        watch=display.counted,
+        pause=lambda: leave_if_asked(interrupts, ranks),
+    )
+    on_main(lambda: write_test(flow, folder, model, table), ranks)
+
+
+def write_test(flow: Flow[Any], folder: RunFolder, model: MedicaneModel, table: Table) -> None:
+    """Report, table and card of the final test. On rank 0."""
+    report = flow.test(model, table)
+    save_table(readable(flow.kept(table), flow), folder.path / "test.parquet")
+    _write_json(folder.path / "test.json", report)
+    write_card(folder, model, folder.scores(), report)
+    show_table(report["table"], title=f"test of {folder.path}, {len(table)} clips")
+
+
+def write_card(
+    folder: RunFolder,
+    model: MedicaneModel,
+    scores: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> None:
+    """The model's page, with how it came about and what is known of its skill."""
+    recipe = folder.recipe
+    init = recipe.model.init
+    is_local = init is not None and local_folder(init) is not None
+    origin = Path(init).resolve().name if init and is_local else init or "random weights"
+    training = (
+        f"`medicane-train {recipe.flow}` from {origin}: "
+        f"{scores['epochs_trained']} of {recipe.training.epochs} epochs, "
+        f"{recipe.training.global_batch} clips a step. The weights are those after "
+        f"epoch {scores['epoch']}, chosen by {scores['chosen_by']} on validation. "
+        "`run.yaml` repeats the run."
+    )
+    text = model_card(
+        model.config,
+        name=folder.path.resolve().name,
+        license_id=license_of(init),
+        base_model=None if is_local else init,
+        evaluation=evaluation,
+        training=training,
+    )
+    with replacing(folder.path / "README.md") as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def show_summary(folder: RunFolder) -> None:
+    """Print what a finished run has come to. On rank 0."""
+    scores = folder.scores()
+    scored = scores["validation"].items()
+    rows = [{"validation": name, "score": value} for name, value in scored if value is not None]
+    show_table(rows)
+    typer.echo(
+        f"best {scores['chosen_by']} after epoch {scores['epoch']} (step {scores['step']}) of "
+        f"{scores['epochs_trained']}; {scores['seconds'] / 60:.1f} minutes of training\n"
+        f"written to {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}"
+    )
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json_text(values) + "\n", "utf-8")

@@ -1,0 +1,1 @@
+"""Scores of judged clips, their baselines and intervals."""

@@ -1,0 +1,230 @@
+"""What needs no learning: centres and detections that a trained model has to beat.
+
+Everything is computed from the last frame of a clip in kelvin, NaN where pixels are missing, or
+from the known tracks. Centres are (x, y) in pixels of the tile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int, Shaped
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.verification.best_tracks import positions_at
+from medicane_training.scores.spirals import spiral_gradient
+from medicane_training.store.clip_store import ClipStore, decode
+from medicane_training.store.selection import BuildSettings
+
+__all__ = [
+    "CloudBand",
+    "baseline_centres",
+    "cold_cloud_centroid",
+    "coldest_mean_kelvin",
+    "coldest_means",
+    "last_frame_kelvin",
+    "persistence",
+    "tile_centre",
+]
+
+COLDEST_BOX_KM = 60.0
+COLDEST_SHARE = 0.3
+LEAST_SEEN = 0.5  # share of a box that must not be missing
+CLEAREST = ("IR_108", "IR_120", "IR_087", "IR_134", "WV_073", "WV_062")
+"""Channels by how well the temperature of a cloud's top shows in them; the first that a clip has is
+read. The water vapour channels see high clouds alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudBand:
+    """The band of the clips in which clouds are cold.
+
+    Attributes:
+        index: its number.
+        channel: the brightness temperature it shows.
+        low: kelvin of the stretched value 0.
+        high: kelvin of the stretched value 1.
+    """
+
+    index: int
+    channel: str
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, processor: MedicaneProcessor) -> "CloudBand":
+        """The infrared window where there is one, of the Airmass RGB the 6.2 µm water vapour.
+
+        Raises:
+            ConfigurationError: if every band is a difference of channels.
+        """
+        plain = {
+            band.channel: cls(index=index, channel=band.channel, low=band.low, high=band.high)
+            for index, band in enumerate(processor.bands)
+            if band.minus is None
+        }
+        for channel in (*CLEAREST, *plain):
+            if channel in plain:
+                return plain[channel]
+        raise ConfigurationError(
+            "no band of the clips is a brightness temperature, so nothing says where clouds are "
+            "cold; set tracking.baselines to false"
+        )
+
+    def kelvin(self, stretched: Float[np.ndarray, "*n C H W"]) -> Float[np.ndarray, "*n H W"]:
+        """Brightness temperature of stretched pixels; what was cut off stays at the limits."""
+        return self.low + (self.high - self.low) * stretched[..., self.index, :, :]
+
+
+def last_frame_kelvin(store: ClipStore, clip: int, band: CloudBand) -> Float[np.ndarray, "H W"]:
+    """The newest frame of a clip, read alone."""
+    codes = store.read_frames(store.rows[clip][-1:], store.tile(clip))
+    return band.kelvin(decode(codes))[0]
+
+
+def tile_centre(size: int) -> Float[np.ndarray, " 2"]:
+    """The middle of a tile of ``size`` pixels along each side."""
+    return np.full(2, (size - 1) / 2)
+
+
+def persistence(
+    tracks: pd.DataFrame,
+    storms: Shaped[np.ndarray, " n"],
+    ends: Shaped[np.ndarray, " n"],
+    *,
+    hours: float = 1.0,
+    max_gap_hours: float = 2.0,
+) -> Float[np.ndarray, "n lonlat"]:
+    """Where storms truly were some hours ago, in degrees; NaN before a track begins.
+
+    No image is looked at, and nobody knows the true centre of an hour ago in real time: this is
+    what a tracker of single clips would need to reach for its errors to be those of motion.
+
+    Args:
+        tracks: as `medicane_models.verification.best_tracks.read_tracks` returns them.
+        storms: which of them each clip is about.
+        ends: of the clips, UTC.
+        hours: ago.
+        max_gap_hours: see `medicane_models.verification.best_tracks.positions_at`.
+    """
+    ago = pd.DatetimeIndex(ends) - pd.Timedelta(hours=hours)
+    known = positions_at(tracks, ago, max_gap_hours=max_gap_hours)
+    asked = pd.DataFrame({"time": ago.as_unit("ns"), "track_id": storms})
+    return asked.merge(known, on=["time", "track_id"], how="left")[["lon", "lat"]].to_numpy(float)
+
+
+def cold_cloud_centroid(
+    kelvin: Float[np.ndarray, "H W"], *, coldest: float = COLDEST_SHARE
+) -> Float[np.ndarray, " 2"]:
+    """Mean pixel (x, y) of the coldest share of those present, weighted by how much colder.
+
+    The weight is the kelvin below the quantile; where all pixels are alike the tile's middle is
+    returned. No share suits all storms: ``benchmarks/typhoon_folds.py`` chooses it for each storm
+    on the others.
+    """
+    there = ~np.isnan(kelvin)
+    depth = np.zeros(kelvin.shape)
+    if there.any():
+        depth[there] = np.maximum(np.quantile(kelvin[there], coldest) - kelvin[there], 0)
+    if not (total := depth.sum()):
+        return tile_centre(kelvin.shape[1])
+    rows, columns = (depth.sum(axis=axis) @ np.arange(depth.shape[1 - axis]) for axis in (1, 0))
+    return np.array([columns, rows]) / total
+
+
+def baseline_centres(
+    store: ClipStore, clips: Sequence[int] | Int[np.ndarray, " n"]
+) -> dict[str, Float[np.ndarray, "n 2"]]:
+    """Centres of clips in pixels of their tiles by each method, NaN where it says nothing."""
+    band, grid = CloudBand.of(store.processor), store.processor.grid
+    middle = tile_centre(store.processor.tile_size)
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("tile centre", "cold-cloud centroid", "spiral gradient")
+    }
+    for clip in map(int, clips):
+        kelvin, place = last_frame_kelvin(store, clip, band), np.array(store.tile(clip)) + middle
+        to_km, (_, lat) = np.asarray(grid.jacobian_km(*place)), grid.pixel_to_lonlat(*place)
+        found["tile centre"].append(middle)
+        found["cold-cloud centroid"].append(cold_cloud_centroid(kelvin))
+        found["spiral gradient"].append(spiral_gradient(kelvin, to_km, southern=bool(lat < 0)))
+    centres = {name: np.array(points).reshape(-1, 2) for name, points in found.items()}
+    return centres | {"centre 1 h ago": _an_hour_ago(store, clips)}
+
+
+def _an_hour_ago(
+    store: ClipStore, clips: Sequence[int] | Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n 2"]:
+    rows = store.clips.iloc[list(clips)]
+    if store.tracks is None:
+        return np.full((len(rows), 2), np.nan)
+    gap = BuildSettings.of(store).max_gap_hours
+    lonlat = persistence(
+        store.tracks, rows["storm"].to_numpy(), rows["end"].to_numpy(), max_gap_hours=gap
+    )
+    pixels = np.stack(store.processor.grid.lonlat_to_pixel(*lonlat.T), axis=-1)
+    return pixels - rows[["tile_x", "tile_y"]].to_numpy(float)
+
+
+def coldest_mean_kelvin(
+    kelvin: Float[np.ndarray, "H W"],
+    pixel_km: tuple[float, float],
+    *,
+    box_km: float = COLDEST_BOX_KM,
+) -> float:
+    """The least mean over a box inside the tile: deep clouds as wide as a storm's core are cold.
+
+    Args:
+        kelvin: NaN where missing; boxes of which half is missing do not count.
+        pixel_km: ground size of a column and a row.
+        box_km: along each side of the box.
+
+    Returns:
+        Kelvin; NaN where no box counts.
+    """
+    columns, rows = (
+        min(max(round(box_km / size), 1), length)
+        for size, length in zip(pixel_km, kelvin.shape[::-1], strict=True)
+    )
+    there = ~np.isnan(kelvin)
+    total = _box_sums(np.where(there, kelvin, 0.0), rows, columns)
+    count = _box_sums(there.astype(float), rows, columns)
+    counts = count >= LEAST_SEEN * rows * columns
+    return float((total[counts] / count[counts]).min()) if counts.any() else float("nan")
+
+
+def coldest_means(
+    store: ClipStore,
+    clips: Sequence[int] | Int[np.ndarray, " n"],
+    *,
+    box_km: float = COLDEST_BOX_KM,
+) -> Float[np.ndarray, " n"]:
+    """:func:`coldest_mean_kelvin` of clips of a store: the colder, the more likely a cyclone.
+
+    Far calm tiles are told from storms by this alone, so that a detector says little unless it
+    beats it. Which channel it is, `CloudBand.of` the processor tells.
+    """
+    processor = store.processor
+    band = CloudBand.of(processor)
+    middle = (processor.tile_size - 1) / 2
+    offsets = np.array([store.tile(int(clip)) for clip in clips], float).reshape(-1, 2)
+    sizes = np.stack(processor.grid.pixel_size_km(*(offsets + middle).T), axis=-1)
+    return np.array(
+        [
+            coldest_mean_kelvin(
+                last_frame_kelvin(store, int(clip), band), (size[0], size[1]), box_km=box_km
+            )
+            for clip, size in zip(clips, sizes, strict=True)
+        ],
+        float,
+    )
+
+
+def _box_sums(
+    values: Float[np.ndarray, "H W"], rows: int, columns: int
+) -> Float[np.ndarray, "h w"]:
+    """Sums over all boxes that lie inside."""
+    sums = np.pad(values.astype(float), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    upper, lower = sums[:-rows], sums[rows:]
+    return (lower - upper)[:, columns:] - (lower - upper)[:, :-columns]

@@ -1,0 +1,197 @@
+"""Errors of cyclone centres in kilometres, and the tables a final test makes of them.
+
+Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int, Shaped
+
+from medicane_models.domain import Grid, great_circle_km
+from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.verification.matching import Blocks
+from medicane_models.verification.scores import error_summary
+from medicane_training.scores.intervals import Score, intervals
+
+__all__ = [
+    "RADII",
+    "JudgedCentres",
+    "by_group",
+    "error_km",
+    "error_scores",
+    "intensity_classes",
+    "printed",
+    "radii_km",
+]
+
+RADII = (0.5, 0.95)
+"""Shares of the cases that the radii are to hold."""
+
+INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
+    "wind_kt": ((34.0, 64.0), "kt"),
+    "pressure_hpa": ((985.0, 1000.0), "hPa"),
+    "intensity": ((0.33, 0.67), "of its greatest"),
+}
+"""Columns of tracks that tell how strong a storm is, in the order of preference, where their
+classes part, and the unit. 34 and 64 kt part depressions, storms and hurricanes; between 985 and
+1000 hPa lie most medicanes; simulated storms have an intensity of 0 to 1."""
+
+Points = Float[np.ndarray, "n 2"]
+Values = Float[np.ndarray, " n"]
+
+
+def error_km(grid: Grid, tiles: Points, found: Points, truth: Points) -> Values:
+    """Great-circle distance between centres; NaN where one is not known."""
+    here, there = (grid.pixel_to_lonlat(*(tiles + points).T) for points in (found, truth))
+    return np.asarray(great_circle_km(*here, *there))
+
+
+def radii_km(
+    grid: Grid, tiles: Points, found: Points, covariance: Float[np.ndarray, "n 2 2"]
+) -> Float[np.ndarray, "n radii"]:
+    """Radii of the circles that hold RADII of a normal error with this covariance in px²."""
+    to_km = np.asarray(grid.jacobian_km(*(tiles + found).T))
+    in_km = to_km @ covariance @ np.swapaxes(to_km, -1, -2)
+    return np.stack([normal_radius(in_km, share) for share in RADII], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedCentres:
+    """What a model said of clips, a row a clip.
+
+    Attributes:
+        found: centres.
+        truth: centres.
+        covariance: of the error, px²; NaN where it was never measured.
+        error_km: great-circle distance.
+        radii_km: see :func:`radii_km`.
+        loss: of the head.
+    """
+
+    found: Points
+    truth: Points
+    covariance: Float[np.ndarray, "n 2 2"]
+    error_km: Values
+    radii_km: Float[np.ndarray, "n radii"]
+    loss: Values
+
+    def take(self, rows: Int[np.ndarray, " k"]) -> "JudgedCentres":
+        """Those of some clips."""
+        return replace(self, **{name: values[rows] for name, values in vars(self).items()})
+
+    def scores(self) -> dict[str, float]:
+        """Errors in km and px, the loss, and whether the radii tell the truth.
+
+        ``coverage_50, coverage_95`` are the shares of errors inside the radii; ``radius_factor``,
+        the root of the mean of eᵀ C⁻¹ e / 2, is what the radii would have to be multiplied by for
+        errors e to be as large as their covariance C says. All NaN where C was never measured.
+        """
+        apart = self.found - self.truth
+        return {
+            **error_summary(self.error_km),
+            "mean_px": float(np.hypot(*apart.T).mean()),
+            "loss": float(self.loss.mean()),
+            **_coverage(self.error_km, self.radii_km),
+            "radius_factor": _radius_factor(apart, self.covariance),
+        }
+
+
+def _coverage(error: Values, radii: Float[np.ndarray, "n radii"]) -> dict[str, float]:
+    known = ~np.isnan(radii[:, 0])
+    return {
+        f"coverage_{100 * share:.0f}": float((error[known] <= radius[known]).mean())
+        if known.any()
+        else float("nan")
+        for share, radius in zip(RADII, radii.T, strict=True)
+    }
+
+
+def _radius_factor(apart: Points, covariance: Float[np.ndarray, "n 2 2"]) -> float:
+    known = np.isfinite(covariance).all(axis=(1, 2))
+    if not known.any():
+        return float("nan")
+    whitened = np.linalg.solve(covariance[known], apart[known, :, None])[..., 0]
+    return float(np.sqrt((apart[known] * whitened).sum(1).mean() / 2))
+
+
+def error_scores(error: Values, blocks: Blocks) -> Mapping[str, Score]:
+    """``mean_km, median_km, p90_km`` of the known errors with 95 % intervals by storm."""
+    known = np.flatnonzero(~np.isnan(error))
+    if not known.size:
+        nothing = {"value": np.nan, "low": np.nan, "high": np.nan}
+        return dict.fromkeys(error_summary(error), nothing)
+    some = error[known]
+    return intervals(lambda rows: error_summary(some[rows]), blocks.take(known))
+
+
+def printed(
+    scores: Mapping[str, Mapping[str, Score]],
+    errors: Mapping[str, Values],
+    storms: Shaped[np.ndarray, " n"],
+) -> list[dict[str, str]]:
+    """A row a method: clips and storms that it has a centre for, kilometres and their intervals."""
+    columns = {"mean_km": "mean km", "median_km": "median km", "p90_km": "90 % km"}
+    rows = []
+    for name, error in errors.items():
+        known = ~np.isnan(error)
+        count = {"clips": str(known.sum()), "storms": str(len(np.unique(storms[known])))}
+        texts = {title: _text(scores[name][key]) for key, title in columns.items()}
+        rows.append({"method": name, **count, **texts})
+    return rows
+
+
+def _text(score: Score) -> str:
+    value, low, high = (score[name] for name in ("value", "low", "high"))
+    if np.isnan(value):
+        return "–"
+    return f"{value:.0f}" if np.isnan(low) else f"{value:.0f} ({low:.0f} … {high:.0f})"
+
+
+def by_group(
+    errors: Mapping[str, Values], groups: Shaped[np.ndarray, " n"], what: str
+) -> list[dict[str, Any]]:
+    """Mean, median and 90th percentile of each method within each group; "" belongs to none."""
+    rows = []
+    for group in (name for name in np.unique(groups) if name != ""):
+        here = groups == group
+        summaries = {name: error_summary(error[here]) for name, error in errors.items()}
+        rows.append({what: str(group), "clips": int(here.sum())} | summaries)
+    return rows
+
+
+def intensity_classes(
+    tracks: pd.DataFrame, ends: pd.Series, storms: pd.Series, *, max_hours: float = 3.0
+) -> Shaped[np.ndarray, " n"]:
+    """How strong each clip's storm was, in words, by the track's nearest time; "" if unknown.
+
+    Args:
+        tracks: as `verification.best_tracks.read_tracks` returns them; see INTENSITIES.
+        ends: of the clips, UTC.
+        storms: of the clips.
+        max_hours: a time of the track farther off than this says nothing.
+    """
+    column = next((name for name in INTENSITIES if name in tracks.columns), None)
+    if column is None:
+        return np.full(len(ends), "", dtype=str)
+    known = tracks.loc[tracks[column].notna(), ["time", "track_id", column]]
+    asked = pd.DataFrame({"time": ends.to_numpy(), "track_id": storms.to_numpy()})
+    found = pd.merge_asof(
+        asked.rename_axis("row").reset_index().sort_values("time"),
+        known.sort_values("time"),
+        on="time",
+        by="track_id",
+        direction="nearest",
+        tolerance=timedelta(hours=max_hours),
+    )
+    values = found.sort_values("row")[column].to_numpy(float)
+    limits, unit = INTENSITIES[column]
+    low, high = (f"{limit:g}" for limit in limits)
+    words = np.array(
+        [f"{column} {part} {unit}" for part in (f"under {low}", f"{low} … {high}", f"from {high}")]
+    )
+    return np.where(np.isnan(values), "", words[np.digitize(values, limits)])

@@ -1,0 +1,74 @@
+"""Scores of a final test with intervals by whole storms and calm weeks, ready for JSON."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from medicane_models.verification.matching import Blocks, independent_blocks
+from medicane_models.verification.scores import bootstrap
+from medicane_training.store.clip_store import ClipStore
+
+__all__ = ["SAMPLES", "intervals", "printable", "weather_blocks"]
+
+SAMPLES = 1000
+
+Score = Mapping[str, float]
+"""``value, low, high``."""
+
+
+def weather_blocks(store: ClipStore, clips: pd.DataFrame) -> Blocks:
+    """The storm or calm week of each clip: of clips at the time of a storm, near it or not, its.
+
+    Args:
+        store: all of whose storms count.
+        clips: rows of its index.
+    """
+    index = store.clips
+    stormy = index.loc[index["storm"] != "", ["storm", "end"]]
+    return independent_blocks(clips["end"].to_numpy(), stormy.rename(columns={"end": "time"}))
+
+
+def intervals(
+    statistic: Callable[[Int[np.ndarray, " _"]], Mapping[str, float]],
+    blocks: Blocks,
+    *,
+    samples: int = SAMPLES,
+) -> dict[str, dict[str, float]]:
+    """Scores with the 95 % intervals of :func:`medicane_models.verification.scores.bootstrap`.
+
+    They are NaN where there is but one storm, or but one calm week: drawn again and again it would
+    feign certainty.
+    """
+    kinds = [len(set(blocks.label[blocks.stormy == kind])) for kind in set(blocks.stormy)]
+    if min(kinds) < 2:
+        value = statistic(np.arange(len(blocks.label)))
+        return {name: {"value": v, "low": np.nan, "high": np.nan} for name, v in value.items()}
+    scores = bootstrap(statistic, blocks.label, strata=blocks.stormy, samples=samples)
+    return {name: score._asdict() for name, score in scores.items()}
+
+
+def printable(
+    columns: Mapping[str, Mapping[str, Score]], *, only: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """Rows of a table: a row a score, a column a forecast, each as "value (low … high)".
+
+    Args:
+        columns: scores by forecast, such as the model and a baseline.
+        only: scores to show, in this order; None shows all that any forecast has.
+    """
+    names = only or list(dict.fromkeys(name for scores in columns.values() for name in scores))
+    return [
+        {"score": name, **{title: _text(scores.get(name)) for title, scores in columns.items()}}
+        for name in names
+    ]
+
+
+def _text(score: Score | None) -> str:
+    if score is None:
+        return ""
+    value, low, high = (score[name] for name in ("value", "low", "high"))
+    if np.isnan(value):
+        return "–"
+    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.3g} … {high:.3g})"

@@ -1,0 +1,1 @@
+"""The clip store: what builds, labels, holds and reads it."""

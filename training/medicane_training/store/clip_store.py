@@ -1,0 +1,208 @@
+"""The clip store: stretched frames as one Zarr v3 store, with an index of clips beside them.
+
+A store is a folder::
+
+    STORE.zarr/
+        zarr.json, frames/, time/, y/, x/, crs/    what xarray.open_zarr opens; CF, 0 … 1 decoded
+        frames.parquet                             a row a frame: time, source; what is committed
+        clips.parquet                              a row a clip and tile, see CLIP_COLUMNS
+        tracks.parquet                             the storms the clips were labelled with, if any
+        preprocessor_config.json                   stretch, grid, cadence, time convention
+        build.json, rates.json                     how clips were chosen; how often they truly occur
+
+Frames are kept in the order in which they came; their times say which belong together, never their
+rows. Letters: T frames, C bands, H rows, W columns.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int32, UInt8
+
+from medicane_models.domain import Tile
+from medicane_models.errors import SceneError
+from medicane_models.files import json_text, replacing
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.store.frames import MISSING, FrameReader
+
+__all__ = [
+    "CLIP_COLUMNS",
+    "LEVELS",
+    "ClipStore",
+    "decode",
+    "encode",
+    "save_table",
+]
+
+LEVELS = 254
+"""The code of the stretched value 1: steps of 0.1 K in red, 0.18 K in green and 0.14 K in blue of
+the Airmass RGB. On 12 real frames the rms error is 0.0011, where the bands deviate by .16 … .18;
+int16 would cut it to 0.00001, for twice the bytes of every clip (``benchmarks/clip_codecs.py``)."""
+
+CLIP_COLUMNS = (
+    "end",
+    "tile_x",
+    "tile_y",
+    "label",
+    "storm",
+    "target_x",
+    "target_y",
+    "storm_distance_km",
+    "stratum",
+    "weight",
+    "cloud_index",
+    "missing",
+    "source",
+    "checksum",
+    "rows",
+)
+"""``end``: time of the last frame, UTC. ``tile_x, tile_y``: offset in the grid. ``label …
+storm_distance_km``: as :func:`store.labels.label_clips` returns them. ``stratum``: of
+all weather, see :mod:`store.strata`. ``weight``: clips of all weather that this one
+stands for. ``cloud_index``: share of cloudy pixels. ``missing``: frames that are copies of the
+nearest. ``source``: of the newest frame. ``checksum``: CRC-32 of the clip's codes. ``rows``: the
+frames' rows, oldest first."""
+
+
+def encode(stretched: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
+    """Codes 0 … LEVELS of stretched values 0 … 1, MISSING for NaN."""
+    codes = np.nan_to_num(stretched, nan=MISSING / LEVELS) * LEVELS
+    return np.rint(codes).astype(np.uint8)
+
+
+def decode(codes: UInt8[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Stretched values of codes; NaN for missing pixels."""
+    return _VALUES[codes]
+
+
+_VALUES = np.append(np.arange(LEVELS + 1) / LEVELS, np.nan).astype(np.float32)
+
+
+def save_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a Parquet file as a whole."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+class ClipStore:
+    """Random access to the clips of a store; opens its files when they are first needed.
+
+    A copy in another process starts closed, so that data loaders may fork or spawn.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "frames.parquet").exists():
+            raise SceneError(
+                f"{self.path} is no clip store; make one with: medicane-train data build"
+            )
+
+    def __reduce__(self) -> tuple[type["ClipStore"], tuple[Path]]:
+        return ClipStore, (self.path,)
+
+    @cached_property
+    def processor(self) -> MedicaneProcessor:
+        """What the frames were stretched with, and the geometry of the clips."""
+        return MedicaneProcessor.from_pretrained(self.path)
+
+    @cached_property
+    def frames(self) -> pd.DataFrame:
+        """``time, source``, a row a frame in the order of the Zarr array."""
+        return pd.read_parquet(self.path / "frames.parquet")
+
+    @cached_property
+    def clips(self) -> pd.DataFrame:
+        """The index of clips, see CLIP_COLUMNS, without ``rows``."""
+        return self._index.drop(columns="rows")
+
+    @cached_property
+    def rows(self) -> Int32[np.ndarray, "clips T"]:
+        """The rows of each clip's frames, oldest first."""
+        stacked = np.array(self._index["rows"].to_list(), np.int32)
+        return stacked.reshape(len(self._index), self.processor.num_frames)
+
+    @cached_property
+    def tracks(self) -> pd.DataFrame | None:
+        """The storms that the clips were labelled with."""
+        path = self.path / "tracks.parquet"
+        return pd.read_parquet(path) if path.exists() else None
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int, int]:
+        """(T, C, H, W) of a clip."""
+        processor = self.processor
+        size = processor.tile_size
+        return processor.num_frames, len(processor.bands), size, size
+
+    def document(self, name: str) -> dict[str, Any]:
+        """A JSON file of the store."""
+        return json.loads((self.path / name).read_text())
+
+    def save_document(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a JSON file of the store."""
+        with replacing(self.path / name) as path:
+            path.write_text(json_text(values) + "\n")
+
+    def refresh(self) -> None:
+        """Forget what was read, after the store has been written to."""
+        for name in ("frames", "clips", "rows", "tracks", "_index", "_reader"):
+            self.__dict__.pop(name, None)
+
+    def tile(self, clip: int) -> Tile:
+        """The offset of a clip."""
+        return Tile(*(int(value) for value in self._tiles[clip]))
+
+    def read(
+        self,
+        clip: int,
+        *,
+        tile: Tile | None = None,
+        frames: Sequence[int] | None = None,
+        out: UInt8[np.ndarray, "T C H W"] | None = None,
+    ) -> UInt8[np.ndarray, "T C H W"]:
+        """Codes of a clip of the index, at another offset or of other frames of it if given.
+
+        Raises:
+            SceneError: naming the clip, if it cannot be read or leaves the grid.
+        """
+        tile = self.tile(clip) if tile is None else tile
+        try:
+            rows = self.rows[clip] if frames is None else self.rows[clip][frames]
+            return self.read_frames(rows, tile, out=out)
+        except SceneError as error:
+            end = self._index["end"].iloc[clip]
+            raise SceneError(
+                f"clip {clip} ({end:%Y-%m-%d %H:%M} UTC, tile {tile.x}, {tile.y}): {error}"
+            ) from error
+
+    def read_frames(
+        self,
+        rows: Sequence[int] | Int32[np.ndarray, " T"],
+        tile: Tile,
+        *,
+        out: UInt8[np.ndarray, "T C H W"] | None = None,
+    ) -> UInt8[np.ndarray, "T C H W"]:
+        """Codes of one tile in the given rows, in their order."""
+        if out is None:
+            out = np.empty((len(rows), *self.tile_shape[1:]), np.uint8)
+        return self._reader.read([int(row) for row in rows], tile, out)
+
+    @cached_property
+    def _index(self) -> pd.DataFrame:
+        path = self.path / "clips.parquet"
+        if not path.exists():
+            raise SceneError(f"{self.path} has no index of clips yet; finish its build")
+        return pd.read_parquet(path)
+
+    @cached_property
+    def _tiles(self) -> Int32[np.ndarray, "clips 2"]:
+        return self._index[["tile_x", "tile_y"]].to_numpy(np.int32)
+
+    @cached_property
+    def _reader(self) -> FrameReader:
+        return FrameReader(self.path)
