@@ -223,6 +223,6 @@ def test_graticule_names_hemispheres_and_the_zero_lines():
 
 
 def test_the_stored_coastlines_are_small_and_come_with_their_terms():
-    folder = Path(medicane_models.__file__).parent
+    folder = Path(medicane_models.__file__).parent / "maps"
     assert (folder / "coastlines.npz").stat().st_size < 700_000
     assert "public domain" in (folder / "coastlines.LICENSE").read_text()

@@ -98,7 +98,7 @@ def test_a_logit_learned_on_balanced_clips_is_shifted_to_the_true_rate():
 
 def test_building_again_reads_nothing_and_changes_nothing(store, monkeypatch):
     before = store.clips
-    monkeypatch.setattr(build, "encode", None)
+    monkeypatch.setattr(building, "encode", None)
     again = small_store(store.path)
     pd.testing.assert_frame_equal(again.clips, before)
 

@@ -315,6 +315,8 @@ def load_deepspeed(device: torch.device) -> ModuleType:
             f"DeepSpeed runs on {accelerator} here, and engine.device is {device.type}; set the "
             f"variable DS_ACCELERATOR to {device.type} before the start"
         )
+    # DeepSpeed calls operators that newer versions of torch rename
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed\.")
     if device.type == "cpu":  # where gloo does the same without compiling for minutes
         with _quietly():
             deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

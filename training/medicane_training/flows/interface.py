@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -85,15 +85,6 @@ class Flow(ABC, Generic[R]):
     def __init__(self, recipe: R, clips: Clips) -> None:
         self.recipe = recipe
         self.clips = clips
-
-    @classmethod
-    @abstractmethod
-    def open(cls, recipe: R) -> Self:
-        """The flow of a recipe, with its store opened and cut into parts.
-
-        Raises:
-            ConfigurationError: the store cannot serve the recipe.
-        """
 
     @property
     @abstractmethod
