@@ -36,10 +36,10 @@ import xarray as xr
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.scores import error_summary
-from medicane_training.clips.random_views import Augmentation
 from medicane_training.clips.split_settings import CLIP_KEY
 from medicane_training.recipes.kinds import ClassificationRecipe, Recipe, TrackingRecipe
 from medicane_training.recipes.sections import (
+    Augmentation,
     ClassificationSettings,
     DataSettings,
     ModelSettings,

@@ -18,10 +18,10 @@ from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.network.masking import tube_mask
 from medicane_models.network.weights import MedicaneModel, model_class
 from medicane_training.engines import deepspeed as deepspeed_engine
+from medicane_training.engines.choice import make_engine
 from medicane_training.engines.deepspeed import deepspeed_config
+from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates
-from medicane_training.engines.plain import make_engine
-from medicane_training.flows.interface import Engine
 from medicane_training.ranks import Ranks, any_of, barrier, gathered, joined, mean, shared
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import (

@@ -7,7 +7,6 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.clips.augmentation import adjust, move_points, normalised, stretched, warp
 from medicane_training.clips.random_views import (
-    Augmentation,
     depths,
     draw_frames,
     draw_matrix,
@@ -15,6 +14,7 @@ from medicane_training.clips.random_views import (
     draw_tile,
     hide_block,
 )
+from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import decode
 from medicane_training.store.frames import MISSING
 

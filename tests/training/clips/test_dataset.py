@@ -8,7 +8,6 @@ from clip_stores import PROCESSOR, small_store
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_training.clips.dataset import ClipDataset, ClipLoader
-from medicane_training.clips.random_views import Augmentation
 from medicane_training.clips.sampling import (
     ClipKey,
     ClipSampler,
@@ -17,6 +16,7 @@ from medicane_training.clips.sampling import (
     present_shares,
     shuffled,
 )
+from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import decode
 from medicane_training.store.frames import shard_path
 

@@ -8,9 +8,8 @@ from clip_stores import small_store
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.clips.parts import Clips
-from medicane_training.clips.random_views import Augmentation
 from medicane_training.flows.interface import Step
-from medicane_training.recipes.sections import DataSettings, SplitSettings
+from medicane_training.recipes.sections import Augmentation, DataSettings, SplitSettings
 
 BY_DATES = SplitSettings(
     by="dates",

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch
 from medicane_models.errors import CheckpointError
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_training.engines.interface import Engine
 from medicane_training.ranks import Ranks
 from medicane_training.recipes.sections import TrainingSettings
 from medicane_training.run.checkpoint import (
@@ -25,20 +27,22 @@ TINY = MedicaneConfig.preset(
 )
 
 
-class WritesText:
+class WritesText(Engine):
     """An engine of one small file."""
 
     model = MedicaneForVideoClassification(TINY)
-    forward = model
     device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        pass
 
     def save(self, folder: Path) -> None:
         (folder / "state.txt").write_text("state " * 100)
 
-    def _unused(self, *args: object, **options: object) -> None:
+    def _unused(self, *args: Any, **options: Any) -> Any:
         raise AssertionError("saving a checkpoint asks for no more than to save")
 
-    autocast = backward = gradient_norm = step = skip = rates = evaluated = load = _unused
+    forward = gradient_norm = skip = load = _add_gradients = _update = _unused
 
 
 def checkpoints(folder: Path, **settings: object) -> Checkpoints:

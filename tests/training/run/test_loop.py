@@ -18,8 +18,9 @@ from toy_runs import EPOCHS, STEPS_PER_EPOCH, ToyFlow, lines, names, toy_recipe,
 from medicane_models import AutoMedicaneModel
 from medicane_models.errors import OutputError
 from medicane_training.clips.dataset import ClipLoader
+from medicane_training.engines.choice import make_engine
 from medicane_training.engines.optim import Rates
-from medicane_training.engines.plain import PlainEngine, make_engine
+from medicane_training.engines.plain import PlainEngine
 from medicane_training.flows.interface import Step
 from medicane_training.recipes.loading import load_recipe
 from medicane_training.run import loop

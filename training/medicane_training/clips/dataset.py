@@ -20,7 +20,6 @@ from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
 from medicane_training.clips.augmentation import adjust, move_points, normalised, stretched, warp
 from medicane_training.clips.random_views import (
-    Augmentation,
     draw_frames,
     draw_matrix,
     draw_photometry,
@@ -29,6 +28,7 @@ from medicane_training.clips.random_views import (
 )
 from medicane_training.clips.sampling import ClipKey, ClipSampler
 from medicane_training.interrupts import ignore_signals
+from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.selection import BuildSettings
 

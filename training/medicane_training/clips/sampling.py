@@ -12,9 +12,9 @@ from jaxtyping import Int
 from torch.utils.data import Sampler
 
 from medicane_models.errors import ConfigurationError
+from medicane_training.recipes.sections import BALANCED_SHARES
 
 __all__ = [
-    "BALANCED_SHARES",
     "ClipKey",
     "ClipSampler",
     "Order",
@@ -23,16 +23,6 @@ __all__ = [
     "present_shares",
     "shuffled",
 ]
-
-BALANCED_SHARES: Mapping[str, float] = {
-    "cyclone": 0.5,
-    "neighbour": 0.1,
-    "cyclone_hour": 0.1,
-    "same_place": 0.1,
-    "cloudy": 0.1,
-    "clear": 0.1,
-}
-"""Half cyclones; the other half from all weather, not only from the hours of cyclones."""
 
 Order = Callable[[int], Int[np.ndarray, " n"]]
 """From the number of an epoch to the clips it reads, in order; always as many."""

@@ -11,7 +11,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
@@ -22,14 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from medicane_models.errors import CheckpointError, ConfigurationError, require
-from medicane_models.network.weights import MedicaneModel, write_weights
-from medicane_training.engines.optim import Rates, apply, make_optimizer
-from medicane_training.engines.plain import EMA_NAME, autocast, evaluating, make_ema, prepared
+from medicane_models.network.weights import MedicaneModel
+from medicane_training.engines.interface import Engine, evaluating
+from medicane_training.engines.optim import Rates
 from medicane_training.engines.state import (
     read_state,
-    read_tensors,
     restore_random,
-    seed_random,
     together,
     write_state,
 )
@@ -47,97 +45,60 @@ UNREADABLE = (
 )  # fmt: skip
 
 
-class DeepSpeedEngine:
-    """A model trained by DeepSpeed; parameters and optimiser stay float32, as without it.
-
-    Attributes:
-        model: the bare model; its parameters are empty between steps at stage 3.
-        device: of the model.
-    """
+class DeepSpeedEngine(Engine):
+    """A model trained by DeepSpeed; its parameters are empty between steps at stage 3."""
 
     def __init__(self, model: MedicaneModel, recipe: Recipe, ranks: Ranks, rates: Rates) -> None:
         config = deepspeed_config(recipe, ranks)
-        self.device = own_device(recipe.engine, ranks)
-        self._deepspeed = load_deepspeed(self.device)
-        self._recipe, self._ranks, self._rates = recipe, ranks, rates
+        self._deepspeed = load_deepspeed(own_device(recipe.engine, ranks))
         self._stage: int = config["zero_optimization"]["stage"]
         self._whole = deepcopy(model) if self._stage == 3 else model
-        self.model = prepared(model, recipe.engine, self.device)
+        super().__init__(model, recipe, ranks, rates)
         self._module = _Named(model)
-        optimizer = make_optimizer(
-            model, recipe.optimizer, recipe.optimizer.highest_lr(recipe.training.global_batch)
-        )
         with _quietly(), _told_local_rank(ranks):
             self._engine: Any = self._deepspeed.initialize(
                 args=SimpleNamespace(device_rank=self.device.index or 0),
                 model=self._module,
-                optimizer=optimizer,
+                optimizer=self._optimizer,
                 config=config,
                 dist_init_required=False,
             )[0]
-        self._ema = make_ema(model, recipe)
-        self._parts = 0  # of the step, whose gradients are there
-        self._steps = 0
-        seed_random(recipe.training.seed, 0, ranks.rank)
+        self._optimizer = self._engine.optimizer
+        self._begin()
 
     def forward(self, *args: Any, **options: Any) -> Any:
-        """The model as the training step calls it."""
-        last = self._parts == self._recipe.training.accumulation - 1
-        self._engine.set_gradient_accumulation_boundary(last)
+        """The model, wrapped by DeepSpeed."""
+        self._engine.set_gradient_accumulation_boundary(self._at_last_part)
         named = self._engine(*args, **options)
         return self._module.output(**named)
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of a forward pass."""
-        return autocast(self.device, self._recipe.engine)
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the part's share of the mean over all parts to the gradients.
-
-        Args:
-            loss: mean over the part's clips; parts are equally long.
-            last: whether it is the last of ``training.accumulation`` parts.
-        """
-        if last != (self._parts == self._recipe.training.accumulation - 1):
-            raise RuntimeError(f"part {self._parts} of a step is {'' if last else 'not '}its last")
+    def _add_gradients(self, loss: Tensor) -> None:
         self._engine.backward(loss)  # which divides by the number of parts
-        self._parts += 1
 
     def gradient_norm(self) -> float:
-        """Length of the gradient of all ranks before clipping; not finite where it overflowed."""
-        optimizer = self._engine.optimizer
+        """Of all ranks, as DeepSpeed has measured it where it divides gradients."""
         if self._stage == 0:
             gradients = [value.grad for value in self.model.parameters() if value.grad is not None]
             norms = [nn.utils.get_total_norm(gradients).item()]
         elif self._stage == 3:
-            norms = [float(norm) for norm in optimizer._get_norm_groups()]
+            norms = [float(norm) for norm in self._optimizer._get_norm_groups()]
         else:
-            norms = [float(optimizer.scaled_global_norm())]
+            norms = [float(self._optimizer.scaled_global_norm())]
         # DeepSpeed says −1 where a norm is not finite
         return math.hypot(*norms) if all(norm >= 0 for norm in norms) else math.inf
 
-    def step(self, number: int) -> None:
-        """Clip, update with the rates of step ``number`` (from 0), update the EMA, zero."""
-        apply(self._engine.optimizer, self._rates, number)
+    def _update(self) -> None:
         self._engine.step()
-        if self._ema is not None:
-            self._ema.update(self.model, step=number + 1)
-        self._steps, self._parts = number + 1, 0
 
     def skip(self) -> None:
-        """Drop the gradients instead."""
-        optimizer = self._engine.optimizer
+        """Drop the gradients."""
+        optimizer = self._optimizer
         if self._stage in (1, 2):  # as its own step does after an overflow
             optimizer.micro_step_id = -1
             for held in (optimizer.averaged_gradients, optimizer.all_grad_tensors):
                 held.update(dict.fromkeys(held))
         optimizer.zero_grad(set_to_none=True)
         self._parts = 0
-
-    def rates(self) -> dict[str, float]:
-        """Highest learning rate and weight decay in use."""
-        groups = self._engine.optimizer.param_groups
-        return {name: max(group[name] for group in groups) for name in ("lr", "weight_decay")}
 
     @contextmanager
     def evaluated(self) -> Iterator[MedicaneModel]:
@@ -147,7 +108,7 @@ class DeepSpeedEngine:
         of clips.
         """
         self._gather(keep=True)
-        model = self._whole if self._ema is None else self._ema.module
+        model = self._ema.module if self._ema else self._whole
         with evaluating(model.to(self.device)):
             yield model
         if self._stage == 3:
@@ -165,9 +126,7 @@ class DeepSpeedEngine:
             return
         for script in folder.glob("zero_to_*.py"):  # the whole model is written here
             script.unlink()
-        self._whole.save_pretrained(folder)
-        if self._ema is not None:
-            write_weights(folder / EMA_NAME, self._ema.module.state_dict())
+        self._save_weights(folder, self._whole)
 
     def load(self, folder: Path) -> str | None:
         """Go on from :meth:`save` with as many ranks and the same stage.
@@ -181,7 +140,7 @@ class DeepSpeedEngine:
         """
         with together(self._ranks, folder):
             own = self._read(folder)
-            ema = self._ema and read_tensors(folder / EMA_NAME, self._ema.module)
+            ema = self._read_ema(folder)
         with together(self._ranks, folder):
             try:
                 with _quietly():
@@ -193,8 +152,7 @@ class DeepSpeedEngine:
                 raise CheckpointError(
                     f"{folder / TAG} cannot be read ({reason}); resume from another checkpoint"
                 ) from error
-        if self._ema is not None and ema is not None:
-            self._ema.module.load_state_dict(ema)
+        self._load_ema(ema)
         self._steps, self._parts = own["steps"], 0
         restore_random(own["random"], self.device)
         return None

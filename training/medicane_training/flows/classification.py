@@ -22,8 +22,9 @@ from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.mixing import ClipMixer
 from medicane_training.clips.parts import Clips
 from medicane_training.clips.sampling import present_shares
+from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_model
-from medicane_training.flows.interface import Columns, Flow, Forward, Step, Table
+from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import ClassificationSettings

@@ -9,8 +9,8 @@ from medicane_models.errors import CheckpointError, ConfigurationError, MissingF
 from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
 from medicane_models.network.weights import WEIGHTS_NAME, LoadReport, MedicaneModel
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.recipes.loading import RUN_FILE
 from medicane_training.recipes.sections import ModelSettings
-from medicane_training.run.folder import RUN_FILE
 
 __all__ = ["start_config", "start_model"]
 

@@ -1,15 +1,13 @@
-"""What a training flow supplies and what carries it out: the seams of the training loop.
+"""What a training flow supplies: the seam between the training loop and its three flows.
 
-`loop.run` knows no flow and no backend: specialization, classification and tracking are three
-`Flow`s, plain PyTorch (one process or DDP) and DeepSpeed two `Engine`s.
+`loop.run` knows no flow: specialization, classification and tracking are three `Flow`s.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,12 +17,10 @@ from torch import Tensor
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.parts import Clips
+from medicane_training.engines.interface import Forward
 from medicane_training.recipes.kinds import Recipe
 
-__all__ = ["Engine", "Flow", "Step", "Table"]
-
-Forward = Callable[..., Any]
-"""The model, or what an engine has wrapped it in; called as the model is."""
+__all__ = ["Columns", "Flow", "Step", "Table"]
 
 Columns = Mapping[str, np.ndarray]
 """Of each clip of a batch, in its order, what the model made of it; arrays (clips, …)."""
@@ -143,60 +139,3 @@ class Flow(ABC, Generic[R]):
     def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """As `judge`, with the views that the final test averages; by default one."""
         return self.judge(model, batch)
-
-
-@runtime_checkable
-class Engine(Protocol):
-    """Model, optimiser and precision on this rank's device, in one process or many.
-
-    Attributes:
-        model: the bare model.
-        forward: the model as the training step calls it.
-        device: of the model.
-    """
-
-    model: MedicaneModel
-    forward: Forward
-    device: torch.device
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of a forward pass."""
-        ...
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add to the gradients; only the ``last`` part of a step exchanges them among ranks."""
-        ...
-
-    def gradient_norm(self) -> float:
-        """Length of the gradient of all ranks before clipping; not finite where it overflowed."""
-        ...
-
-    def step(self, number: int) -> None:
-        """Clip, update with the rates of step ``number`` (from 0), update the EMA, zero."""
-        ...
-
-    def skip(self) -> None:
-        """Drop the gradients instead."""
-        ...
-
-    def rates(self) -> dict[str, float]:
-        """Highest learning rate and weight decay in use."""
-        ...
-
-    def evaluated(self) -> AbstractContextManager[MedicaneModel]:
-        """The model to judge with, in evaluation mode: the EMA's weights where there is one."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` (and ``ema.safetensors``) by rank 0; called on all ranks.
-
-        Every rank writes its state for resuming.
-        """
-        ...
-
-    def load(self, folder: Path) -> str | None:
-        """Go on from :meth:`save`, bit for bit with as many ranks; else tell what changes.
-
-        Called on all ranks; fails on all if it does on one, and has then changed nothing.
-        """
-        ...

@@ -19,8 +19,9 @@ from medicane_models.network.outputs import TrackingOutput
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.clips.parts import Clips
+from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
-from medicane_training.flows.interface import Columns, Flow, Forward, Step, Table
+from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.scores.baselines import baseline_centres

@@ -15,7 +15,18 @@ from medicane_training.recipes.model_fields import SIZE_FIELDS, did_you_mean
 from medicane_training.recipes.named import DEFAULT_RECIPE, RECIPES
 from medicane_training.recipes.typed import WrongValueError, structured
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "differences", "load_recipe", "to_yaml"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "RECIPES",
+    "RUN_FILE",
+    "RUN_KEY",
+    "differences",
+    "load_recipe",
+    "to_yaml",
+]
+
+RUN_FILE = "run.yaml"
+"""Where a run keeps its recipe."""
 
 RUN_KEY = "run"
 """What a run adds to its recipe: when and with which versions it was carried out."""

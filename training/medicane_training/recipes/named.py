@@ -7,7 +7,6 @@ otherwise. Recipes without a preset start from the flow before, by ``--init``.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from medicane_training.clips.random_views import Augmentation
 from medicane_training.recipes.kinds import (
     ClassificationRecipe,
     FlowName,
@@ -16,6 +15,7 @@ from medicane_training.recipes.kinds import (
     TrackingRecipe,
 )
 from medicane_training.recipes.sections import (
+    Augmentation,
     ClassificationSettings,
     DataSettings,
     EngineSettings,

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.clips.random_views import Augmentation
-from medicane_training.clips.sampling import BALANCED_SHARES
 
 __all__ = [
+    "BALANCED_SHARES",
+    "Augmentation",
     "ClassificationSettings",
     "DataSettings",
     "EngineSettings",
@@ -21,6 +21,16 @@ __all__ = [
 ]
 
 Kept = Literal["predictions", "logits", "embeddings"]
+
+BALANCED_SHARES: Mapping[str, float] = {
+    "cyclone": 0.5,
+    "neighbour": 0.1,
+    "cyclone_hour": 0.1,
+    "same_place": 0.1,
+    "cloudy": 0.1,
+    "clear": 0.1,
+}
+"""Half cyclones; the other half from all weather, not only from the hours of cyclones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +109,54 @@ class SplitSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How much views may differ from their clip. Time is never reversed: vortices do not unwind.
+
+    Attributes:
+        shift_px: least and most whole pixels, along each axis, from the clip's tile to the window
+            that is read; None reads the tile itself.
+        quarter_turns: turn by 0, 90, 180 or 270 degrees. A turn keeps the sense of rotation of a
+            vortex, but not where north, the sun and the satellite are.
+        mirror: share of views that are mirrored. A mirror makes of a cyclone one of the other
+            hemisphere: leave it 0 where the sense of rotation should tell something.
+        angle_degrees: most degrees of a turn, either way, besides quarter turns.
+        scale: least and most magnification.
+        gain: most relative change of contrast about the middle of the stretch, each band alone.
+        offset: most shift in stretched units, each band alone; 0.04 is 1 K of the Airmass red.
+        drop_frames: share of frames that are dropped and filled from the nearest one, at most as
+            many a clip as inference allows.
+        block: share of views with a rectangle of missing pixels, up to half a side long, in some
+            consecutive frames.
+        center_margin_px: how far inside the tile a cyclone's centre stays, and how far outside in a
+            view without a cyclone.
+    """
+
+    shift_px: tuple[int, int] | None = (40, 100)
+    quarter_turns: bool = False
+    mirror: float = 0.0
+    angle_degrees: float = 15.0
+    scale: tuple[float, float] = (0.9, 1.1)
+    gain: float = 0.1
+    offset: float = 0.04
+    drop_frames: float = 0.02
+    block: float = 0.05
+    center_margin_px: float = 5.0
+
+    def __post_init__(self) -> None:
+        shares = (self.mirror, self.gain, self.drop_frames, self.block)
+        if not all(0 <= share <= 1 for share in shares) or self.offset < 0:
+            raise ConfigurationError(
+                f"mirror, gain, drop_frames and block are {shares} and offset {self.offset}; "
+                "give 0 … 1, and an offset of at least 0"
+            )
+        low, high = self.shift_px or (0, 0)
+        if not 0 <= low <= high or not 0 < self.scale[0] <= self.scale[1]:
+            raise ConfigurationError(
+                f"shift_px is {self.shift_px} and scale {self.scale}; give the least, then the most"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
     """Which clips are read, and how.
 
@@ -107,8 +165,7 @@ class DataSettings:
         split: into train, validation and test.
         order: ``shuffled`` shows every training clip once an epoch, ``balanced`` draws strata by
             their shares and storms alike.
-        shares: of the strata; None takes :data:`medicane_training.clips.sampling.BALANCED_SHARES`;
-            ``balanced`` only.
+        shares: of the strata; None takes :data:`BALANCED_SHARES`; ``balanced`` only.
         samples: clips of an epoch; ``balanced`` only. None takes as many as there are to draw from.
         augmentation: None shows every clip as it is.
         num_views: of each clip in a batch (repeated augmentation).

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from medicane_models.errors import CheckpointError, OutputError
 from medicane_models.files import json_text
-from medicane_training.flows.interface import Engine
+from medicane_training.engines.interface import Engine
 from medicane_training.ranks import Ranks, any_of, barrier
 from medicane_training.recipes.sections import TrainingSettings
 

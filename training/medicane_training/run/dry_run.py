@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from medicane_training.clips.dataset import ClipBatch
+from medicane_training.engines.interface import Engine
 from medicane_training.flows.choice import make_flow
-from medicane_training.flows.interface import Engine, Flow, Step
+from medicane_training.flows.interface import Flow, Step
 from medicane_training.ranks import Ranks, joined
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.run.folder import on_main

@@ -31,7 +31,7 @@ from medicane_models.files import replacing
 from medicane_models.network.weights import WEIGHTS_NAME
 from medicane_training.ranks import Ranks, shared
 from medicane_training.recipes.kinds import Recipe
-from medicane_training.recipes.loading import RUN_KEY, differences, load_recipe, to_yaml
+from medicane_training.recipes.loading import RUN_FILE, RUN_KEY, differences, load_recipe, to_yaml
 from medicane_training.run.checkpoint import (
     PROGRESS_FILE,
     Best,
@@ -46,7 +46,6 @@ __all__ = ["RunFolder", "on_main"]
 
 PACKAGES = ("medicane-models", "timm", "numpy")
 CHECKPOINTS = "checkpoints"
-RUN_FILE = "run.yaml"
 FREE = {"data.workers", "training.keep", "training.save_every_minutes", "training.save_every_steps"}
 """Settings that may change when a run goes on, because no result depends on them."""
 

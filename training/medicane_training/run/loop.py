@@ -14,8 +14,9 @@ import torch
 from medicane_models.errors import MedicaneError
 from medicane_models.files import replacing
 from medicane_training.clips.dataset import ClipBatch
+from medicane_training.engines.interface import Engine
 from medicane_training.flows.choice import make_flow
-from medicane_training.flows.interface import Engine, Flow, Step
+from medicane_training.flows.interface import Flow, Step
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, gathered, joined, mean, shared
 from medicane_training.recipes.kinds import Recipe

@@ -16,7 +16,7 @@ from medicane_models.network.weights import (
     load_strictly,
     read_weights,
 )
-from medicane_training.engines.plain import EMA_NAME, autocast
+from medicane_training.engines.interface import EMA_NAME, autocast
 from medicane_training.flows.interface import Flow, Table
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, own_device

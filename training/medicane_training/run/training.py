@@ -10,9 +10,10 @@ import torch
 
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipLoader
+from medicane_training.engines.choice import make_engine
+from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates
-from medicane_training.engines.plain import make_engine
-from medicane_training.flows.interface import Engine, Flow
+from medicane_training.flows.interface import Flow
 from medicane_training.interrupts import Interrupts
 from medicane_training.ranks import Ranks
 from medicane_training.run.checkpoint import Progress, read_progress
