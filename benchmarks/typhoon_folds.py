@@ -49,7 +49,7 @@ from medicane_training.recipes.sections import (
     TrainingSettings,
 )
 from medicane_training.run.journal import show_table
-from medicane_training.run.loop import run
+from medicane_training.run.loop import run_recipe
 from medicane_training.scores.baselines import (
     CloudBand,
     cold_cloud_centroid,
@@ -262,7 +262,7 @@ def train(
     store.clips[CLIP_KEY].assign(part=split).to_csv(table, index=False)
     data = {"store": str(store.path), "split": SplitSettings(by="file", file=str(table))}
     if not (out / "test.json").exists():
-        run(recipe_of(data, training), out, test=True)
+        run_recipe(recipe_of(data, training), out, test=True)
     judged = pd.read_parquet(out / "test.parquet")
     return judged, json.loads((out / "test.json").read_text())
 

@@ -11,7 +11,7 @@ from medicane_models.domain import Grid
 from medicane_models.simulation.noise import CELL_KM, EvolvingField, generator, lookup
 from medicane_models.simulation.plane import KM_PER_DEGREE, KM_PER_DEGREE_EAST, winter
 from medicane_models.simulation.storms import Kind, Storm
-from medicane_models.simulation.winds import Flow
+from medicane_models.simulation.winds import WindField
 
 __all__ = ["CellTable", "Cells"]
 
@@ -47,7 +47,7 @@ class Cells:
         self,
         grid: Grid,
         land: Bool[np.ndarray, "y x"],
-        flow: Flow,
+        flow: WindField,
         storms: Sequence[Storm],
         *,
         poleward: int,

@@ -25,7 +25,7 @@ from medicane_models.simulation.plane import KM_PER_DEGREE, hours_since_epoch, p
 from medicane_models.simulation.radiances import brightness
 from medicane_models.simulation.sky import Sky
 from medicane_models.simulation.storms import Storm
-from medicane_models.simulation.winds import AIR_LAG_H, PHASE_H, Flow
+from medicane_models.simulation.winds import AIR_LAG_H, PHASE_H, WindField
 
 __all__ = ["Weather"]
 
@@ -48,7 +48,7 @@ class Weather:
         self.poleward = 1 if self.lat.mean() >= 0 else -1
         self.mesh = plane_km(self.lon, self.lat)
         self.land = land_mask(grid)
-        self.flow = Flow(self.mesh, storms, seed=seed)
+        self.flow = WindField(self.mesh, storms, seed=seed)
         self.cells = Cells(grid, self.land, self.flow, storms, poleward=self.poleward, seed=seed)
         self.air_origin = _evolving(seed, "air mass", largest_km=2200, slope=2.6, lifetime_h=70)
         self.moisture = _evolving(seed, "moisture", largest_km=1500, slope=2.3, lifetime_h=60)

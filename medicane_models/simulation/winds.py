@@ -18,7 +18,7 @@ from medicane_models.simulation.noise import CELL_KM, CELLS, EvolvingField, gene
 from medicane_models.simulation.plane import KM_PER_DEGREE, winter
 from medicane_models.simulation.storms import Storm
 
-__all__ = ["AIR_LAG_H", "PHASE_H", "Flow", "Knot"]
+__all__ = ["AIR_LAG_H", "PHASE_H", "Knot", "WindField"]
 
 PHASE_H = 5.0  # textures of clouds are renewed in two phases, each twice this old at most
 FINE_H, FINE_STEPS = 0.5, 20
@@ -37,7 +37,7 @@ class Knot(NamedTuple):
     departure: Points  # AIR_LAG_H ago
 
 
-class Flow:
+class WindField:
     """Back-trajectories from a mesh of points, at every half-hour."""
 
     def __init__(self, mesh: Points, storms: Sequence[Storm], *, seed: int) -> None:

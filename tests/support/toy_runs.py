@@ -141,7 +141,7 @@ def toy_run(
         patch.setattr(loop, "make_flow", lambda recipe: flow)
         if not curves:
             patch.setattr(reporting, "draw_curves", lambda *args, **options: None)
-        loop.run(recipe, out, **options)
+        loop.run_recipe(recipe, out, **options)
     return flow
 
 

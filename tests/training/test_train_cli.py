@@ -141,7 +141,7 @@ def test_what_all_ranks_know_rank_0_alone_says(store, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise NonFiniteError(3, {"loss": math.nan, "gradient_norm": 1.0}, pd.DataFrame())
 
-    monkeypatch.setattr(loop, "run", fail)
+    monkeypatch.setattr(loop, "run_recipe", fail)
     assert isinstance(train("classify", store, "--out", tmp_path).exception, NonFiniteError)
     for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)

@@ -245,8 +245,7 @@ def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
     """
     from medicane_training.interrupts import InterruptedRunError
     from medicane_training.ranks import Ranks
-    from medicane_training.run.loop import NonFiniteError
-    from medicane_training.run.loop import run as run_recipe
+    from medicane_training.run.loop import NonFiniteError, run_recipe
 
     try:
         run_recipe(recipe, out, resume=resume, test=test, command=sys.argv)

@@ -16,7 +16,7 @@ from medicane_training.clips.random_views import (
 )
 from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import decode
-from medicane_training.store.frames import MISSING
+from medicane_training.store.shards import MISSING
 
 SIZE = 33
 TILE = Tile(426, 98)

@@ -18,7 +18,7 @@ from medicane_training.clips.sampling import (
 )
 from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import decode
-from medicane_training.store.frames import shard_path
+from medicane_training.store.shards import shard_path
 
 AUGMENTATION = Augmentation(shift_px=(3, 10), drop_frames=0.2, block=0.5, center_margin_px=2)
 

@@ -12,7 +12,7 @@ from medicane_models.network.masking import decoder_mask, no_data_share, tube_ma
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.flows.specialization import SpecializationFlow
 from medicane_training.recipes.sections import Augmentation
-from medicane_training.store.frames import MISSING
+from medicane_training.store.shards import MISSING
 
 GRID = (2, 4, 4)
 

@@ -25,7 +25,7 @@ from medicane_training.recipes.sections import (
     TrackingSettings,
     TrainingSettings,
 )
-from medicane_training.run.loop import run
+from medicane_training.run.loop import run_recipe
 from medicane_training.scores.centres import (
     JudgedCentres,
     by_group,
@@ -340,7 +340,7 @@ def test_the_report_sets_the_model_beside_the_baselines(store):
 
 def test_a_run_trains_draws_and_tests(store, tmp_path):
     small = recipe(store, tracking=TrackingSettings(test_views="eight"))
-    run(small, tmp_path / "run", test=True)
+    run_recipe(small, tmp_path / "run", test=True)
     model = MedicaneForTracking.from_pretrained(tmp_path / "run")
     assert model.config.trained_on is not None
     assert list((tmp_path / "run" / "pictures").glob("*.png"))

@@ -14,7 +14,7 @@ from medicane_training.recipes.sections import TrainingSettings
 from medicane_training.run.checkpoint import (
     Best,
     Checkpoints,
-    Progress,
+    RunProgress,
     damage,
     newest_sound,
     read_progress,
@@ -53,7 +53,7 @@ def checkpoints(folder: Path, **settings: object) -> Checkpoints:
 
 def save(folder: Path, *steps: int, best: Best | None = None, **settings: object) -> list[Path]:
     keeper = checkpoints(folder, **{"keep": 9, **settings})
-    return [keeper.save(WritesText(), Progress(step=step, best=best)) for step in steps]
+    return [keeper.save(WritesText(), RunProgress(step=step, best=best)) for step in steps]
 
 
 def steps(folder: Path) -> list[int]:
@@ -61,7 +61,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def test_progress_comes_back_bit_for_bit(tmp_path):
-    progress = Progress(
+    progress = RunProgress(
         step=7,
         epoch=1,
         loader={"epoch": 1, "position": 24},
@@ -125,7 +125,7 @@ def test_damaged_ones_that_were_passed_over_do_not_crowd_out_sound_ones(tmp_path
 
 def test_a_step_can_be_saved_again(tmp_path):
     save(tmp_path, 3)
-    checkpoints(tmp_path).save(WritesText(), Progress(step=3, epoch=1))
+    checkpoints(tmp_path).save(WritesText(), RunProgress(step=3, epoch=1))
     assert read_progress(tmp_path / "step-00000003").epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 

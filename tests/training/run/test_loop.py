@@ -24,9 +24,9 @@ from medicane_training.engines.plain import PlainEngine
 from medicane_training.flows.interface import Step
 from medicane_training.recipes.loading import load_recipe
 from medicane_training.run import loop
-from medicane_training.run.checkpoint import Progress, newest_sound, read_progress
+from medicane_training.run.checkpoint import RunProgress, newest_sound, read_progress
 from medicane_training.run.dry_run import rehearse, step_seconds
-from medicane_training.run.evaluate import evaluate
+from medicane_training.run.judging import judge_part
 from medicane_training.run.loop import NonFiniteError, train_step
 
 STEP = Step(number=0, part=0, seed=0, rank=0, world_size=1)
@@ -273,7 +273,7 @@ def slowly(iterate, seconds):
 
 
 def test_a_step_whose_gradient_overflowed_counts_for_nothing():
-    progress = Progress()
+    progress = RunProgress()
     progress.add({"loss": 1.0, "gradient_norm": float("inf")}, seconds=1.0)
     assert progress.line_sums == {}
     assert progress.overflows == 1
@@ -291,7 +291,7 @@ def judge_and_train(ranks, store: str, out: str) -> None:
     folder, flow = Path(out), ToyFlow(toy_recipe(Path(store)))
     flow.clips.part[flow.clips.rows("validation")[9:]] = "unused"
     model = flow.make_model()[0].eval()
-    table = evaluate(flow, model, "validation", autocast=contextlib.nullcontext, ranks=ranks)
+    table = judge_part(flow, model, "validation", autocast=contextlib.nullcontext, ranks=ranks)
     table.drop(columns="logits").to_csv(folder / f"judged-{ranks.rank}.csv", index=False)
     (folder / f"batches-{ranks.rank}.txt").write_text(str(flow.batches))
     with (

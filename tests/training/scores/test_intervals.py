@@ -2,7 +2,7 @@ import numpy as np
 from clip_stores import small_store
 
 from medicane_models.verification.matching import Blocks
-from medicane_training.scores.intervals import intervals, printable, weather_blocks
+from medicane_training.scores.intervals import printable, weather_blocks, with_intervals
 
 VALUES = np.arange(12.0)
 
@@ -28,12 +28,12 @@ def test_clips_at_the_time_of_a_storm_belong_to_it_wherever_they_are(tmp_path):
 
 
 def test_intervals_hold_the_value():
-    found = intervals(mean, blocks(*np.repeat(["a", "b", "week 1", "week 2"], 3)))["mean"]
+    found = with_intervals(mean, blocks(*np.repeat(["a", "b", "week 1", "week 2"], 3)))["mean"]
     assert found["low"] < found["value"] == 5.5 < found["high"]
 
 
 def test_a_single_storm_has_no_interval_however_many_weeks_there_are():
-    found = intervals(mean, blocks(*np.repeat(["a", "week 1", "week 2", "week 3"], 3)))["mean"]
+    found = with_intervals(mean, blocks(*np.repeat(["a", "week 1", "week 2", "week 3"], 3)))["mean"]
     assert found["value"] == 5.5
     assert np.isnan([found["low"], found["high"]]).all()
 

@@ -11,7 +11,7 @@ from clip_stores import GRID, PROCESSOR, frame_times
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_training.store.clip_store import LEVELS, ClipStore, decode, encode
-from medicane_training.store.frames import CHUNK_FRAMES, MISSING, shard_path
+from medicane_training.store.shards import CHUNK_FRAMES, MISSING, shard_path
 from medicane_training.store.writer import FrameWriter, create_store
 
 COUNT = CHUNK_FRAMES + 10

@@ -14,7 +14,7 @@ from medicane_training.cli import app
 from medicane_training.clips.check import check_store
 from medicane_training.store.build import BuildSettings
 from medicane_training.store.clip_store import ClipStore, save_table
-from medicane_training.store.frames import shard_path
+from medicane_training.store.shards import shard_path
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch.nn import functional as nn
 
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS
-from medicane_training.store.frames import MISSING
+from medicane_training.store.shards import MISSING
 
 __all__ = ["adjust", "move_points", "normalised", "stretched", "warp"]
 

@@ -14,11 +14,11 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_training.clips.split_settings import CLIP_KEY, split_by_table
 from medicane_training.clips.splits import check_leaks
 from medicane_training.store.clip_store import ClipStore
-from medicane_training.store.frames import CHUNK_FRAMES, shard_path
 from medicane_training.store.index import cloud_index
 from medicane_training.store.labels import LABEL_COLUMNS
 from medicane_training.store.selection import BuildSettings, label
-from medicane_training.store.strata import strata
+from medicane_training.store.shards import CHUNK_FRAMES, shard_path
+from medicane_training.store.strata import strata_of
 
 __all__ = ["StoreReport", "check_store"]
 
@@ -138,7 +138,7 @@ def _wrong_labels(store: ClipStore) -> Iterator[str]:
         yield from _named(
             store, ~same.to_numpy(bool), f"have another {column} than their tracks give"
         )
-    again = strata(clips, store.processor.tile_size)
+    again = strata_of(clips, store.processor.tile_size)
     yield from _named(store, (clips["stratum"] != again).to_numpy(bool), "have another stratum")
 
 

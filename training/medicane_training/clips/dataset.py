@@ -32,11 +32,11 @@ from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.selection import BuildSettings
 
-__all__ = ["ClipBatch", "ClipDataset", "ClipLoader", "Views"]
+__all__ = ["ClipBatch", "ClipDataset", "ClipLoader", "ViewTransforms"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class ViewTransforms:
     """What is still to be done to the pixels of each view: a map about the middle, gain, offset."""
 
     matrix: Float[Tensor, "B 2 2"]
@@ -61,7 +61,7 @@ class ClipBatch:
     clip: Int64[Tensor, " B"]
     label: Int64[Tensor, " B"]
     center: Float[Tensor, "B 2"]
-    views: Views | None = None
+    views: ViewTransforms | None = None
     num_views: int = 1
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class ClipBatch:
         tensors = {
             name: change(getattr(self, name)) for name in ("codes", "clip", "label", "center")
         }
-        views = self.views and Views(**{k: change(v) for k, v in vars(self.views).items()})
+        views = self.views and ViewTransforms(**{k: change(v) for k, v in vars(self.views).items()})
         return replace(self, **tensors, views=views)
 
 
@@ -176,7 +176,7 @@ class ClipDataset(Dataset[ClipBatch]):
         clips: np.ndarray,
         codes: np.ndarray,
         center: np.ndarray,
-        views: Views | None,
+        views: ViewTransforms | None,
     ) -> ClipBatch:
         return ClipBatch(
             codes=torch.from_numpy(codes),
@@ -237,11 +237,11 @@ class ClipDataset(Dataset[ClipBatch]):
         return [at.get(end, np.empty((0, 2))) for end in ends]
 
 
-def _views(draws: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Views:
+def _views(draws: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> ViewTransforms:
     matrix, gain, offset = (
         torch.from_numpy(np.stack(values).astype(np.float32)) for values in zip(*draws, strict=True)
     )
-    return Views(matrix=matrix, gain=gain, offset=offset)
+    return ViewTransforms(matrix=matrix, gain=gain, offset=offset)
 
 
 class ClipLoader:

@@ -12,8 +12,8 @@ from jaxtyping import Float, UInt8
 from medicane_models.domain import Grid, Tile
 from medicane_models.scenes.clips import nearest_slots
 from medicane_training.recipes.sections import Augmentation
-from medicane_training.store.frames import MISSING
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
+from medicane_training.store.shards import MISSING
 
 __all__ = [
     "draw_frames",
@@ -25,7 +25,6 @@ __all__ = [
 
 TRIES = 32
 Point = Float[np.ndarray, " 2"]
-Points = Float[np.ndarray, "n 2"]
 
 
 def draw_tile(
@@ -34,7 +33,7 @@ def draw_tile(
     tile: Tile,
     *,
     label: int,
-    storms: Points,
+    storms: Float[np.ndarray, "n 2"],
     grid: Grid,
     size: int,
 ) -> Tile:
@@ -66,7 +65,7 @@ def draw_tile(
     return tile
 
 
-def depths(storms: Points, tile: Tile, size: int) -> Float[np.ndarray, " n"]:
+def depths(storms: Float[np.ndarray, "n 2"], tile: Tile, size: int) -> Float[np.ndarray, " n"]:
     """Pixels from each storm to the nearest side of a tile, negative outside."""
     return size / 2 - abs(storms - np.array(tile) - (size - 1) / 2).max(axis=-1)
 

@@ -1,6 +1,6 @@
 """What carries out the steps of a run: the seam between the training loop and its backends.
 
-`loop.run` knows no backend: plain PyTorch (one process or DDP) and DeepSpeed are two `Engine`s.
+`run.loop` knows no backend: plain PyTorch (one process or DDP) and DeepSpeed are two `Engine`s.
 Precision is that of autocast: parameters, gradients and optimiser stay float32.
 """
 

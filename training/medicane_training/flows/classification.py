@@ -37,7 +37,7 @@ from medicane_training.scores.calibration import (
 )
 from medicane_training.scores.detection import (
     NOT_COLD,
-    Detections,
+    JudgedForecasts,
     coldness,
     confusion,
     detection_report,
@@ -186,7 +186,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         likeliest = self._logits(table).argmax(1)
         probability = table["probability"].to_numpy(np.float64)
         threshold = best_threshold(probability, truth, weight, self.settings.threshold_for)
-        found = Detections(
+        found = JudgedForecasts(
             truth=truth,
             weight=weight,
             forecast=likeliest == CYCLONE,
@@ -245,7 +245,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         """
         truth, weight = self._outcome(judged)
         probability = judged["probability"].to_numpy(np.float64)
-        of_model = Detections(
+        of_model = JudgedForecasts(
             truth=truth,
             weight=weight,
             forecast=probability >= model.config.threshold,
@@ -265,7 +265,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             **detection_report(forecasts, index, weather_blocks(self.clips.store, index)),
         }
 
-    def _baselines(self, judged: Table, of_model: Detections) -> dict[str, Detections]:
+    def _baselines(self, judged: Table, of_model: JudgedForecasts) -> dict[str, JudgedForecasts]:
         """Thresholds and rates are those of the validation clips."""
         rows = self.clips.rows("validation")
         known = self.clips.store.clips.iloc[rows]

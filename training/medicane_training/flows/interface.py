@@ -1,6 +1,6 @@
 """What a training flow supplies: the seam between the training loop and its three flows.
 
-`loop.run` knows no flow: specialization, classification and tracking are three `Flow`s.
+`run.loop` knows no flow: specialization, classification and tracking are three `Flow`s.
 """
 
 from abc import ABC, abstractmethod

@@ -28,7 +28,7 @@ from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import SpecializationRecipe
-from medicane_training.scores.intervals import intervals, printable, weather_blocks
+from medicane_training.scores.intervals import printable, weather_blocks, with_intervals
 from medicane_training.store.clip_store import ClipStore
 
 __all__ = ["SpecializationFlow"]
@@ -132,7 +132,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
         """`score` with the number of clips and intervals by storm and calm week."""
         known = judged.loc[judged["loss"].notna()].reset_index(drop=True)
         index = self.clips.store.clips.iloc[known["clip"].to_numpy()]
-        scores = intervals(
+        scores = with_intervals(
             lambda rows: self.score(known.iloc[rows]), weather_blocks(self.clips.store, index)
         )
         counts = {"clips": len(judged), "clips_with_data": len(known)}

@@ -34,7 +34,7 @@ from medicane_training.scores.centres import (
     printed,
     radii_km,
 )
-from medicane_training.scores.intervals import intervals, weather_blocks
+from medicane_training.scores.intervals import weather_blocks, with_intervals
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE
 
@@ -248,7 +248,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         errors = {MODEL: judged["error_km"].to_numpy(float), **self._baseline_errors(judged)}
         of_model = self._judged(judged)
         scores = {name: error_scores(error, blocks) for name, error in errors.items()} | {
-            MODEL: intervals(lambda rows: of_model.take(rows).scores(), blocks)
+            MODEL: with_intervals(lambda rows: of_model.take(rows).scores(), blocks)
         }
         report = {
             "simulated": is_simulated(self.clips),

@@ -37,7 +37,7 @@ RIVALS = (("model", "preset", "init"), ("optimizer", "lr", "lr_per_256"))
 DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
 """A setting as errors name it."""
 
-Values = dict[str, Any]
+Plain = dict[str, Any]
 _ABSENT = object()
 
 
@@ -110,7 +110,7 @@ class _Draft:
     """
 
     kind: type[Recipe]
-    values: Values
+    values: Plain
     layers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     @classmethod
@@ -125,7 +125,7 @@ class _Draft:
             raise ConfigurationError(f"{source}: {error}") from None
         return _Draft(self.kind, values, (*self.layers, (source, layer)))
 
-    def parsed(self, change: str) -> Values:
+    def parsed(self, change: str) -> Plain:
         """The layer that ``a.b=c`` is; below a mapping such as model.changes it changes one key."""
         key, equals, text = change.partition("=")
         if not key.strip() or not equals or not text.strip():
@@ -193,7 +193,7 @@ def _named(flow: FlowName, name: str) -> Recipe:
     return RECIPES[flow][name]("")
 
 
-def _settings_of(file: Path, flow: FlowName) -> Values:
+def _settings_of(file: Path, flow: FlowName) -> Plain:
     """A file's settings, without what a run has added to them."""
     try:
         text = file.read_text("utf-8")
@@ -210,7 +210,7 @@ def _settings_of(file: Path, flow: FlowName) -> Values:
     return settings
 
 
-def _overlaid(kind: type, values: Values, layer: Mapping[str, Any], keys: str = "") -> Values:
+def _overlaid(kind: type, values: Plain, layer: Mapping[str, Any], keys: str = "") -> Plain:
     types, result = _types(kind), dict(values)
     for name, value in layer.items():
         key = f"{keys}{name}"
@@ -231,7 +231,7 @@ def _overlaid(kind: type, values: Values, layer: Mapping[str, Any], keys: str = 
     return result
 
 
-def _without_rivals(values: Values, layer: Mapping[str, Any]) -> Values:
+def _without_rivals(values: Plain, layer: Mapping[str, Any]) -> Plain:
     """Without the settings that others in the layer take the place of."""
     values = dict(values)
     for section, *rivals in RIVALS:
@@ -259,7 +259,7 @@ def _section(kind: Any) -> Any:
     return next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
 
 
-def _values(recipe: Recipe) -> Values:
+def _values(recipe: Recipe) -> Plain:
     """All settings as YAML has them: dictionaries and lists."""
     return _plain(recipe)
 

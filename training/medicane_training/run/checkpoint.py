@@ -33,7 +33,7 @@ __all__ = [
     "PROGRESS_FILE",
     "Best",
     "Checkpoints",
-    "Progress",
+    "RunProgress",
     "damage",
     "newest_sound",
     "read_progress",
@@ -58,7 +58,7 @@ class Best:
 
 
 @dataclass(kw_only=True)
-class Progress:
+class RunProgress:
     """How far a run is; with the engine's state all that resuming needs.
 
     Attributes:
@@ -99,11 +99,11 @@ class Progress:
                 sums[name] = sums.get(name, 0) + value
 
 
-def read_progress(checkpoint: Path) -> Progress:
+def read_progress(checkpoint: Path) -> RunProgress:
     """How far the run was when the checkpoint was saved."""
     values = json.loads((checkpoint / PROGRESS_FILE).read_text("utf-8"))
     best = values.pop("best")
-    return Progress(**values, best=None if best is None else Best(**best))
+    return RunProgress(**values, best=None if best is None else Best(**best))
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -171,7 +171,7 @@ class Checkpoints:
             minutes is not None and waited > 60 * minutes
         )
 
-    def save(self, engine: Engine, progress: Progress) -> Path:
+    def save(self, engine: Engine, progress: RunProgress) -> Path:
         """Save the run as it is and drop what is no longer kept. Called on all ranks.
 
         Raises:
@@ -208,7 +208,9 @@ class Checkpoints:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
 
-    def _complete(self, temporary: Path, final: Path, engine: Engine, progress: Progress) -> None:
+    def _complete(
+        self, temporary: Path, final: Path, engine: Engine, progress: RunProgress
+    ) -> None:
         if not self.ranks.is_main:
             return
         engine.model.config.save_pretrained(temporary)
@@ -242,7 +244,7 @@ class Checkpoints:
         for rest in self.folder.glob(f".{PREFIX}*"):
             shutil.rmtree(rest, ignore_errors=True)
 
-    def _prune(self, progress: Progress) -> None:
+    def _prune(self, progress: RunProgress) -> None:
         there = saved(self.folder)
         # damaged ones that a resumed run has passed over may be newer
         kept = {path for path in there if path <= self.at(progress.step)}

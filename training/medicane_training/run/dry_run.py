@@ -15,7 +15,7 @@ from medicane_training.recipes.kinds import Recipe
 from medicane_training.run.folder import on_main
 from medicane_training.run.journal import Display, peak_memory, show_table
 from medicane_training.run.loop import train_step
-from medicane_training.run.training import build
+from medicane_training.run.training import engine_and_loader
 
 __all__ = ["rehearse"]
 
@@ -28,7 +28,7 @@ def rehearse(recipe: Recipe) -> None:
     """
     with joined(recipe.engine) as ranks:
         flow = make_flow(recipe)
-        engine, loader = build(flow, ranks, Display(on=ranks.is_main))
+        engine, loader = engine_and_loader(flow, ranks, Display(on=ranks.is_main))
         steps = len(loader)
         reading, batch = timed(lambda: next(iter(loader)))
         training = [timed(lambda n=n: _step(flow, engine, batch, n, ranks))[0] for n in (0, 1)]

@@ -1,4 +1,4 @@
-"""Training of any flow on any engine: ``run → fit → train_step / evaluate``."""
+"""Training of any flow on any engine: ``run_recipe → fit → train_step / judge_part``."""
 
 import math
 import time
@@ -21,14 +21,14 @@ from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, gathered, joined, mean, shared
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.run.checkpoint import Best, newest_sound
-from medicane_training.run.evaluate import evaluate
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display
-from medicane_training.run.release import check_test, final_test, release, show_summary
+from medicane_training.run.judging import judge_part
+from medicane_training.run.release import check_test, final_test, release_best, show_summary
 from medicane_training.run.reporting import report_step, report_validation
 from medicane_training.run.training import Training, wire
 
-__all__ = ["NonFiniteError", "fit", "run", "train_step"]
+__all__ = ["NonFiniteError", "fit", "run_recipe", "train_step"]
 
 MOST_ROLL_BACKS = 3
 MOST_OVERFLOWS = 30
@@ -58,7 +58,7 @@ class LeaveError(Exception):
     """A signal asks for the end of the run, which can be saved as it is."""
 
 
-def run(
+def run_recipe(
     recipe: Recipe,
     out: Path,
     *,
@@ -91,7 +91,7 @@ def run(
             training = wire(flow, folder, ranks, display, interrupts)
             with training.watched(start):
                 fit(training)
-            release(training)
+            release_best(training)
         on_main(lambda: show_summary(folder), ranks)
         if test:
             final_test(flow, folder, ranks, display, interrupts)
@@ -224,7 +224,7 @@ def validate(training: Training, epoch: int) -> dict[str, float]:
 
     started = time.perf_counter()
     with engine.evaluated() as model:
-        table = evaluate(
+        table = judge_part(
             flow,
             model,
             "validation",

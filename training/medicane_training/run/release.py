@@ -21,16 +21,16 @@ from medicane_training.flows.interface import Flow, Table
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, own_device
 from medicane_training.run.checkpoint import saved
-from medicane_training.run.evaluate import evaluate, readable
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display, show_table
+from medicane_training.run.judging import judge_part, readable
 from medicane_training.run.training import Training
 from medicane_training.store.clip_store import save_table
 
-__all__ = ["check_test", "final_test", "release", "show_summary"]
+__all__ = ["check_test", "final_test", "release_best", "show_summary"]
 
 
-def release(training: Training) -> None:
+def release_best(training: Training) -> None:
     """Judge validation with the best checkpoint's weights and leave the model in the run's folder.
 
     Called on all ranks, when training is through.
@@ -40,7 +40,7 @@ def release(training: Training) -> None:
     checkpoints = folder.checkpoints
     checkpoint = checkpoints.at(best.step) if best else saved(checkpoints.folder)[-1]
     model = chosen_model(training, checkpoint)
-    table = evaluate(
+    table = judge_part(
         flow,
         model,
         "validation",
@@ -93,7 +93,7 @@ def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
     }
     model.save_pretrained(folder.path)
     save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
-    write_card(folder, model, scores, scores["validation"])
+    _write_card(folder, model, scores, scores["validation"])
     _write_json(folder.scores_file, scores)
 
 
@@ -116,7 +116,7 @@ def final_test(
     settings = flow.recipe.engine
     device = own_device(settings, ranks)
     model = flow.model_class.from_pretrained(folder.path).to(device)
-    table = evaluate(
+    table = judge_part(
         flow,
         model,
         "test",
@@ -133,11 +133,11 @@ def write_test(flow: Flow[Any], folder: RunFolder, model: MedicaneModel, table: 
     report = flow.test(model, table)
     save_table(readable(flow.kept(table), flow), folder.path / "test.parquet")
     _write_json(folder.path / "test.json", report)
-    write_card(folder, model, folder.scores(), report)
+    _write_card(folder, model, folder.scores(), report)
     show_table(report["table"], title=f"test of {folder.path}, {len(table)} clips")
 
 
-def write_card(
+def _write_card(
     folder: RunFolder,
     model: MedicaneModel,
     scores: Mapping[str, Any],

@@ -16,12 +16,12 @@ from medicane_training.engines.optim import Rates
 from medicane_training.flows.interface import Flow
 from medicane_training.interrupts import Interrupts
 from medicane_training.ranks import Ranks
-from medicane_training.run.checkpoint import Progress, read_progress
+from medicane_training.run.checkpoint import RunProgress, read_progress
 from medicane_training.run.curves import CAN_DRAW
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display, Journal
 
-__all__ = ["Training", "build", "wire"]
+__all__ = ["Training", "engine_and_loader", "wire"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Training:
     journal: Journal
     display: Display
     interrupts: Interrupts
-    progress: Progress
+    progress: RunProgress
 
     @property
     def total_steps(self) -> int:
@@ -97,7 +97,7 @@ def wire(
     flow: Flow[Any], folder: RunFolder, ranks: Ranks, display: Display, interrupts: Interrupts
 ) -> Training:
     """A run at its beginning. Called on all ranks."""
-    engine, loader = build(flow, ranks, display)
+    engine, loader = engine_and_loader(flow, ranks, display)
     return Training(
         flow=flow,
         engine=engine,
@@ -108,11 +108,11 @@ def wire(
         journal=Journal(folder.path, writes=ranks.is_main),
         display=display,
         interrupts=interrupts,
-        progress=Progress(loader=loader.state_dict()),
+        progress=RunProgress(loader=loader.state_dict()),
     )
 
 
-def build(flow: Flow[Any], ranks: Ranks, display: Display) -> tuple[Engine, ClipLoader]:
+def engine_and_loader(flow: Flow[Any], ranks: Ranks, display: Display) -> tuple[Engine, ClipLoader]:
     """What carries out a recipe's steps, and what feeds it. Called on all ranks."""
     recipe = flow.recipe
     settings = recipe.training

@@ -1,6 +1,6 @@
 """Errors of cyclone centres in kilometres, and the tables a final test makes of them.
 
-Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
+Pixels are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from medicane_models.domain import Grid, great_circle_km
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.verification.matching import Blocks
 from medicane_models.verification.scores import error_summary
-from medicane_training.scores.intervals import Score, intervals
+from medicane_training.scores.intervals import Score, with_intervals
 
 __all__ = [
     "RADII",
@@ -41,18 +41,18 @@ INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
 classes part, and the unit. 34 and 64 kt part depressions, storms and hurricanes; between 985 and
 1000 hPa lie most medicanes; simulated storms have an intensity of 0 to 1."""
 
-Points = Float[np.ndarray, "n 2"]
-Values = Float[np.ndarray, " n"]
+Pixels = Float[np.ndarray, "n 2"]
+PerClip = Float[np.ndarray, " n"]
 
 
-def error_km(grid: Grid, tiles: Points, found: Points, truth: Points) -> Values:
+def error_km(grid: Grid, tiles: Pixels, found: Pixels, truth: Pixels) -> PerClip:
     """Great-circle distance between centres; NaN where one is not known."""
-    here, there = (grid.pixel_to_lonlat(*(tiles + points).T) for points in (found, truth))
+    here, there = (grid.pixel_to_lonlat(*(tiles + centres).T) for centres in (found, truth))
     return np.asarray(great_circle_km(*here, *there))
 
 
 def radii_km(
-    grid: Grid, tiles: Points, found: Points, covariance: Float[np.ndarray, "n 2 2"]
+    grid: Grid, tiles: Pixels, found: Pixels, covariance: Float[np.ndarray, "n 2 2"]
 ) -> Float[np.ndarray, "n radii"]:
     """Radii of the circles that hold RADII of a normal error with this covariance in px²."""
     to_km = np.asarray(grid.jacobian_km(*(tiles + found).T))
@@ -73,12 +73,12 @@ class JudgedCentres:
         loss: of the head.
     """
 
-    found: Points
-    truth: Points
+    found: Pixels
+    truth: Pixels
     covariance: Float[np.ndarray, "n 2 2"]
-    error_km: Values
+    error_km: PerClip
     radii_km: Float[np.ndarray, "n radii"]
-    loss: Values
+    loss: PerClip
 
     def take(self, rows: Int[np.ndarray, " k"]) -> "JudgedCentres":
         """Those of some clips."""
@@ -101,7 +101,7 @@ class JudgedCentres:
         }
 
 
-def _coverage(error: Values, radii: Float[np.ndarray, "n radii"]) -> dict[str, float]:
+def _coverage(error: PerClip, radii: Float[np.ndarray, "n radii"]) -> dict[str, float]:
     known = ~np.isnan(radii[:, 0])
     return {
         f"coverage_{100 * share:.0f}": float((error[known] <= radius[known]).mean())
@@ -111,7 +111,7 @@ def _coverage(error: Values, radii: Float[np.ndarray, "n radii"]) -> dict[str, f
     }
 
 
-def _radius_factor(apart: Points, covariance: Float[np.ndarray, "n 2 2"]) -> float:
+def _radius_factor(apart: Pixels, covariance: Float[np.ndarray, "n 2 2"]) -> float:
     known = np.isfinite(covariance).all(axis=(1, 2))
     if not known.any():
         return float("nan")
@@ -119,19 +119,19 @@ def _radius_factor(apart: Points, covariance: Float[np.ndarray, "n 2 2"]) -> flo
     return float(np.sqrt((apart[known] * whitened).sum(1).mean() / 2))
 
 
-def error_scores(error: Values, blocks: Blocks) -> Mapping[str, Score]:
+def error_scores(error: PerClip, blocks: Blocks) -> Mapping[str, Score]:
     """``mean_km, median_km, p90_km`` of the known errors with 95 % intervals by storm."""
     known = np.flatnonzero(~np.isnan(error))
     if not known.size:
         nothing = {"value": np.nan, "low": np.nan, "high": np.nan}
         return dict.fromkeys(error_summary(error), nothing)
     some = error[known]
-    return intervals(lambda rows: error_summary(some[rows]), blocks.take(known))
+    return with_intervals(lambda rows: error_summary(some[rows]), blocks.take(known))
 
 
 def printed(
     scores: Mapping[str, Mapping[str, Score]],
-    errors: Mapping[str, Values],
+    errors: Mapping[str, PerClip],
     storms: Shaped[np.ndarray, " n"],
 ) -> list[dict[str, str]]:
     """A row a method: clips and storms that it has a centre for, kilometres and their intervals."""
@@ -153,7 +153,7 @@ def _text(score: Score) -> str:
 
 
 def by_group(
-    errors: Mapping[str, Values], groups: Shaped[np.ndarray, " n"], what: str
+    errors: Mapping[str, PerClip], groups: Shaped[np.ndarray, " n"], what: str
 ) -> list[dict[str, Any]]:
     """Mean, median and 90th percentile of each method within each group; "" belongs to none."""
     rows = []

@@ -24,12 +24,12 @@ from medicane_models.verification.scores import (
     roc_area,
 )
 from medicane_training.scores.baselines import CloudBand, coldest_means
-from medicane_training.scores.intervals import intervals, printable
+from medicane_training.scores.intervals import printable, with_intervals
 from medicane_training.store.clip_store import ClipStore
 
 __all__ = [
     "NOT_COLD",
-    "Detections",
+    "JudgedForecasts",
     "coldness",
     "confusion",
     "detection_report",
@@ -46,7 +46,7 @@ PRINTED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detections:
+class JudgedForecasts:
     """What was forecast for clips, and what happened.
 
     Attributes:
@@ -63,13 +63,13 @@ class Detections:
     ranking: Float[np.ndarray, " n"]
     probability: Float[np.ndarray, " n"] | None = None
 
-    def take(self, rows: Int[np.ndarray, " k"]) -> "Detections":
+    def take(self, rows: Int[np.ndarray, " k"]) -> "JudgedForecasts":
         """Those of some clips."""
         values = {name: value[rows] for name, value in vars(self).items() if value is not None}
         return replace(self, **values)
 
 
-def detection_scores(found: Detections) -> dict[str, float]:
+def detection_scores(found: JudgedForecasts) -> dict[str, float]:
     """Contingency scores, areas and, of probabilities, Brier score and calibration error.
 
     See :meth:`medicane_models.verification.scores.Contingency.scores` and
@@ -118,7 +118,7 @@ def confusion(
 
 
 def detection_report(
-    forecasts: Mapping[str, Detections], index: pd.DataFrame, blocks: Blocks
+    forecasts: Mapping[str, JudgedForecasts], index: pd.DataFrame, blocks: Blocks
 ) -> dict[str, Any]:
     """Scores of forecasts of the same clips with counts and intervals, ready for JSON.
 
@@ -133,7 +133,7 @@ def detection_report(
         each storm's clips that were found; ``table``, rows to print.
     """
     model = forecasts["model"]
-    scores = {name: _with_intervals(found, blocks) for name, found in forecasts.items()}
+    scores = {name: _by_weather(found, blocks) for name, found in forecasts.items()}
     return {
         "counts": {
             "clips": len(index),
@@ -152,20 +152,20 @@ def detection_report(
     }
 
 
-def _with_intervals(found: Detections, blocks: Blocks) -> dict[str, dict[str, float]]:
+def _by_weather(found: JudgedForecasts, blocks: Blocks) -> dict[str, dict[str, float]]:
     order = np.argsort(-found.ranking, kind="stable")  # what is sorted is sorted again faster
     ordered = found.take(order)
-    return intervals(lambda drawn: detection_scores(ordered.take(drawn)), blocks.take(order))
+    return with_intervals(lambda drawn: detection_scores(ordered.take(drawn)), blocks.take(order))
 
 
-def _reliability(found: Detections) -> list[dict[str, float]]:
+def _reliability(found: JudgedForecasts) -> list[dict[str, float]]:
     if found.probability is None:
         return []
     bins = reliability_table(found.probability, found.truth, weight=found.weight)
     return [{str(k): float(v) for k, v in row.items()} for row in bins.to_dict("records")]
 
 
-def _by_storm(storm: Shaped[np.ndarray, " n"], found: Detections) -> list[dict[str, Any]]:
+def _by_storm(storm: Shaped[np.ndarray, " n"], found: JudgedForecasts) -> list[dict[str, Any]]:
     return [
         {"storm": str(name), "n": int(own.sum()), "pod": float(found.forecast[own].mean())}
         for name in np.unique(storm[found.truth].astype(str))

@@ -10,7 +10,7 @@ from medicane_models.verification.matching import Blocks, independent_blocks
 from medicane_models.verification.scores import bootstrap
 from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["SAMPLES", "intervals", "printable", "weather_blocks"]
+__all__ = ["SAMPLES", "printable", "weather_blocks", "with_intervals"]
 
 SAMPLES = 1000
 
@@ -30,7 +30,7 @@ def weather_blocks(store: ClipStore, clips: pd.DataFrame) -> Blocks:
     return independent_blocks(clips["end"].to_numpy(), stormy.rename(columns={"end": "time"}))
 
 
-def intervals(
+def with_intervals(
     statistic: Callable[[Int[np.ndarray, " _"]], Mapping[str, float]],
     blocks: Blocks,
     *,

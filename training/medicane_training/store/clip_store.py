@@ -28,7 +28,7 @@ from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 from medicane_models.files import json_text, replacing
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_training.store.frames import MISSING, FrameReader
+from medicane_training.store.shards import MISSING, ShardReader
 
 __all__ = [
     "CLIP_COLUMNS",
@@ -204,5 +204,5 @@ class ClipStore:
         return self._index[["tile_x", "tile_y"]].to_numpy(np.int32)
 
     @cached_property
-    def _reader(self) -> FrameReader:
-        return FrameReader(self.path)
+    def _reader(self) -> ShardReader:
+        return ShardReader(self.path)

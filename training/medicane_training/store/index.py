@@ -17,17 +17,17 @@ from medicane_models.errors import SceneError
 from medicane_models.scenes.clips import FULL, nearest_slots, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import CLIP_COLUMNS, LEVELS, ClipStore, save_table
-from medicane_training.store.frames import MISSING
 from medicane_training.store.selection import BuildSettings, choose_ends, label, tiles_of
-from medicane_training.store.strata import rates, rates_document, strata, true_rate
+from medicane_training.store.shards import MISSING
+from medicane_training.store.strata import rates, strata_of
 
-__all__ = ["Contents", "build_index", "cloud_index", "describe_clip", "planned", "save_index"]
+__all__ = ["ClipContents", "build_index", "cloud_index", "describe_clip", "planned", "save_index"]
 
 CLOUD_VALUE = 150 / 255
 ABSENT = -1
 
 
-class Contents(NamedTuple):
+class ClipContents(NamedTuple):
     """What a clip holds: the rows of its frames, and facts about their pixels."""
 
     rows: tuple[int, ...]
@@ -56,7 +56,7 @@ def build_index(store: ClipStore, settings: BuildSettings) -> None:
             f"{store.processor.num_frames} with at most {store.processor.max_missing} missing; "
             "add more scenes"
         )
-    columns = ["end", "tile_x", "tile_y", "weight", *Contents._fields]
+    columns = ["end", "tile_x", "tile_y", "weight", *ClipContents._fields]
     clips = pd.DataFrame(found, columns=columns)
     save_index(store, pd.concat([clips, label(store, clips, settings)], axis=1))
 
@@ -71,12 +71,12 @@ def save_index(store: ClipStore, clips: pd.DataFrame) -> None:
     newest = [rows[-1] for rows in clips["rows"]]
     index = clips.assign(
         source=store.frames["source"].to_numpy()[newest],
-        stratum=strata(clips, store.processor.tile_size),
+        stratum=strata_of(clips, store.processor.tile_size),
     )
     index = index.loc[:, list(CLIP_COLUMNS)]
     index = index.sort_values(["end", "tile_y", "tile_x"], ignore_index=True)
     save_table(index, store.path / "clips.parquet")
-    store.save_document("rates.json", rates_document(rates(index), true_rate(index)))
+    store.save_document("rates.json", rates(index))
     store.refresh()
 
 
@@ -101,7 +101,7 @@ def planned(
     return pd.DatetimeIndex([plan.end for plan in regular]).as_unit("ns"), rows
 
 
-def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> Contents | None:
+def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> ClipContents | None:
     """Fill missing frames of a tile from the nearest, as inference does; None if too many are.
 
     Args:
@@ -122,7 +122,7 @@ def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> Contents
     nearest = nearest_slots(present, len(plan))
     if missing:
         codes = codes[[slots.index(slot) for slot in nearest]]
-    return Contents(
+    return ClipContents(
         rows=tuple(plan[slot] for slot in nearest),
         missing=missing,
         cloud_index=cloud_index(codes, processor),
@@ -141,15 +141,15 @@ def cloud_index(codes: UInt8[np.ndarray, "T C H W"], processor: MedicaneProcesso
     return float(((band > CLOUD_VALUE * LEVELS) & seen).sum() / max(seen.sum(), 1))
 
 
-def _known(store: ClipStore) -> dict[tuple[Any, ...], Contents]:
-    """Contents of complete clips in the present index, by end, offset and rows."""
+def _known(store: ClipStore) -> dict[tuple[Any, ...], ClipContents]:
+    """ClipContents of complete clips in the present index, by end, offset and rows."""
     if not (store.path / "clips.parquet").exists():
         return {}
     clips = store.clips.assign(rows=[tuple(int(r) for r in rows) for rows in store.rows])
     complete = clips.loc[clips["missing"] == 0]
     keys = complete[["end", "tile_x", "tile_y"]].itertuples(index=False, name=None)
-    contents = complete[list(Contents._fields)].itertuples(index=False, name=None)
+    contents = complete[list(ClipContents._fields)].itertuples(index=False, name=None)
     return {
-        (*key, *rows): Contents(rows, *rest)
+        (*key, *rows): ClipContents(rows, *rest)
         for key, (rows, *rest) in zip(keys, contents, strict=True)
     }

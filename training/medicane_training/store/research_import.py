@@ -24,15 +24,15 @@ from medicane_models.files import replacing
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, ClipStore
-from medicane_training.store.frames import MISSING
 from medicane_training.store.index import describe_clip, save_index
 from medicane_training.store.labels import CYCLONE, IGNORE
 from medicane_training.store.selection import SETTINGS_FILE
+from medicane_training.store.shards import MISSING
 from medicane_training.store.writer import FrameWriter, alone, create_store
 
-__all__ = ["Task", "export_research", "import_research"]
+__all__ = ["ResearchTable", "export_research", "import_research"]
 
-Task = Literal["classification", "tracking", "unlabelled"]
+ResearchTable = Literal["classification", "tracking", "unlabelled"]
 FOLDER = re.compile(r"(\d{2}-\d{2}-\d{4}_\d{4})_(\d+)_(\d+)")
 STAMP = "%d-%m-%Y_%H%M"
 LEGACY_ROW = 1
@@ -188,7 +188,7 @@ def export_research(
     store: ClipStore,
     out: str | Path,
     *,
-    task: Task,
+    task: ResearchTable,
     clips: Sequence[int] | Int[np.ndarray, " n"] | None = None,
 ) -> Path:
     """Write clips as PNG folders and list them in ``<task>.csv``; missing pixels become black.

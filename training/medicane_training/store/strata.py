@@ -4,9 +4,6 @@ A store may hold only a share of the calm hours and a loader draws the rare kind
 ``weight`` of a clip, the number of clips of all weather it stands for, undoes both.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
@@ -14,15 +11,7 @@ from jaxtyping import Bool
 from medicane_models.errors import ConfigurationError
 from medicane_training.store.labels import CYCLONE, IGNORE, NEIGHBOUR, NO_CYCLONE
 
-__all__ = [
-    "STRATA",
-    "Rate",
-    "log_odds_shift",
-    "rates",
-    "rates_document",
-    "strata",
-    "true_rate",
-]
+__all__ = ["STRATA", "log_odds_shift", "rates", "strata_of", "true_rate"]
 
 STRATA = ("cyclone", "neighbour", "cyclone_hour", "same_place", "cloudy", "clear", "ignored")
 """``cyclone``: label 1. ``neighbour``: touches or overlaps the tile of one at the same time.
@@ -33,22 +22,7 @@ seen at another time. ``cloudy``, ``clear``: all others, by their cloud index. `
 CLOUDY = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """How many clips a stratum has.
-
-    Attributes:
-        stored: rows of the index.
-        clips: of all weather.
-        cyclones: of all weather, with label 1.
-    """
-
-    stored: int
-    clips: float
-    cyclones: float
-
-
-def strata(index: pd.DataFrame, tile_size: int) -> pd.Series:
+def strata_of(index: pd.DataFrame, tile_size: int) -> pd.Series:
     """The stratum of each clip, from its time, offset, label and cloud index.
 
     Where no clip is labelled (all are -1), only ``cloudy`` and ``clear`` are told apart.
@@ -84,16 +58,17 @@ def _touches(index: pd.DataFrame, cyclones: pd.DataFrame, size: int) -> Bool[np.
     return touching
 
 
-def rates(index: pd.DataFrame) -> dict[str, Rate]:
-    """The rate of each stratum that occurs."""
-    return {
-        str(name): Rate(
-            stored=len(clips),
-            clips=float(clips["weight"].to_numpy().sum()),
-            cyclones=float(clips["weight"].to_numpy()[clips["label"] == CYCLONE].sum()),
-        )
-        for name, clips in index.groupby("stratum")
-    }
+def rates(index: pd.DataFrame) -> dict[str, object]:
+    """What ``rates.json`` holds: the true rate of cyclones, and by stratum how many clips.
+
+    ``stored`` are rows of the index, ``clips`` those of all weather, ``cyclones`` those of all
+    weather with label 1.
+    """
+    cyclones = index["weight"].where(index["label"] == CYCLONE, 0.0)
+    counted = index.assign(stored=1, clips=index["weight"].astype(float), cyclones=cyclones)
+    sums = dict.fromkeys(("stored", "clips", "cyclones"), "sum")
+    strata = counted.groupby("stratum").agg(sums)
+    return {"true_rate": true_rate(index), "strata": strata.to_dict("index")}
 
 
 def true_rate(index: pd.DataFrame) -> float:
@@ -119,8 +94,3 @@ def log_odds_shift(*, true_share: float, sampled_share: float) -> float:
         )
     odds = np.log(shares / (1 - shares))
     return float(odds[0] - odds[1])
-
-
-def rates_document(table: Mapping[str, Rate], true_share: float) -> dict[str, object]:
-    """What ``rates.json`` holds."""
-    return {"true_rate": true_share, "strata": {name: asdict(rate) for name, rate in table.items()}}

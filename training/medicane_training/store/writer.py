@@ -21,13 +21,13 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.files import json_text
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, ClipStore, save_table
-from medicane_training.store.frames import CHUNK_FRAMES, MISSING, create_frames
+from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
 
 __all__ = ["FrameWriter", "alone", "create_store"]
 
 FORMAT = "medicane_clip_store"
 VERSION = 1
-Times = Sequence[np.datetime64] | Shaped[np.ndarray, " T"]
+FrameTimes = Sequence[np.datetime64] | Shaped[np.ndarray, " T"]
 
 
 def create_store(path: str | Path, processor: MedicaneProcessor) -> ClipStore:
@@ -83,7 +83,7 @@ class FrameWriter:
         return CHUNK_FRAMES - len(self.store.frames) % CHUNK_FRAMES
 
     def append(
-        self, codes: UInt8[np.ndarray, "T C H W"], times: Times, sources: Sequence[str]
+        self, codes: UInt8[np.ndarray, "T C H W"], times: FrameTimes, sources: Sequence[str]
     ) -> None:
         """Add at most ``room`` frames; a killed process leaves the store as it was."""
         if len(codes) > self.room:
@@ -102,7 +102,7 @@ class FrameWriter:
         self.store.refresh()
 
 
-def _frame_table(times: Times, sources: Sequence[str]) -> pd.DataFrame:
+def _frame_table(times: FrameTimes, sources: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "time": pd.DatetimeIndex(np.asarray(times, "datetime64[ns]")),

@@ -27,7 +27,7 @@ from zarr.codecs import Crc32cCodec
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 
-__all__ = ["MISSING", "FrameReader", "create_frames", "shard_path"]
+__all__ = ["MISSING", "ShardReader", "create_frames", "shard_path"]
 
 MISSING = 255
 """The code of a missing pixel in every band."""
@@ -131,7 +131,7 @@ class _Shard:
         return self.bytes[start : start + self.layout.chunk_bytes].reshape(self.layout.chunk)
 
 
-class FrameReader:
+class ShardReader:
     """Copies windows of frames out of the mapped shards of a store."""
 
     def __init__(self, store: Path) -> None:

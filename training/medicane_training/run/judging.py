@@ -12,12 +12,12 @@ from medicane_training.clips.dataset import ClipBatch
 from medicane_training.flows.interface import Columns, Flow, Table
 from medicane_training.ranks import Ranks, gathered, shared
 
-__all__ = ["evaluate", "readable"]
+__all__ = ["judge_part", "readable"]
 
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
-def evaluate(
+def judge_part(
     flow: Flow[Any],
     model: MedicaneModel,
     part: str,
