@@ -169,7 +169,7 @@ def _check_processor(init: str, store: MedicaneProcessor) -> None:
     }
     if differing:
         told = "; ".join(
-            f"{name} {_plain(theirs)} there and {_plain(ours)} here"
+            f"{name} {_in_words(theirs)} there and {_in_words(ours)} here"
             for name, (theirs, ours) in differing.items()
         )
         raise ConfigurationError(
@@ -178,7 +178,7 @@ def _check_processor(init: str, store: MedicaneProcessor) -> None:
         )
 
 
-def _plain(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if not isinstance(value, tuple) or isinstance(value[0], float):
         return str(value)
     return ", ".join(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -80,13 +80,13 @@ def load_recipe(
 
 def to_yaml(recipe: Recipe) -> str:
     """All settings, from which :func:`load_recipe` makes an equal recipe."""
-    document = {"flow": recipe.flow, **_values(recipe)}
+    document = {"flow": recipe.flow, **asdict(recipe)}
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def differences(recipe: Recipe, former: Recipe) -> list[str]:
     """A clause on every setting that differs: ``training.epochs is 3, the run has 2``."""
-    here, there = ({"flow": one.flow, **_values(one)} for one in (recipe, former))
+    here, there = ({"flow": one.flow, **asdict(one)} for one in (recipe, former))
     return list(_differing(here, there))
 
 
@@ -115,7 +115,7 @@ class _Draft:
 
     @classmethod
     def of(cls, recipe: Recipe) -> "_Draft":
-        return cls(type(recipe), _values(recipe))
+        return cls(type(recipe), asdict(recipe))
 
     def changed(self, layer: Mapping[str, Any], *, source: str) -> "_Draft":
         """With other settings over these ones."""
@@ -257,19 +257,6 @@ def _types(kind: type) -> dict[str, Any]:
 def _section(kind: Any) -> Any:
     """The dataclass that a setting's own settings belong to; None for a plain setting."""
     return next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
-
-
-def _values(recipe: Recipe) -> Plain:
-    """All settings as YAML has them: dictionaries and lists."""
-    return _plain(recipe)
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _types(type(value))}
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _text(value: Any) -> str:

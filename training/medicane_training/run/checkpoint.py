@@ -17,14 +17,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
 from medicane_models.errors import CheckpointError, OutputError
-from medicane_models.files import json_text
+from medicane_models.files import write_json
 from medicane_training.engines.interface import Engine
 from medicane_training.ranks import Ranks, any_of, barrier
 from medicane_training.recipes.sections import TrainingSettings
@@ -216,10 +216,10 @@ class Checkpoints:
         engine.model.config.save_pretrained(temporary)
         if engine.model.processor is not None:
             engine.model.processor.save_pretrained(temporary)
-        (temporary / PROGRESS_FILE).write_text(json_text(asdict(progress)) + "\n", "utf-8")
+        write_json(temporary / PROGRESS_FILE, progress)
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         sums = {path.relative_to(temporary).as_posix(): _checksum(path) for path in files}
-        (temporary / MANIFEST).write_text(json_text(sums) + "\n", "utf-8")
+        write_json(temporary / MANIFEST, sums)
         for path in [*files, temporary / MANIFEST, temporary]:
             _flush(path)
         self._swap(temporary, final)

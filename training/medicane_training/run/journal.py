@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import resource
 import sys
 import time
@@ -19,7 +18,7 @@ from rich.table import Table
 
 from medicane_models.commands import with_progress
 from medicane_models.errors import OutputError, require
-from medicane_models.files import replacing
+from medicane_models.files import plain, replacing
 
 __all__ = ["TIMES", "Display", "Journal", "peak_memory", "show_table"]
 
@@ -65,7 +64,7 @@ class Journal:
             return
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({k: _plain(v) for k, v in line.items()}) + "\n")
+                file.write(json.dumps(plain(line)) + "\n")
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written ({error.strerror}); free space there and start the "
@@ -169,10 +168,6 @@ def peak_memory() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cell(value: Any) -> str:

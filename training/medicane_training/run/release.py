@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import json_text, replacing
+from medicane_models.files import replacing, write_json
 from medicane_models.hub import local_folder
 from medicane_models.network.cards import license_of, model_card
 from medicane_models.network.weights import (
@@ -94,7 +94,7 @@ def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
     model.save_pretrained(folder.path)
     save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
     _write_card(folder, model, scores, scores["validation"])
-    _write_json(folder.scores_file, scores)
+    write_json(folder.scores_file, scores)
 
 
 def check_test(flow: Flow[Any]) -> None:
@@ -132,7 +132,7 @@ def write_test(flow: Flow[Any], folder: RunFolder, model: MedicaneModel, table: 
     """Report, table and card of the final test. On rank 0."""
     report = flow.test(model, table)
     save_table(readable(flow.kept(table), flow), folder.path / "test.parquet")
-    _write_json(folder.path / "test.json", report)
+    write_json(folder.path / "test.json", report)
     _write_card(folder, model, folder.scores(), report)
     show_table(report["table"], title=f"test of {folder.path}, {len(table)} clips")
 
@@ -178,8 +178,3 @@ def show_summary(folder: RunFolder) -> None:
         f"{scores['epochs_trained']}; {scores['seconds'] / 60:.1f} minutes of training\n"
         f"written to {folder.path}: {', '.join(sorted(p.name for p in folder.path.iterdir()))}"
     )
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json_text(values) + "\n", "utf-8")

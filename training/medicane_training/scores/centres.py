@@ -1,6 +1,6 @@
 """Errors of cyclone centres in kilometres, and the tables a final test makes of them.
 
-Pixels are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
+Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from medicane_models.domain import Grid, great_circle_km
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.verification.matching import Blocks
 from medicane_models.verification.scores import error_summary
-from medicane_training.scores.intervals import Score, with_intervals
+from medicane_training.scores.intervals import Score, score_text, with_intervals
 
 __all__ = [
     "RADII",
@@ -41,18 +41,18 @@ INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
 classes part, and the unit. 34 and 64 kt part depressions, storms and hurricanes; between 985 and
 1000 hPa lie most medicanes; simulated storms have an intensity of 0 to 1."""
 
-Pixels = Float[np.ndarray, "n 2"]
+TilePixels = Float[np.ndarray, "n 2"]
 PerClip = Float[np.ndarray, " n"]
 
 
-def error_km(grid: Grid, tiles: Pixels, found: Pixels, truth: Pixels) -> PerClip:
+def error_km(grid: Grid, tiles: TilePixels, found: TilePixels, truth: TilePixels) -> PerClip:
     """Great-circle distance between centres; NaN where one is not known."""
     here, there = (grid.pixel_to_lonlat(*(tiles + centres).T) for centres in (found, truth))
     return np.asarray(great_circle_km(*here, *there))
 
 
 def radii_km(
-    grid: Grid, tiles: Pixels, found: Pixels, covariance: Float[np.ndarray, "n 2 2"]
+    grid: Grid, tiles: TilePixels, found: TilePixels, covariance: Float[np.ndarray, "n 2 2"]
 ) -> Float[np.ndarray, "n radii"]:
     """Radii of the circles that hold RADII of a normal error with this covariance in px²."""
     to_km = np.asarray(grid.jacobian_km(*(tiles + found).T))
@@ -73,8 +73,8 @@ class JudgedCentres:
         loss: of the head.
     """
 
-    found: Pixels
-    truth: Pixels
+    found: TilePixels
+    truth: TilePixels
     covariance: Float[np.ndarray, "n 2 2"]
     error_km: PerClip
     radii_km: Float[np.ndarray, "n radii"]
@@ -111,7 +111,7 @@ def _coverage(error: PerClip, radii: Float[np.ndarray, "n radii"]) -> dict[str, 
     }
 
 
-def _radius_factor(apart: Pixels, covariance: Float[np.ndarray, "n 2 2"]) -> float:
+def _radius_factor(apart: TilePixels, covariance: Float[np.ndarray, "n 2 2"]) -> float:
     known = np.isfinite(covariance).all(axis=(1, 2))
     if not known.any():
         return float("nan")
@@ -140,16 +140,9 @@ def printed(
     for name, error in errors.items():
         known = ~np.isnan(error)
         count = {"clips": str(known.sum()), "storms": str(len(np.unique(storms[known])))}
-        texts = {title: _text(scores[name][key]) for key, title in columns.items()}
+        texts = {title: score_text(scores[name][key], ".0f") for key, title in columns.items()}
         rows.append({"method": name, **count, **texts})
     return rows
-
-
-def _text(score: Score) -> str:
-    value, low, high = (score[name] for name in ("value", "low", "high"))
-    if np.isnan(value):
-        return "–"
-    return f"{value:.0f}" if np.isnan(low) else f"{value:.0f} ({low:.0f} … {high:.0f})"
 
 
 def by_group(

@@ -10,7 +10,7 @@ from medicane_models.verification.matching import Blocks, independent_blocks
 from medicane_models.verification.scores import bootstrap
 from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["SAMPLES", "printable", "weather_blocks", "with_intervals"]
+__all__ = ["SAMPLES", "printable", "score_text", "weather_blocks", "with_intervals"]
 
 SAMPLES = 1000
 
@@ -60,15 +60,20 @@ def printable(
     """
     names = only or list(dict.fromkeys(name for scores in columns.values() for name in scores))
     return [
-        {"score": name, **{title: _text(scores.get(name)) for title, scores in columns.items()}}
+        {
+            "score": name,
+            **{title: score_text(scores.get(name)) for title, scores in columns.items()},
+        }
         for name in names
     ]
 
 
-def _text(score: Score | None) -> str:
+def score_text(score: Score | None, form: str = ".3g") -> str:
+    """A score as ``value (low … high)``, numbers in this form; "" if there is none."""
     if score is None:
         return ""
     value, low, high = (score[name] for name in ("value", "low", "high"))
     if np.isnan(value):
         return "–"
-    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.3g} … {high:.3g})"
+    interval = "" if np.isnan(low) else f" ({low:{form}} … {high:{form}})"
+    return f"{value:{form}}{interval}"

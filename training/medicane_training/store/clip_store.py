@@ -26,7 +26,7 @@ from jaxtyping import Float, Int32, UInt8
 
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
-from medicane_models.files import json_text, replacing
+from medicane_models.files import replacing, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.shards import MISSING, ShardReader
 
@@ -145,8 +145,7 @@ class ClipStore:
 
     def save_document(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file of the store."""
-        with replacing(self.path / name) as path:
-            path.write_text(json_text(values) + "\n")
+        write_json(self.path / name, values)
 
     def refresh(self) -> None:
         """Forget what was read, after the store has been written to."""
