@@ -36,7 +36,6 @@ import xarray as xr
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.scores import error_summary
-from medicane_training.clips.split_settings import CLIP_KEY
 from medicane_training.recipes.kinds import ClassificationRecipe, Recipe, TrackingRecipe
 from medicane_training.recipes.sections import (
     Augmentation,
@@ -60,7 +59,7 @@ from medicane_training.scores.baselines import (
 from medicane_training.scores.centres import by_group, error_km, intensity_classes
 from medicane_training.scores.spirals import SpiralSettings, spiral_gradient
 from medicane_training.store.build import build_store
-from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.clip_store import CLIP_KEY, ClipStore
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.selection import BuildSettings
 

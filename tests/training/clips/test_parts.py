@@ -131,7 +131,7 @@ def test_balanced_training_draws_as_many_as_there_are_to_draw_from(store):
 
 
 def test_clips_have_names(clips):
-    assert clips.names(np.array([0, 275])) == [
+    assert clips.store.names(np.array([0, 275])) == [
         "2020-09-17 01:00 at 0, 0",
         "2020-09-17 23:00 at 66, 38",
     ]

@@ -140,7 +140,7 @@ def test_a_step_in_parts_is_the_step_in_one(store):
         flow = ToyFlow(recipe)
         engine = engine_of(flow)
         batch = next(iter(flow.clips.training(global_batch=8, rank=0, world_size=1)))
-        taken.append(list(train_step(flow, engine, batch, STEP, ALONE).values()))
+        taken.append(list(train_step(flow, engine, batch, 0, ALONE).values()))
     np.testing.assert_allclose(taken[0], taken[1], rtol=1e-5)
 
 
@@ -151,7 +151,7 @@ def test_the_gradient_norm_is_that_of_all_parameters(store):
     flow.loss(engine.model, batch, STEP).backward()
     squares = [float((p.grad**2).sum()) for p in engine.model.parameters() if p.grad is not None]
     engine.skip()
-    taken = train_step(flow, engine, batch, STEP, ALONE)
+    taken = train_step(flow, engine, batch, 0, ALONE)
     assert taken["gradient_norm"] == pytest.approx(sum(squares) ** 0.5, rel=1e-4)
 
 
@@ -165,7 +165,7 @@ def test_random_draws_depend_on_the_step_alone(store):
             engine.model.get_parameter("head.weight").mul_(1000)
         batch = next(iter(flow.clips.training(global_batch=8, rank=0, world_size=1)))
         torch.rand(draws)
-        losses.append(train_step(flow, engine, batch, STEP, ALONE)["loss"])
+        losses.append(train_step(flow, engine, batch, 0, ALONE)["loss"])
     assert losses[0] == losses[1]
 
 
@@ -177,7 +177,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_clips(store, tmp_path):
     assert len(table) == 8
     assert table["loss"].isna().all()
     flow = ToyFlow(recipe)
-    assert table["name"].tolist() == flow.clips.names(table["clip"].to_numpy())
+    assert table["name"].tolist() == flow.clips.store.names(table["clip"].to_numpy())
     assert names(tmp_path / "run" / "checkpoints")[-1] == "step-00000004"
 
 
@@ -291,7 +291,7 @@ def judge_and_train(ranks, store: str, out: str) -> None:
     folder, flow = Path(out), ToyFlow(toy_recipe(Path(store)))
     flow.clips.part[flow.clips.rows("validation")[9:]] = "unused"
     model = flow.make_model()[0].eval()
-    table = judge_part(flow, model, "validation", autocast=contextlib.nullcontext, ranks=ranks)
+    table = judge_part(flow, model, "validation", ranks=ranks)
     table.drop(columns="logits").to_csv(folder / f"judged-{ranks.rank}.csv", index=False)
     (folder / f"batches-{ranks.rank}.txt").write_text(str(flow.batches))
     with (

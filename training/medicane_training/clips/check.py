@@ -11,9 +11,9 @@ import zarr
 from jaxtyping import Bool, Int
 
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_training.clips.split_settings import CLIP_KEY, split_by_table
+from medicane_training.clips.split_settings import split_by_table
 from medicane_training.clips.splits import check_leaks
-from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.clip_store import CLIP_KEY, ClipStore
 from medicane_training.store.index import cloud_index
 from medicane_training.store.labels import LABEL_COLUMNS
 from medicane_training.store.selection import BuildSettings, label
@@ -160,8 +160,5 @@ def _named(store: ClipStore, wrong: Flags, what: str) -> Iterator[str]:
     numbers = np.flatnonzero(wrong)
     if not len(numbers):
         return
-    first = store.clips.iloc[numbers[:SHOWN]]
-    names = [f"{end:%Y-%m-%d %H:%M} at {x}, {y}" for end, x, y in first[CLIP_KEY].to_numpy()]
-    yield f"{len(numbers)} clips {what}: {'; '.join(names)}" + (
-        " …" if len(numbers) > SHOWN else ""
-    )
+    more = " …" if len(numbers) > SHOWN else ""
+    yield f"{len(numbers)} clips {what}: {'; '.join(store.names(numbers[:SHOWN]))}{more}"

@@ -19,12 +19,11 @@ from medicane_training.clips.sampling import (
     in_order,
     shuffled,
 )
-from medicane_training.clips.split_settings import CLIP_KEY, split_by_settings
-from medicane_training.clips.splits import GUARD_HOURS, PARTS, UNUSED, check_leaks
+from medicane_training.clips.split_settings import split_by_settings
+from medicane_training.clips.splits import GUARD_HOURS, PARTS, UNUSED, check_leaks, part_counts
 from medicane_training.recipes.sections import DataSettings
 from medicane_training.store import strata
-from medicane_training.store.clip_store import ClipStore
-from medicane_training.store.labels import CYCLONE
+from medicane_training.store.clip_store import CLIP_KEY, ClipStore
 
 __all__ = ["Clips"]
 
@@ -78,17 +77,14 @@ class Clips:
         """These rows of the store's index, on their numbers."""
         return self.store.clips.iloc[self.rows(part)]
 
-    def names(self, rows: Int[np.ndarray, " n"]) -> list[str]:
-        """What each clip is called in messages: its last frame in UTC, and its tile."""
-        clips = self.store.clips.iloc[rows]
-        return [f"{end:%Y-%m-%d %H:%M} at {x}, {y}" for end, x, y in clips[CLIP_KEY].to_numpy()]
-
     def counts(self) -> pd.DataFrame:
-        """On the parts: ``clips, cyclones, storms, hours`` (with clips), ``first, last`` (end)."""
-        tables = {part: self.table(part) for part in PARTS}
-        return pd.DataFrame.from_dict(
-            {part: _count(table) for part, table in tables.items()}, orient="index"
-        )
+        """On the parts: ``clips, cyclones, storms, first, last`` (end), ``hours`` (with clips)."""
+        counts = {}
+        for part in PARTS:
+            clips = self.table(part)
+            hours = clips["end"].dt.floor("h").nunique()
+            counts[part] = {**part_counts(clips), "hours": hours}
+        return pd.DataFrame.from_dict(counts, orient="index")
 
     def training(self, *, global_batch: int, rank: int, world_size: int) -> ClipLoader:
         """Batches of a rank, each its share of one optimiser step.
@@ -192,14 +188,3 @@ class Clips:
                 f"{dealt.get(UNUSED, 0)} lie in the guard; give more storms or days, or change "
                 "data.split so that training and validation have some"
             )
-
-
-def _count(clips: pd.DataFrame) -> dict[str, object]:
-    return {
-        "clips": len(clips),
-        "cyclones": int((clips["label"].to_numpy() == CYCLONE).sum()),
-        "storms": clips["storm"].replace("", np.nan).nunique(),
-        "hours": clips["end"].dt.floor("h").nunique(),
-        "first": clips["end"].min(),
-        "last": clips["end"].max(),
-    }

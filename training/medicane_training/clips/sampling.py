@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch.utils.data import Sampler
 
 from medicane_models.errors import ConfigurationError
@@ -18,6 +18,7 @@ __all__ = [
     "ClipKey",
     "ClipSampler",
     "Order",
+    "apportioned",
     "balanced",
     "in_order",
     "present_shares",
@@ -80,7 +81,7 @@ def balanced(
 
     def order(epoch: int) -> Int[np.ndarray, " n"]:
         rng = np.random.default_rng((seed, epoch))
-        counts = _apportion(samples, np.array(list(present.values())))
+        counts = apportioned(samples, np.array(list(present.values())))
         drawn = [_draw(groups[name], int(n), rng) for name, n in zip(present, counts, strict=True)]
         return rng.permutation(np.concatenate(drawn))
 
@@ -125,12 +126,19 @@ def _draw(
     return np.concatenate(drawn)
 
 
-def _apportion(total: int, shares: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Whole numbers of sum ``total``, by the largest remainders."""
-    exact = total * shares
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
-    return counts
+def apportioned(
+    total: int, shares: Float[np.ndarray, " n"], *, least: int = 0
+) -> Int[np.ndarray, " n"]:
+    """Whole numbers of sum ``total``, by the largest remainders of their shares.
+
+    Each share above 0 gets ``least`` or more, if that can be.
+    """
+    exact, some = total * shares, shares > 0
+    fewest = least * some if total >= least * some.sum() else 0
+    numbers = np.maximum(np.floor(exact).astype(int) - len(shares), fewest)
+    while numbers.sum() < total:
+        numbers[np.argmax(exact - numbers)] += 1
+    return numbers
 
 
 class ClipSampler(Sampler[list[ClipKey]]):

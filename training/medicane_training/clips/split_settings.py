@@ -17,11 +17,9 @@ from medicane_training.clips.splits import (
     split_by_storm,
 )
 from medicane_training.recipes.sections import SplitSettings
+from medicane_training.store.clip_store import CLIP_KEY, clip_name
 
-__all__ = ["CLIP_KEY", "split_by_dates", "split_by_settings", "split_by_table"]
-
-CLIP_KEY = ["end", "tile_x", "tile_y"]
-"""What a clip is known by outside its store."""
+__all__ = ["split_by_dates", "split_by_settings", "split_by_table"]
 
 
 def split_by_settings(clips: pd.DataFrame, settings: SplitSettings) -> pd.Series:
@@ -95,8 +93,10 @@ def split_by_table(clips: pd.DataFrame, table: pd.DataFrame, *, source: str) -> 
     require_columns(table, (*CLIP_KEY, "part"), source=source)
     given = table.assign(end=utc_times(table["end"], source=source)).set_index(CLIP_KEY)["part"]
     if given.index.has_duplicates:
-        twice = given.index[given.index.duplicated()][0]
-        raise ConfigurationError(f"{source} lists a clip twice, first {_name(twice)}; drop one")
+        twice: Any = given.index[given.index.duplicated()][0]
+        raise ConfigurationError(
+            f"{source} lists a clip twice, first {clip_name(*twice)}; drop one"
+        )
     if unknown := sorted({str(part) for part in given} - {*PARTS, UNUSED}):
         raise ConfigurationError(
             f"{source} has the parts {', '.join(unknown)}; write {', '.join((*PARTS, UNUSED))}"
@@ -106,7 +106,7 @@ def split_by_table(clips: pd.DataFrame, table: pd.DataFrame, *, source: str) -> 
     missing = np.flatnonzero(parts.isna().to_numpy())
     if len(missing):
         raise ConfigurationError(
-            f"{source} gives {len(missing)} clips no part, first {_name(here[missing[0]])}; "
+            f"{source} gives {len(missing)} clips no part, first {clip_name(*here[missing[0]])}; "
             "add them, or split another way"
         )
     return pd.Series(parts.to_numpy(), index=clips.index, name="split", dtype="str")
@@ -129,8 +129,3 @@ def _read(file: str) -> pd.DataFrame:
             f"data.split.file {file} cannot be read ({error}); give a CSV of "
             f"{', '.join(CLIP_KEY)}, part"
         ) from None
-
-
-def _name(clip: Any) -> str:
-    end, x, y = clip
-    return f"{end:%Y-%m-%d %H:%M} at {x}, {y}"

@@ -16,6 +16,8 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.times import utc_times
 from medicane_models.verification.matching import independent_blocks
+from medicane_training.clips.sampling import apportioned
+from medicane_training.store.labels import CYCLONE
 
 __all__ = [
     "GUARD_HOURS",
@@ -23,6 +25,7 @@ __all__ = [
     "UNUSED",
     "check_leaks",
     "k_folds",
+    "part_counts",
     "split_by_season",
     "split_by_storm",
 ]
@@ -186,6 +189,17 @@ def check_leaks(
     return _report(rows, ends)
 
 
+def part_counts(clips: pd.DataFrame) -> dict[str, object]:
+    """``clips, cyclones, storms`` there are, and the ``first, last`` end of a clip."""
+    return {
+        "clips": len(clips),
+        "cyclones": int((clips["label"].to_numpy() == CYCLONE).sum()),
+        "storms": clips["storm"].replace("", np.nan).nunique(),
+        "first": clips["end"].min(),
+        "last": clips["end"].max(),
+    }
+
+
 def _ends(clips: pd.DataFrame) -> Shaped[np.ndarray, " clips"]:
     require_columns(clips, ("end",), source=SOURCE)
     if clips.empty:
@@ -257,7 +271,7 @@ def _deal_blocks(
     rng: np.random.Generator,
 ) -> Int[np.ndarray, " blocks"]:
     """Deal in turn, in random order within the seasons, each part at even distances."""
-    count = _apportion(len(starts), shares)
+    count = apportioned(len(starts), shares, least=1)
     place = [(np.arange(some) + rng.random()) / max(some, 1) for some in count]
     turn = np.repeat(np.arange(len(shares)), count)[np.argsort(np.concatenate(place))]
     season = _season(starts) % 4
@@ -269,14 +283,6 @@ def _deal_blocks(
 def _season(times: Shaped[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """Seasons since December 1969, the first of which is a winter."""
     return (times.astype("datetime64[M]").astype(np.int64) + 1) // 3
-
-
-def _apportion(count: int, shares: Float[np.ndarray, " parts"]) -> Int[np.ndarray, " parts"]:
-    """Whole numbers that add up to ``count``, near to the shares; none 0 if that can be."""
-    numbers = (shares > 0).astype(np.int64) * (count >= np.count_nonzero(shares))
-    for _ in range(count - numbers.sum()):
-        numbers[np.argmax(count * shares - numbers)] += 1
-    return numbers
 
 
 def _parts(
@@ -336,11 +342,7 @@ def _report(rows: pd.DataFrame, ends: dict[str, Times]) -> pd.DataFrame:
         here = rows.loc[rows["part"] == part]
         gaps = [abs(_nearest(own, ends[other]) - own).min() for other in ends if other != part]
         report[part] = {
-            "clips": len(here),
-            "cyclones": int((here["label"] == 1).sum()),
-            "storms": here["storm"].replace("", np.nan).nunique(),
-            "first": own[0],
-            "last": own[-1],
+            **part_counts(here),
             "hours_to_other_parts": min(gaps) / np.timedelta64(1, "h") if gaps else np.nan,
         }
     present = [part for part in PARTS if part in report]

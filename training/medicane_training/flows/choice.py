@@ -1,6 +1,5 @@
 """Which flow carries out a recipe."""
 
-from collections.abc import Callable
 from typing import Any
 
 from medicane_training.flows.classification import ClassificationFlow
@@ -11,13 +10,13 @@ from medicane_training.recipes.kinds import FlowName, Recipe
 
 __all__ = ["make_flow"]
 
-OPENED_BY: dict[FlowName, Callable[[Any], Flow[Any]]] = {
-    "specialize": SpecializationFlow.open,
-    "classify": ClassificationFlow.open,
-    "track": TrackingFlow.open,
+FLOWS: dict[FlowName, type[Flow[Any]]] = {
+    "specialize": SpecializationFlow,
+    "classify": ClassificationFlow,
+    "track": TrackingFlow,
 }
 
 
 def make_flow(recipe: Recipe) -> Flow[Any]:
     """The flow of a recipe, with its store opened and cut into parts."""
-    return OPENED_BY[recipe.flow](recipe)
+    return FLOWS[recipe.flow].open(recipe)

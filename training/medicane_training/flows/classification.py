@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.special import log_softmax
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.network.averaging import EIGHT_WAYS, FLIPS, View, average_classification
+from medicane_models.network.averaging import View, average_classification
 from medicane_models.network.modeling import MedicaneForVideoClassification
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
@@ -24,7 +25,7 @@ from medicane_training.clips.parts import Clips
 from medicane_training.clips.sampling import present_shares
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_model
-from medicane_training.flows.interface import Columns, Flow, Step, Table
+from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import ClassificationSettings
@@ -44,7 +45,6 @@ from medicane_training.scores.detection import (
     detection_scores,
 )
 from medicane_training.scores.intervals import weather_blocks
-from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE, IGNORE, NEIGHBOUR, NO_CYCLONE
 from medicane_training.store.strata import log_odds_shift
 
@@ -59,7 +59,6 @@ FITTED_SCORES = tuple(
 )
 """Those at the deployment rate that mean something before probabilities are calibrated."""
 LEAST_LOGIT = -1e4
-VIEWS: dict[str, tuple[View, ...]] = {"one": (View(),), "flips": FLIPS, "eight": EIGHT_WAYS}
 
 
 class ClassificationFlow(Flow[ClassificationRecipe]):
@@ -74,9 +73,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         Raises:
             ConfigurationError: a class has no clip to train on.
         """
-        store = ClipStore(recipe.data.store)
-        eligible = (store.clips["label"] != IGNORE).to_numpy()
-        flow = cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed, eligible=eligible))
+        flow = super().open(recipe)
         for number, share in enumerate(flow.frequencies):
             if share == 0:
                 raise ConfigurationError(
@@ -85,6 +82,11 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
                     "data.split, data.shares or classification.classes"
                 )
         return flow
+
+    @staticmethod
+    def eligible(clips: pd.DataFrame) -> Bool[np.ndarray, " clips"]:
+        """Clips with a label."""
+        return (clips["label"] != IGNORE).to_numpy()
 
     @property
     def settings(self) -> ClassificationSettings:
@@ -151,7 +153,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
 
     def judge(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """``loss`` (of plain labels), ``label``, ``logit_0`` …, ``probability``, ``embedding``."""
-        return self._judged(model, batch, VIEWS["one"])
+        return self._judged(model, batch, TEST_VIEWS["one"])
 
     def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """The same, averaged over views, and ``coldness``, the baseline's.
@@ -162,7 +164,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         pixels are about square on the ground; a geostationary tile far from the sub-satellite
         point is stretched along one axis, which a quarter turn swaps with the other.
         """
-        views = VIEWS[self.settings.test_views]
+        views = TEST_VIEWS[self.settings.test_views]
         cold = coldness(self.clips.store, batch.clip.cpu().numpy())
         return {**self._judged(model, batch, views), "coldness": cold.astype(np.float32)}
 

@@ -7,20 +7,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
+from medicane_models.network.averaging import EIGHT_WAYS, FLIPS, View
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.parts import Clips
 from medicane_training.engines.interface import Forward
 from medicane_training.recipes.kinds import Recipe
+from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["Columns", "Flow", "Step", "Table"]
+__all__ = ["TEST_VIEWS", "Columns", "Flow", "Step", "Table"]
 
 Columns = Mapping[str, np.ndarray]
 """Of each clip of a batch, in its order, what the model made of it; arrays (clips, …)."""
@@ -29,6 +32,13 @@ Table = pd.DataFrame
 """One row a clip: ``clip`` (row in the store's index) and the columns that `Flow.judge` gave."""
 
 R = TypeVar("R", bound=Recipe)
+
+TEST_VIEWS: Mapping[str, tuple[View, ...]] = {
+    "one": (View(),),
+    "flips": FLIPS,
+    "eight": EIGHT_WAYS,
+}
+"""What a recipe's ``test_views`` average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +92,31 @@ class Flow(ABC, Generic[R]):
         self.recipe = recipe
         self.clips = clips
 
-    @property
-    @abstractmethod
-    def selects(self) -> str:
-        """Name of the validation score that chooses the checkpoint."""
+    @classmethod
+    def open(cls, recipe: R) -> Self:
+        """The flow on the recipe's store, cut into parts.
+
+        Raises:
+            ConfigurationError: the split leaks, or leaves nothing to train or validate on.
+        """
+        store = ClipStore(recipe.data.store)
+        eligible = cls.eligible(store.clips)
+        return cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed, eligible=eligible))
+
+    @staticmethod
+    def eligible(clips: pd.DataFrame) -> Bool[np.ndarray, " clips"] | None:
+        """The rows of a store's index that may be trained on or judged; None for all."""
+        return None
 
     @property
-    @abstractmethod
+    def selects(self) -> str:
+        """Name of the validation score that chooses the checkpoint."""
+        return "loss"
+
+    @property
     def bigger_is_better(self) -> bool:
-        """Which way."""
+        """Which way it chooses; losses and errors are to be small."""
+        return False
 
     @abstractmethod
     def make_model(self) -> tuple[MedicaneModel, LoadReport | None]:
@@ -124,6 +150,11 @@ class Flow(ABC, Generic[R]):
         On rank 0. What follows ``name-`` is the same at every validation.
         """
         return []
+
+    def pictured(self, most: int) -> Int[np.ndarray, " n"]:
+        """Rows of validation clips to draw, far apart."""
+        rows = self.clips.rows("validation")
+        return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
 
     def kept(self, table: Table) -> Table:
         """What is written of a table of judged clips; by default all of it."""

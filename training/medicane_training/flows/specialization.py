@@ -6,7 +6,7 @@ tokens, p pixels of a token.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -22,14 +22,12 @@ from medicane_models.network.pretraining import MedicaneForPreTraining
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.augmentation import normalised
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
-from medicane_training.clips.parts import Clips
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import SpecializationRecipe
 from medicane_training.scores.intervals import printable, weather_blocks, with_intervals
-from medicane_training.store.clip_store import ClipStore
 
 __all__ = ["SpecializationFlow"]
 
@@ -48,22 +46,6 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
     """Dual-masked autoencoding; the loss is a mean over clips, so that ranks do not change it."""
 
     model_class: ClassVar[type[MedicaneModel]] = MedicaneForPreTraining
-
-    @classmethod
-    def open(cls, recipe: SpecializationRecipe) -> Self:
-        """The flow on the recipe's store; labels decide at most how often a clip is drawn."""
-        store = ClipStore(recipe.data.store)
-        return cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed))
-
-    @property
-    def selects(self) -> str:
-        """The validation loss."""
-        return "loss"
-
-    @property
-    def bigger_is_better(self) -> bool:
-        """The least is best."""
-        return False
 
     @cached_property
     def config(self) -> MedicaneConfig:
@@ -114,15 +96,10 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
 
     def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:
         """A PNG a clip: some frames as they are, as the encoder sees them, and as filled in."""
-        rows = self.clips.rows("validation")
-        count = min(self.recipe.masking.pictures, len(rows))
-        if count == 0:
-            return []
         assert isinstance(model, MedicaneForPreTraining)
-        chosen = rows[np.linspace(0, len(rows) - 1, count).round().astype(int)]
         device = next(model.parameters()).device
         paths = []
-        for clip in chosen.tolist():
+        for clip in self.pictured(self.recipe.masking.pictures).tolist():
             batch = ClipDataset(self.clips.store)[clip].to(device)
             paths.append(folder / f"{name}-clip-{clip}.png")
             _save_picture(self._picture(model, batch), paths[-1])

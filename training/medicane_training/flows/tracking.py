@@ -11,17 +11,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.network.averaging import EIGHT_WAYS, FLIPS, average_tracking
+from medicane_models.network.averaging import average_tracking
 from medicane_models.network.configuration import Covariance, MedicaneConfig
 from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
 from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
-from medicane_training.clips.parts import Clips
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
-from medicane_training.flows.interface import Columns, Flow, Step, Table
+from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
 from medicane_training.flows.provenance import is_simulated, trained_on
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.scores.baselines import baseline_centres
@@ -35,7 +34,6 @@ from medicane_training.scores.centres import (
     radii_km,
 )
 from medicane_training.scores.intervals import weather_blocks, with_intervals
-from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE
 
 __all__ = ["JUDGED_COLUMNS", "TrackingFlow", "trackable"]
@@ -48,7 +46,6 @@ JUDGED_COLUMNS = (
 """What `TrackingFlow.judge` says of a clip: centres in pixels of its tile, the covariance
 of the error in px², NaN where it was never measured."""
 
-TEST_VIEWS = {"flips": FLIPS, "eight": EIGHT_WAYS}
 UNITS = ("center_mean_px", "center_scale_px")
 LEAST_SCALE_PX = 1.0
 PICTURES = 6
@@ -66,26 +63,12 @@ class TrackingFlow(Flow[TrackingRecipe]):
 
     model_class: ClassVar[type[MedicaneModel]] = MedicaneForTracking
 
-    @classmethod
-    def open(cls, recipe: TrackingRecipe) -> "TrackingFlow":
-        """Open the store of a recipe and cut it into parts.
-
-        Raises:
-            ConfigurationError: if the split leaks, or leaves nothing to train or validate on.
-        """
-        store = ClipStore(recipe.data.store)
-        eligible = trackable(store.clips)
-        return cls(recipe, Clips(store, recipe.data, seed=recipe.training.seed, eligible=eligible))
+    eligible = staticmethod(trackable)
 
     @property
     def selects(self) -> str:
-        """A score of validation."""
+        """What the recipe says; all are errors or the loss."""
         return self.recipe.tracking.select_by
-
-    @property
-    def bigger_is_better(self) -> bool:
-        """Errors and losses are to be small."""
-        return False
 
     def make_model(self) -> tuple[MedicaneForTracking, LoadReport | None]:
         """The model; a fresh regression head takes its units from the training targets.
@@ -138,8 +121,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         The loss is that of the clip as it is.
         """
         judged = self.judge(model, batch)
-        views = TEST_VIEWS.get(self.recipe.tracking.test_views)
-        if views is None:
+        views = TEST_VIEWS[self.recipe.tracking.test_views]
+        if len(views) == 1:
             return judged
         pixels, _ = batch.pixel_values(self.clips.processor)
         return self._columns(
@@ -223,13 +206,12 @@ class TrackingFlow(Flow[TrackingRecipe]):
             return []
         from medicane_training.scores.pictures import draw_centres
 
-        rows = self.clips.rows("validation")
-        chosen = rows[np.linspace(0, len(rows) - 1, min(PICTURES, len(rows))).round().astype(int)]
+        chosen = self.pictured(PICTURES)
         batch = ClipDataset(self.clips.store).__getitems__(chosen.tolist())
         device = next(model.parameters()).device
         with torch.no_grad():
             judged = pd.DataFrame(self.judge(model, batch.to(device)))
-        judged["title"] = self.clips.names(chosen)
+        judged["title"] = self.clips.store.names(chosen)
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
         draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)

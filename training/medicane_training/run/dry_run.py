@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 
-from medicane_training.clips.dataset import ClipBatch
 from medicane_training.engines.interface import Engine
 from medicane_training.flows.choice import make_flow
-from medicane_training.flows.interface import Flow, Step
+from medicane_training.flows.interface import Flow
 from medicane_training.ranks import Ranks, joined
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.run.folder import on_main
@@ -31,7 +30,7 @@ def rehearse(recipe: Recipe) -> None:
         engine, loader = engine_and_loader(flow, ranks, Display(on=ranks.is_main))
         steps = len(loader)
         reading, batch = timed(lambda: next(iter(loader)))
-        training = [timed(lambda n=n: _step(flow, engine, batch, n, ranks))[0] for n in (0, 1)]
+        training = [timed(lambda n=n: train_step(flow, engine, batch, n, ranks))[0] for n in (0, 1)]
         judging = timed(lambda: judge_one(flow, engine, ranks))[0]
         seconds = step_seconds(reading, training[1], recipe.data.workers)
         rows = expected(flow, ranks, steps, seconds, judging)
@@ -81,12 +80,6 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return time.perf_counter() - started, result
-
-
-def _step(flow: Flow[Any], engine: Engine, batch: ClipBatch, number: int, ranks: Ranks) -> None:
-    seed = flow.recipe.training.seed
-    step = Step(number=number, part=0, seed=seed, rank=ranks.rank, world_size=ranks.world_size)
-    train_step(flow, engine, batch, step, ranks)
 
 
 def _duration(seconds: float) -> str:

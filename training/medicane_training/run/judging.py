@@ -1,7 +1,6 @@
 """Judging the clips of a part, each exactly once, however many ranks there are."""
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pandas as pd
@@ -9,6 +8,7 @@ import torch
 
 from medicane_models.network.weights import MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
+from medicane_training.engines.interface import autocast
 from medicane_training.flows.interface import Columns, Flow, Table
 from medicane_training.ranks import Ranks, gathered, shared
 
@@ -22,7 +22,6 @@ def judge_part(
     model: MedicaneModel,
     part: str,
     *,
-    autocast: Callable[[], AbstractContextManager[Any]],
     ranks: Ranks,
     watch: Watch = lambda items, total: items,
     pause: Callable[[], None] = lambda: None,
@@ -33,7 +32,6 @@ def judge_part(
         flow: judges; in its final-test way if the part is ``test``.
         model: to judge with, in evaluation mode.
         part: ``validation`` or ``test``.
-        autocast: the precision.
         ranks: of the run.
         watch: passes the batches on and may show how many there were.
         pause: called on all ranks before each batch; it may raise.
@@ -50,7 +48,7 @@ def judge_part(
     for _ in watch(range(batches), batches):
         pause()
         if (batch := next(own, None)) is not None:
-            with torch.no_grad(), autocast():
+            with torch.no_grad(), autocast(device, flow.recipe.engine):
                 tables.append(_table(batch, judge(model, batch.to(device))))
     own_table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     judged = shared(gathered(own_table, ranks), ranks)

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,24 +123,17 @@ def take(training: Training, batch: ClipBatch, since: float) -> None:
     """
     progress, ranks = training.progress, training.ranks
     if progress.step not in progress.left_out:
-        step = Step(
-            number=progress.step,
-            part=0,
-            seed=training.flow.recipe.training.seed,
-            rank=ranks.rank,
-            world_size=ranks.world_size,
-        )
-        taken = train_step(training.flow, training.engine, batch, step, ranks)
+        taken = train_step(training.flow, training.engine, batch, progress.step, ranks)
         progress.add(taken, seconds=time.perf_counter() - since)
         if progress.overflows > MOST_OVERFLOWS:
-            raise NonFiniteError(step.number, taken, _losses([batch], [taken["loss"]]))
+            raise NonFiniteError(progress.step, taken, _losses([batch], [taken["loss"]]))
     progress.step += 1
     progress.loader = training.loader.state_dict()
     report_step(training)
 
 
 def train_step(
-    flow: Flow[Any], engine: Engine, batch: ClipBatch, step: Step, ranks: Ranks
+    flow: Flow[Any], engine: Engine, batch: ClipBatch, number: int, ranks: Ranks
 ) -> dict[str, float]:
     """One step of the optimiser, in as many parts as the recipe says. Called on all ranks.
 
@@ -151,7 +143,7 @@ def train_step(
         flow: gives the loss.
         engine: takes the step.
         batch: this rank's clips.
-        step: which one; its first part.
+        number: of the step, from 0.
         ranks: of the run.
 
     Returns:
@@ -161,14 +153,21 @@ def train_step(
     Raises:
         NonFiniteError: before the weights change.
     """
-    parts = batch.split(flow.recipe.training.accumulation)
+    settings = flow.recipe.training
+    parts = batch.split(settings.accumulation)
     losses = []
-    for number, clips in enumerate(parts):
-        of_part = replace(step, part=number)
-        seed_global(of_part)
+    for part, clips in enumerate(parts):
+        step = Step(
+            number=number,
+            part=part,
+            seed=settings.seed,
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+        )
+        seed_global(step)
         with engine.autocast():
-            loss = flow.loss(engine.forward, clips.to(engine.device, non_blocking=True), of_part)
-        engine.backward(loss, last=number == len(parts) - 1)
+            loss = flow.loss(engine.forward, clips.to(engine.device, non_blocking=True), step)
+        engine.backward(loss, last=part == len(parts) - 1)
         losses.append(loss.detach())
     own = torch.stack(losses).tolist()
     taken = mean({"loss": float(np.mean(own))}, ranks)
@@ -176,8 +175,8 @@ def train_step(
     scales = flow.recipe.engine.precision == "fp16"
     if not math.isfinite(taken["loss"] if scales else sum(taken.values())):
         engine.skip()
-        raise NonFiniteError(step.number, taken, _losses(parts, own))
-    engine.step(step.number)
+        raise NonFiniteError(number, taken, _losses(parts, own))
+    engine.step(number)
     return taken
 
 
@@ -228,7 +227,6 @@ def validate(training: Training, epoch: int) -> dict[str, float]:
             flow,
             model,
             "validation",
-            autocast=engine.autocast,
             ranks=ranks,
             watch=training.display.counted,
             pause=leave_if_asked,
@@ -261,7 +259,7 @@ def write_losses(training: Training, error: NonFiniteError) -> None:
     """Write down which clips the step was made of."""
     table = gathered(error.losses.assign(rank=training.ranks.rank), training.ranks)
     if table is not None:
-        names = training.flow.clips.names(table["clip"].to_numpy())
+        names = training.flow.clips.store.names(table["clip"].to_numpy())
         with replacing(training.folder.path / error.file) as temporary:
             table.assign(name=names).to_csv(temporary, index=False)
 

@@ -16,7 +16,7 @@ from medicane_models.network.weights import (
     load_strictly,
     read_weights,
 )
-from medicane_training.engines.interface import EMA_NAME, autocast
+from medicane_training.engines.interface import EMA_NAME
 from medicane_training.flows.interface import Flow, Table
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, own_device
@@ -44,7 +44,6 @@ def release_best(training: Training) -> None:
         flow,
         model,
         "validation",
-        autocast=training.engine.autocast,
         ranks=ranks,
         watch=training.display.counted,
         pause=lambda: leave_if_asked(training.interrupts, ranks),
@@ -113,14 +112,11 @@ def final_test(
     flow: Flow[Any], folder: RunFolder, ranks: Ranks, display: Display, interrupts: Interrupts
 ) -> None:
     """Judge the test part with the run's model, once it is chosen. Called on all ranks."""
-    settings = flow.recipe.engine
-    device = own_device(settings, ranks)
-    model = flow.model_class.from_pretrained(folder.path).to(device)
+    model = flow.model_class.from_pretrained(folder.path)
     table = judge_part(
         flow,
-        model,
+        model.to(own_device(flow.recipe.engine, ranks)),
         "test",
-        autocast=lambda: autocast(device, settings),
         ranks=ranks,
         watch=display.counted,
         pause=lambda: leave_if_asked(interrupts, ranks),

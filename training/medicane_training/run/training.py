@@ -131,19 +131,9 @@ def tell(
     flow: Flow[Any], model: MedicaneModel, report: LoadReport | None, display: Display
 ) -> None:
     """Say what is trained on, and what is trained."""
-    display.say(f"clips of {flow.recipe.data.store}:\n{counts_text(flow)}")
+    display.say(f"clips of {flow.recipe.data.store}:\n{flow.clips.counts().to_string()}")
     origin = flow.recipe.model.init
     display.say("random weights" if report is None else f"{origin}: {report}")
-    total, trained = count_parameters(model)
+    total = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     display.say(f"{total / 1e6:.2f} M parameters, {trained / 1e6:.2f} M of them trained")
-
-
-def count_parameters(model: MedicaneModel) -> tuple[int, int]:
-    """All of them, and those that are not frozen."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained)
-
-
-def counts_text(flow: Flow[Any]) -> str:
-    """How many clips there are in each part."""
-    return flow.clips.counts().to_string()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Float, Int, Int32, UInt8
 
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
@@ -32,8 +32,10 @@ from medicane_training.store.shards import MISSING, ShardReader
 
 __all__ = [
     "CLIP_COLUMNS",
+    "CLIP_KEY",
     "LEVELS",
     "ClipStore",
+    "clip_name",
     "decode",
     "encode",
     "save_table",
@@ -67,6 +69,15 @@ all weather, see :mod:`store.strata`. ``weight``: clips of all weather that this
 stands for. ``cloud_index``: share of cloudy pixels. ``missing``: frames that are copies of the
 nearest. ``source``: of the newest frame. ``checksum``: CRC-32 of the clip's codes. ``rows``: the
 frames' rows, oldest first."""
+
+
+CLIP_KEY = ["end", "tile_x", "tile_y"]
+"""What a clip is known by outside its store."""
+
+
+def clip_name(end: pd.Timestamp, x: int | np.integer, y: int | np.integer) -> str:
+    """What a clip is called in messages: its last frame in UTC, and its tile."""
+    return f"{end:%Y-%m-%d %H:%M} at {x}, {y}"
 
 
 def encode(stretched: Float[np.ndarray, "*n"]) -> UInt8[np.ndarray, "*n"]:
@@ -155,6 +166,10 @@ class ClipStore:
     def tile(self, clip: int) -> Tile:
         """The offset of a clip."""
         return Tile(*(int(value) for value in self._tiles[clip]))
+
+    def names(self, clips: Int[np.ndarray, " n"]) -> list[str]:
+        """See `clip_name`."""
+        return [clip_name(*key) for key in self.clips.iloc[clips][CLIP_KEY].to_numpy()]
 
     def read(
         self,

@@ -14,7 +14,7 @@ from medicane_models.domain import Grid, great_circle_km, legacy_pixel
 from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.times import utc_times
-from medicane_models.verification.best_tracks import SIX_HOURLY, positions_at
+from medicane_models.verification.best_tracks import positions_at
 
 __all__ = [
     "CYCLONE",
@@ -22,11 +22,8 @@ __all__ = [
     "LABEL_COLUMNS",
     "NEIGHBOUR",
     "NO_CYCLONE",
-    "SIX_HOURLY",
     "LabelRule",
-    "deployment_rates",
     "label_clips",
-    "positions_at",
 ]
 
 NO_CYCLONE, CYCLONE, NEIGHBOUR, IGNORE = 0, 1, 2, -1
@@ -127,36 +124,6 @@ def label_clips(
         labels.loc[beside.index, "label"] = NEIGHBOUR
         labels.loc[beside.index, "storm"] = beside
     return labels.set_index(clips.index)
-
-
-def deployment_rates(
-    tracks: pd.DataFrame,
-    ends: pd.DatetimeIndex,
-    *,
-    grid: Grid,
-    tile_size: int = 224,
-    rule: LabelRule | None = None,
-    **cut: Any,
-) -> pd.DataFrame:
-    """How often each label is true where every tile of the grid is looked at.
-
-    Samples of clips hold far more cyclones; with these shares their probabilities are calibrated.
-
-    Args:
-        tracks: must list every storm of the period.
-        ends: last frames of the clips that are looked at, say each hour of a year with images.
-        grid: the domain.
-        tile_size: of its fixed tiles.
-        rule: the default one if None.
-        **cut: further arguments of :func:`label_clips`.
-
-    Returns:
-        On the labels that occur: ``clips`` (count) and ``share`` (of all).
-    """
-    clips = _fixed_clips(ends, grid, tile_size)
-    labels = label_clips(clips, tracks, grid=grid, tile_size=tile_size, rule=rule, **cut)
-    count = labels["label"].value_counts().sort_index()
-    return pd.DataFrame({"clips": count, "share": count / len(clips)})
 
 
 def _fixed_clips(ends: pd.DatetimeIndex, grid: Grid, tile_size: int) -> pd.DataFrame:
