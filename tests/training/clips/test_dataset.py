@@ -182,6 +182,11 @@ def test_an_order_depends_on_seed_and_epoch(store):
     assert orders[0] not in orders[2:]
 
 
+def test_shares_of_no_stratum_are_refused_by_name(store):
+    with pytest.raises(ConfigurationError, match=r"data\.shares names cyclon; the strata are "):
+        present_shares(store.clips, range(20), {"cyclon": 0.5, "clear": 0.5})
+
+
 def test_shares_without_any_clip_are_refused(store):
     clear = {"clear": 1.0}
     with pytest.raises(ConfigurationError, match="no clip belongs to clear"):

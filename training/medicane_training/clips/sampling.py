@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.recipes.sections import BALANCED_SHARES
+from medicane_training.store.strata import STRATA
 
 __all__ = [
     "ClipKey",
@@ -99,8 +100,13 @@ def present_shares(
     :func:`medicane_training.store.strata.log_odds_shift`.
 
     Raises:
-        ConfigurationError: if a share is not positive or no clip has any of the strata.
+        ConfigurationError: if there is no such stratum, a share is not positive, or no clip has
+            any of the strata.
     """
+    if unknown := sorted(set(shares) - set(STRATA)):
+        raise ConfigurationError(
+            f"data.shares names {', '.join(unknown)}; the strata are {', '.join(STRATA)}"
+        )
     if not shares or min(shares.values()) <= 0:
         raise ConfigurationError(f"shares {dict(shares)} must all be positive; leave out others")
     there = set(index["stratum"].iloc[np.asarray(clips, int)])

@@ -28,6 +28,7 @@ from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 from medicane_models.files import replacing, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.store.labels import LABEL_COLUMNS
 from medicane_training.store.shards import MISSING, ShardReader
 
 __all__ = [
@@ -46,33 +47,19 @@ LEVELS = 254
 the Airmass RGB. On 12 real frames the rms error is 0.0011, where the bands deviate by .16 … .18;
 int16 would cut it to 0.00001, for twice the bytes of every clip (``benchmarks/clip_codecs.py``)."""
 
+CLIP_KEY = ["end", "tile_x", "tile_y"]
+"""What a clip is known by outside its store."""
+
 CLIP_COLUMNS = (
-    "end",
-    "tile_x",
-    "tile_y",
-    "label",
-    "storm",
-    "target_x",
-    "target_y",
-    "storm_distance_km",
-    "stratum",
-    "weight",
-    "cloud_index",
-    "missing",
-    "source",
-    "checksum",
+    *CLIP_KEY, *LABEL_COLUMNS, "stratum", "weight", "cloud_index", "missing", "source", "checksum",
     "rows",
-)
+)  # fmt: skip
 """``end``: time of the last frame, UTC. ``tile_x, tile_y``: offset in the grid. ``label …
 storm_distance_km``: as :func:`store.labels.label_clips` returns them. ``stratum``: of
 all weather, see :mod:`store.strata`. ``weight``: clips of all weather that this one
 stands for. ``cloud_index``: share of cloudy pixels. ``missing``: frames that are copies of the
 nearest. ``source``: of the newest frame. ``checksum``: CRC-32 of the clip's codes. ``rows``: the
 frames' rows, oldest first."""
-
-
-CLIP_KEY = ["end", "tile_x", "tile_y"]
-"""What a clip is known by outside its store."""
 
 
 def clip_name(end: pd.Timestamp, x: int | np.integer, y: int | np.integer) -> str:

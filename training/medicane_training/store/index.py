@@ -16,7 +16,7 @@ from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 from medicane_models.scenes.clips import FULL, nearest_slots, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_training.store.clip_store import CLIP_COLUMNS, LEVELS, ClipStore, save_table
+from medicane_training.store.clip_store import CLIP_COLUMNS, CLIP_KEY, LEVELS, ClipStore, save_table
 from medicane_training.store.selection import BuildSettings, choose_ends, label, tiles_of
 from medicane_training.store.shards import MISSING
 from medicane_training.store.strata import rates, strata_of
@@ -56,7 +56,7 @@ def build_index(store: ClipStore, settings: BuildSettings) -> None:
             f"{store.processor.num_frames} with at most {store.processor.max_missing} missing; "
             "add more scenes"
         )
-    columns = ["end", "tile_x", "tile_y", "weight", *ClipContents._fields]
+    columns = [*CLIP_KEY, "weight", *ClipContents._fields]
     clips = pd.DataFrame(found, columns=columns)
     save_index(store, pd.concat([clips, label(store, clips, settings)], axis=1))
 
@@ -147,7 +147,7 @@ def _known(store: ClipStore) -> dict[tuple[Any, ...], ClipContents]:
         return {}
     clips = store.clips.assign(rows=[tuple(int(r) for r in rows) for rows in store.rows])
     complete = clips.loc[clips["missing"] == 0]
-    keys = complete[["end", "tile_x", "tile_y"]].itertuples(index=False, name=None)
+    keys = complete[CLIP_KEY].itertuples(index=False, name=None)
     contents = complete[list(ClipContents._fields)].itertuples(index=False, name=None)
     return {
         (*key, *rows): ClipContents(rows, *rest)
