@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medicane_export.fronts import Ground, KelvinFront
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import BiasedAttention
 from medicane_models.network.modeling import (
     MedicaneForTracking,
@@ -21,7 +22,6 @@ from medicane_models.network.modeling import (
     VideoModel,
 )
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import MedicaneModel
 from medicane_models.runtimes.onnx_metadata import Contents, TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 

@@ -11,10 +11,10 @@ from jaxtyping import Bool, Float
 
 from medicane_export.clips import ClipSet
 from medicane_export.to_onnx import Source
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.masking import tube_mask
 from medicane_models.network.modeling import MedicaneForTracking, VideoModel
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import MedicaneModel
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.onnx_metadata import Contents
 from medicane_models.scenes.processing import MedicaneProcessor

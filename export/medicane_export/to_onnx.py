@@ -19,7 +19,8 @@ from medicane_models.errors import (
     require,
 )
 from medicane_models.hub import resolve_file, resolve_revision
-from medicane_models.network.weights import AutoMedicaneModel, MedicaneModel
+from medicane_models.network.auto import AutoMedicaneModel
+from medicane_models.network.base import MedicaneModel
 from medicane_models.prediction.detections import software_versions
 from medicane_models.runtimes.onnx_metadata import Contents, InputForm, OnnxMetadata
 from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor

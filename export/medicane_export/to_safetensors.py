@@ -11,10 +11,10 @@ from medicane_export.to_onnx import Source
 from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.hub import local_folder, resolve_file
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.cards import model_card
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE
 from medicane_models.network.conversion import from_foreign
-from medicane_models.network.weights import MedicaneModel
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["export_safetensors"]

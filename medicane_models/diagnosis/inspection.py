@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from medicane_models.diagnosis.headers import WEIGHTS, onnx_properties, read_json, tensor_shapes
+from medicane_models.diagnosis.headers import onnx_properties, read_json, tensor_shapes
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
-from medicane_models.hub import local_folder, resolve_file, snapshot
+from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo, onnx_file_name
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -23,12 +23,12 @@ NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity"}
 Description = dict[str, Any]
 
 
-def inspect_model(source: str | Path, **hub_options: Any) -> Description:
+def inspect_model(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     """What a model is, takes and gives, ready for JSON.
 
     Args:
         source: a model's or training run's folder, an exported file, an embedded name or a Hub id.
-        **hub_options: as :func:`medicane_models.hub.resolve_file` takes them.
+        **hub_options: where to look.
 
     Raises:
         CheckpointError: there is no model, or its files are damaged.
@@ -46,7 +46,7 @@ def inspect_model(source: str | Path, **hub_options: Any) -> Description:
     if folder is not None and (folder / RUN_FILE).is_file():
         return {"source": str(source), "kind": "training run", **_run(folder)}
     kind = "folder" if folder is not None else "Hub repository"
-    if folder is not None and not (folder / WEIGHTS).is_file() and any(folder.glob("*.onnx")):
+    if folder is not None and not (folder / WEIGHTS_NAME).is_file() and any(folder.glob("*.onnx")):
         return {"source": str(source), "kind": kind, **_only_exported(source)}
     try:
         config = resolve_file(source, CONFIG_NAME, **hub_options)
@@ -63,7 +63,7 @@ def inspect_model(source: str | Path, **hub_options: Any) -> Description:
     return {"source": str(source), "kind": kind, **_model(source, config, **hub_options)}
 
 
-def _model(source: str | Path, config_file: Path, **hub_options: Any) -> Description:
+def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptions]) -> Description:
     config = MedicaneConfig.from_pretrained(source, **hub_options)
     try:
         processor = MedicaneProcessor.from_pretrained(source, **hub_options)
@@ -116,7 +116,7 @@ def _exported(path: Path) -> Description:
     }
 
 
-def _only_exported(source: str | Path, **hub_options: Any) -> Description:
+def _only_exported(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     folder = local_folder(source)
     names = sorted(path.name for path in folder.glob("*.onnx")) if folder else []
     try:
@@ -216,7 +216,7 @@ def _outputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
     )
 
 
-def _weights(source: str | Path, **hub_options: Any) -> Description:
+def _weights(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     """Number and type of the parameters, from the header of the weights alone."""
     try:
         shapes = tensor_shapes(source, **hub_options)

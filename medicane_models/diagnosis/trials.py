@@ -55,7 +55,7 @@ def try_torch() -> Trial:
     def probabilities() -> tuple[str, np.ndarray]:
         import torch
 
-        from medicane_models.network.weights import AutoMedicaneModel
+        from medicane_models.network.auto import AutoMedicaneModel
         from medicane_models.runtimes.interface import pick_device
 
         device = pick_device("auto")

@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.hub import HubOptions, resolve_file
 
 __all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task"]
 
@@ -211,18 +211,18 @@ class MedicaneConfig:
         return path
 
     @classmethod
-    def from_pretrained(cls, id_or_dir: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, id_or_dir: str | Path, **hub_options: Unpack[HubOptions]) -> Self:
         """Read ``config.json`` of a folder, an embedded model or a Hub repository.
 
         Args:
             id_or_dir: local folder, short name of an embedded model, or Hub id.
-            options: as `medicane_models.hub.resolve_file` takes them.
+            **hub_options: where to look.
 
         Raises:
             CheckpointError: there is no such file.
             ConfigurationError: it is not valid.
         """
-        path = resolve_file(id_or_dir, CONFIG_NAME, **options)
+        path = resolve_file(id_or_dir, CONFIG_NAME, **hub_options)
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError, AttributeError) as error:

@@ -15,28 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from timm.models import adapt_input_conv
 from torch import Tensor
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
 from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.hub import WEIGHTS_NAME, resolve_file
 from medicane_models.network import layouts
+from medicane_models.network.auto import model_class
+from medicane_models.network.base import LoadReport, MedicaneModel, load_backbone, load_strictly
 from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
-from medicane_models.network.weights import (
-    LoadReport,
-    MedicaneModel,
-    load_backbone,
-    load_strictly,
-    model_class,
-    read_weights,
-)
+from medicane_models.network.weights import read_weights, write_weights
 
 __all__ = ["ConversionReport", "convert", "export_transformers", "from_foreign"]
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
-HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
+HUGGING_FACE_FILES = (WEIGHTS_NAME, "pytorch_model.bin")
 RESEARCH_HEAD = {"head": "regression", "center_mean_px": (0.0, 0.0), "center_scale_px": (1.0, 1.0)}
 """The research tracker gives tile pixels, without standardisation."""
 
@@ -145,8 +139,7 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     """
     config = transformers_config(model.config)
     weights = layouts.to_transformers(model.state_dict())
-    with replacing(Path(out) / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
+    write_weights(Path(out) / WEIGHTS_NAME, weights)
     with replacing(Path(out) / CONFIG_NAME) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.hub import HubOptions, resolve_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -167,9 +167,7 @@ class MedicaneProcessor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        id_or_dir: str | Path,
-        **hub_options: Any,
+        cls, id_or_dir: str | Path, **hub_options: Unpack[HubOptions]
     ) -> "MedicaneProcessor":
         """Read ``preprocessor_config.json`` of a model: a folder, an embedded name or a Hub id."""
         path = resolve_file(id_or_dir, PREPROCESSOR_FILE, **hub_options)

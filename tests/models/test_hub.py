@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from medicane_models.diagnosis.inspection import inspect_model
-from medicane_models.errors import CheckpointError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.hub import resolve_file, resolve_revision
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForVideoClassification
-from medicane_models.network.weights import AutoMedicaneModel
 from medicane_models.runtimes.onnx import find_onnx
+from medicane_models.scenes.processing import MedicaneProcessor
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
@@ -242,3 +243,11 @@ def test_a_repository_without_an_exported_file_says_how_to_make_it(hub, folder, 
     hub.publish("me/storms", folder)
     with pytest.raises(CheckpointError, match="run: medicane-export onnx me/storms --out DIR"):
         find_onnx("me/storms", cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "look", [AutoMedicaneModel, MedicaneConfig, MedicaneProcessor], ids=lambda cls: cls.__name__
+)
+def test_an_option_that_nobody_knows_is_refused(look):
+    with pytest.raises(ConfigurationError, match="local_file_only; known are"):
+        look.from_pretrained("medicane-tiny-detector", local_file_only=True)

@@ -6,8 +6,9 @@ import torch
 
 from medicane_export.to_onnx import Source
 from medicane_models.domain import MEDITERRANEAN
+from medicane_models.network.auto import model_class
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.weights import MedicaneModel, model_class
 from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(600, 200, 100, 70)

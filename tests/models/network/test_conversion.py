@@ -7,12 +7,12 @@ import timm
 import torch
 
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.conversion import convert, export_transformers, from_foreign
 from medicane_models.network.layouts import from_2d_vit
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import AutoMedicaneModel
 
 SIZES = {"image_size": 32, "num_frames": 4}
 SMALL = MedicaneConfig(

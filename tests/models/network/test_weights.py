@@ -6,10 +6,11 @@ from safetensors.torch import load_file, save_file
 
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import embedded_models
+from medicane_models.network.auto import AutoMedicaneModel
+from medicane_models.network.base import load_backbone
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import AutoMedicaneModel, load_backbone
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=4, embed_dim=24, depth=2, num_heads=2, mlp_hidden_dim=48,

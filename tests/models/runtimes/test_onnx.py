@@ -20,8 +20,8 @@ from medicane_models.errors import (
     MedicaneError,
     MissingFileError,
 )
+from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.weights import model_class
 from medicane_models.runtimes import onnx as onnx_runtime
 from medicane_models.runtimes import onnx_session
 from medicane_models.runtimes.accelerators import OnnxRuntimeBuild

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from medicane_models.errors import CheckpointError, ConfigurationError, require
-from medicane_models.network.weights import MedicaneModel, write_weights
+from medicane_models.network.base import MedicaneModel
+from medicane_models.network.weights import write_weights
 from medicane_training.engines.optim import Rates, apply, make_optimizer
 from medicane_training.engines.plain import EMA_NAME, autocast, evaluating, make_ema, prepared
 from medicane_training.engines.state import (

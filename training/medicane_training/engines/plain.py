@@ -14,7 +14,9 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medicane_models.network.weights import WEIGHTS_NAME, MedicaneModel, write_weights
+from medicane_models.hub import WEIGHTS_NAME
+from medicane_models.network.base import MedicaneModel
+from medicane_models.network.weights import write_weights
 from medicane_training.engines.optim import Rates, apply, make_optimizer
 from medicane_training.engines.state import (
     check_groups,

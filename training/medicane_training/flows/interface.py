@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from medicane_models.network.weights import LoadReport, MedicaneModel
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.parts import Clips
 from medicane_training.recipes.kinds import Recipe

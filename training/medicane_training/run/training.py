@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from medicane_models.network.weights import LoadReport, MedicaneModel
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipLoader
 from medicane_training.engines.optim import Rates
 from medicane_training.engines.plain import make_engine
