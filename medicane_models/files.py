@@ -5,30 +5,56 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from medicane_models.errors import OutputError
 
-__all__ = ["json_text", "replacing"]
+__all__ = ["json_text", "plain", "replacing", "write_json"]
 
 
 def json_text(value: Any) -> str:
-    """Strict JSON of nested mappings and sequences; NaN is null, times are ISO 8601 with Z."""
-    return json.dumps(_plain(value), indent=1, allow_nan=False)
+    """Strict JSON of anything that `plain` takes."""
+    return json.dumps(plain(value), indent=2, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def write_json(path: Path, value: Any) -> None:
+    """Write `json_text` of a value, whole or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(json_text(value) + "\n", "utf-8")
+
+
+def plain(value: Any) -> Any:
+    """A value in the types that JSON has.
+
+    Dataclasses become mappings, keys text, arrays and tuples lists, times ISO 8601 in UTC with Z,
+    paths text, and what is not finite or no time None.
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if hasattr(value, "item"):  # numpy's scalars
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's arrays and scalars
+        is_time = str(value.dtype).startswith("datetime64")
+        return plain((value.astype("datetime64[s]") if is_time else value).tolist())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, datetime) and value == value:  # pandas' NaT is one and equals nothing
+        utc = value.astimezone(UTC) if value.tzinfo else value
+        return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, Path):
+        return str(value)
+    missing = value != value or (isinstance(value, float) and math.isinf(value))
+    return None if missing else value
 
 
 @contextmanager

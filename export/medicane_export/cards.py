@@ -105,12 +105,8 @@ def _bands(source: Source) -> str:
     """How kelvin become pictures, which transformers' processor does not know."""
     if source.processor is None:
         return ""
-    bands = [
-        f"{band.channel}{' − ' + band.minus if band.minus else ''} from {band.low:g} K (0) to "
-        f"{band.high:g} K (1)"
-        for band in source.processor.bands
-    ]
-    return f": {'; '.join(bands)}; then normalised as `preprocessor_config.json` says"
+    bands = "; ".join(map(str, source.processor.bands))
+    return f": {bands}; then normalised as `preprocessor_config.json` says"
 
 
 def _row(file: str, found: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from types import ModuleType
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from medicane_models.diagnosis.trials import Trial, try_onnx, try_torch
 from medicane_models.errors import MissingExtraError
+from medicane_models.files import plain
 from medicane_models.runtimes.accelerators import (
     PROVIDERS,
     NvidiaDriver,
@@ -76,7 +77,7 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return asdict(self) | {"broken": self.broken}
+        return plain(self) | {"broken": self.broken}
 
     def rows(self) -> list[tuple[str, str]]:
         """Everything as labels and lines for a person."""

@@ -1,17 +1,17 @@
 """What a model expects and returns, read from its files without loading torch or the weights."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
 from medicane_models.diagnosis.headers import onnx_properties, read_json, tensor_shapes
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
+from medicane_models.files import plain
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo, onnx_file_name
-from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.processing import Band, MedicaneProcessor
 
 __all__ = ["description_rows", "inspect_model"]
 
@@ -71,8 +71,8 @@ def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptio
         processor = None
     return {
         **_facts(config, processor),
-        "inputs": [asdict(info) for info in _inputs(config)],
-        "outputs": [asdict(info) for info in _outputs(config)],
+        "inputs": plain(_inputs(config)),
+        "outputs": plain(_outputs(config)),
         "revision": snapshot(config_file),
         **_weights(source, **hub_options),
         **_beside(config_file.parent),
@@ -106,8 +106,8 @@ def _exported(path: Path) -> Description:
         "input_form": metadata.input_form,
         "precision": metadata.precision,
         "quantisation": metadata.quantisation or None,
-        "inputs": [asdict(info) for info in metadata.inputs],
-        "outputs": [asdict(info) for info in metadata.outputs],
+        "inputs": plain(metadata.inputs),
+        "outputs": plain(metadata.outputs),
         "exported_from": metadata.model,
         "revision": snapshot(path) or metadata.revision,
         "opset": metadata.opset,
@@ -256,11 +256,6 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
-    bands = [
-        f"{band['name']} = {band['channel']}{' − ' + band['minus'] if band['minus'] else ''} "
-        f"{band['low']:g} … {band['high']:g} K"
-        for band in clips["bands"]
-    ]
     return [
         (
             "clips",
@@ -269,7 +264,7 @@ def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{clips['time_convention'].replace('_', ' ')}",
         ),
         ("channels", f"{', '.join(clips['channels'])} of {clips['sensor']}, in kelvin"),
-        *(("band", text) for text in bands),
+        *(("band", f"{band['name']} = {Band(**band)}") for band in clips["bands"]),
     ]
 
 

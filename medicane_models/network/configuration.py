@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import replacing
+from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
 __all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task"]
@@ -206,8 +207,7 @@ class MedicaneConfig:
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write ``config.json`` into ``directory`` and return its path."""
         path = Path(directory) / CONFIG_NAME
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        write_json(path, self.to_dict())
         return path
 
     @classmethod
@@ -264,6 +264,9 @@ def _check_choices(config: MedicaneConfig) -> None:
 
 
 def _check_numbers(config: MedicaneConfig) -> None:
+    for name, value in _fields(config).items():
+        if not all(map(math.isfinite, _floats(value))):
+            raise ConfigurationError(f"{name} is {value}; give finite numbers")
     for name in _COUNTS:
         value = getattr(config, name)
         if not isinstance(value, int) or value < 1:
@@ -275,6 +278,14 @@ def _check_numbers(config: MedicaneConfig) -> None:
         raise ConfigurationError(f"temperature is {config.temperature}; give a positive number")
     if not 0 <= config.threshold <= 1:
         raise ConfigurationError(f"threshold is {config.threshold}; give a probability")
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _floats(item)
 
 
 def _check_divisions(config: MedicaneConfig) -> None:

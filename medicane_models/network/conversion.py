@@ -19,7 +19,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
-from medicane_models.files import replacing
+from medicane_models.files import write_json
 from medicane_models.hub import WEIGHTS_NAME, resolve_file
 from medicane_models.network import layouts
 from medicane_models.network.auto import model_class
@@ -140,8 +140,7 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     config = transformers_config(model.config)
     weights = layouts.to_transformers(model.state_dict())
     write_weights(Path(out) / WEIGHTS_NAME, weights)
-    with replacing(Path(out) / CONFIG_NAME) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    write_json(Path(out) / CONFIG_NAME, config)
 
 
 def transformers_config(config: MedicaneConfig) -> dict[str, Any]:

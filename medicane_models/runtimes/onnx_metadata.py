@@ -7,10 +7,11 @@ loads neither torch nor onnx.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.files import plain
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.scenes.processing import MedicaneProcessor
 
@@ -60,7 +61,7 @@ class TensorInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TensorInfo":
-        """Restore what ``asdict`` made and JSON kept."""
+        """Restore what JSON kept of one."""
         lists = {key: tuple(values[key]) for key in ("shape", "axes")}
         return cls(**{**values, **lists})
 
@@ -181,11 +182,11 @@ class OnnxMetadata:
             "model": self.model,
             "revision": self.revision or "",
             "opset": self.opset,
-            "versions": dict(self.versions),
-            "inputs": [asdict(info) for info in self.inputs],
-            "outputs": [asdict(info) for info in self.outputs],
+            "versions": self.versions,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
             "config": self.config.to_dict(),
-            "processor": None if self.processor is None else self.processor.to_dict(),
+            "processor": self.processor,
         }
 
     def _repeated(self) -> dict[str, Any]:
@@ -257,4 +258,5 @@ def _affine(processor: MedicaneProcessor) -> tuple[float, ...]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """Text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(plain(value))
