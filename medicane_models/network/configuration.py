@@ -12,13 +12,16 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
-__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task"]
+__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task", "TokenGrid"]
 
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "medicane"
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Task = Literal["pretraining", "classification", "tracking"]
+TokenGrid = tuple[int, int, int]
+"""Tokens along time, rows and columns."""
+
 Covariance = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -78,7 +81,7 @@ class MedicaneConfig:
     num_heads: int = 12
     mlp_hidden_dim: int = 3072
     position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
-    position_grid: tuple[int, int, int] | None = None
+    position_grid: TokenGrid | None = None
     norm_eps: float = 1e-6
     drop_path_rate: float = 0.0
     proj_drop_rate: float = 0.0
@@ -114,7 +117,7 @@ class MedicaneConfig:
         return (size, size) if isinstance(size, int) else size
 
     @property
-    def token_grid(self) -> tuple[int, int, int]:
+    def token_grid(self) -> TokenGrid:
         """Tokens along time, rows and columns; a clip's tokens come in this order."""
         height, width = self.frame_size
         frames = self.num_frames // self.tubelet_size

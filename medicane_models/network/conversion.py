@@ -138,7 +138,7 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
         ConfigurationError: Hugging Face's VideoMAE cannot express the model.
     """
     config = transformers_config(model.config)
-    weights = layouts.to_transformers(model.state_dict())
+    weights = layouts.for_transformers(model.state_dict())
     write_weights(Path(out) / WEIGHTS_NAME, weights)
     write_json(Path(out) / CONFIG_NAME, config)
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.configuration import TokenGrid
 
 __all__ = [
     "Targets",
@@ -26,11 +27,9 @@ __all__ = [
     "tube_mask",
 ]
 
-Grid = tuple[int, int, int]
-
 
 def tube_mask(
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     clips: int = 1,
@@ -54,7 +53,7 @@ def tube_mask(
 
 
 def random_mask(
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     clips: int = 1,
@@ -67,7 +66,7 @@ def random_mask(
 
 
 def running_cell_mask(
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     clips: int = 1,
@@ -106,7 +105,7 @@ def running_cell_mask(
 
 def decoder_mask(
     encoder_mask: Bool[Tensor, "clips tokens"],
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     generator: torch.Generator | None = None,

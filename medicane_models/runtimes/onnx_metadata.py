@@ -17,7 +17,7 @@ from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = [
     "FORMAT",
-    "Contents",
+    "GraphContents",
     "InputForm",
     "OnnxMetadata",
     "Precision",
@@ -30,7 +30,7 @@ FORMAT = 1
 
 PREFIX = "medicane."
 
-Contents = Literal["head", "embeddings", "reconstruction"]
+GraphContents = Literal["head", "embeddings", "reconstruction"]
 InputForm = Literal["normalised", "kelvin"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
@@ -88,7 +88,7 @@ class OnnxMetadata:
         quantisation: how int8 was made, in words; empty in the other precisions.
     """
 
-    contents: Contents
+    contents: GraphContents
     input_form: InputForm
     precision: Precision
     config: MedicaneConfig
@@ -157,7 +157,7 @@ class OnnxMetadata:
         read = {key: json.loads(values[key]) for key in _JSON}
         processor = read["processor"]
         return cls(
-            contents=cast(Contents, values["contents"]),
+            contents=cast(GraphContents, values["contents"]),
             input_form=cast(InputForm, values["input_form"]),
             precision=cast(Precision, values["precision"]),
             model=values["model"],
@@ -214,7 +214,7 @@ class OnnxMetadata:
 
 
 _KINDS = {
-    "contents": get_args(Contents),
+    "contents": get_args(GraphContents),
     "input_form": get_args(InputForm),
     "precision": get_args(Precision),
 }
@@ -224,7 +224,7 @@ _JSON = ("versions", "inputs", "outputs", "config", "processor")
 def onnx_file_name(
     input_form: InputForm = "normalised",
     precision: Precision = "fp32",
-    contents: Contents = "head",
+    contents: GraphContents = "head",
 ) -> str:
     """Name of a variant in its folder: ``model.onnx``, ``model_kelvin_int8.onnx`` and so on."""
     parts = (

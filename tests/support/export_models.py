@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from medicane_export.to_onnx import Source
+from medicane_export.loading import LoadedModel
 from medicane_models.domain import MEDITERRANEAN
 from medicane_models.network.auto import model_class
 from medicane_models.network.base import MedicaneModel
@@ -41,8 +41,8 @@ def tiny_source(
     task: str = "classification",
     processor: MedicaneProcessor | None = PROCESSOR,
     **settings: object,
-) -> Source:
-    return Source(
+) -> LoadedModel:
+    return LoadedModel(
         model=tiny_model(task, **settings), processor=processor, name=f"tiny-{task}", revision=None
     )
 

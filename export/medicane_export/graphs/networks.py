@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from medicane_export.fronts import Ground, KelvinFront
+from medicane_export.graphs.ground import Ground
+from medicane_export.graphs.kelvin import KelvinFront
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import BiasedAttention
@@ -22,7 +23,7 @@ from medicane_models.network.modeling import (
     VideoModel,
 )
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.runtimes.onnx_metadata import Contents, TensorInfo
+from medicane_models.runtimes.onnx_metadata import GraphContents, TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Graph", "PortableAttention", "kelvin_graph", "normalised_graph", "portable"]
@@ -165,7 +166,7 @@ class _FromKelvin(nn.Module):
         return (*(_refuse(output, refused) for output in outputs), missing)
 
 
-def normalised_graph(model: MedicaneModel, contents: Contents) -> Graph:
+def normalised_graph(model: MedicaneModel, contents: GraphContents) -> Graph:
     """Normalised clips in, what ``contents`` names out.
 
     Args:
@@ -195,7 +196,9 @@ def normalised_graph(model: MedicaneModel, contents: Contents) -> Graph:
     return Graph(parts[contents](portable(model)), (pixels, *masks), outputs).eval()
 
 
-def kelvin_graph(model: MedicaneModel, processor: MedicaneProcessor, contents: Contents) -> Graph:
+def kelvin_graph(
+    model: MedicaneModel, processor: MedicaneProcessor, contents: GraphContents
+) -> Graph:
     """Brightness temperatures in, what ``contents`` names out, on the ground for a tracker.
 
     Raises:
@@ -216,7 +219,7 @@ def kelvin_graph(model: MedicaneModel, processor: MedicaneProcessor, contents: C
     return Graph(compute, inputs, outputs).eval()
 
 
-def _check_contents(model: MedicaneModel, contents: Contents) -> None:
+def _check_contents(model: MedicaneModel, contents: GraphContents) -> None:
     pretraining = isinstance(model, MedicaneForPreTraining)
     if contents == "head" and pretraining:
         raise ConfigurationError(
@@ -228,7 +231,7 @@ def _check_contents(model: MedicaneModel, contents: Contents) -> None:
         )
 
 
-def _outputs(model: MedicaneModel, contents: Contents) -> tuple[TensorInfo, ...]:
+def _outputs(model: MedicaneModel, contents: GraphContents) -> tuple[TensorInfo, ...]:
     config = model.config
     tokens, dim = config.num_tokens, config.embed_dim
     if contents == "embeddings":
