@@ -10,7 +10,8 @@ from medicane_models.errors import CheckpointError, ConfigurationError, MissingF
 from medicane_models.files import plain
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
-from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo, onnx_file_name
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
+from medicane_models.runtimes.tensors import TensorInfo, clips_of, head_outputs, mask_of
 from medicane_models.scenes.processing import Band, MedicaneProcessor
 
 __all__ = ["description_rows", "inspect_model"]
@@ -160,60 +161,16 @@ def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Descr
 
 
 def _inputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
-    clips = TensorInfo(
-        name="pixel_values",
-        dtype="float32",
-        shape=("batch", *config.clip_shape),
-        axes=("batch", "time", "band", "y", "x"),
-        units="1",
-        description="Clips normalised by the processor, oldest frame first.",
-    )
-    if config.task != "pretraining":
-        return (clips,)
-    mask = TensorInfo(
-        name="bool_masked_pos",
-        dtype="bool",
-        shape=("batch", config.num_tokens),
-        axes=("batch", "token"),
-        units="1",
-        description="True where the encoder does not see a token, in (t, y, x) order.",
-    )
-    return clips, mask
+    masks = (mask_of(config, "bool_masked_pos"),) if config.task == "pretraining" else ()
+    return clips_of(config), *masks
 
 
 def _outputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
-    """Name, sizes behind the batch, axes, units and meaning."""
-    classes = len(config.id2label)
-    rows = {
-        "classification": (
-            ("logits", (classes,), ("class",), "1", "As the head gives them."),
-            ("probabilities", (classes,), ("class",), "1", "Softmax of logits / temperature."),
-        ),
-        "tracking": (
-            ("center", (2,), ("x_y",), "px", "In the tile; pixel centres are whole numbers."),
-            ("covariance", (2, 2), ("x_y", "x_y"), "px²", "Of the centre's error."),
-        ),
-        "pretraining": (
-            (
-                "reconstruction",
-                ("tokens", config.token_values),
-                ("token", "value"),
-                "1",
-                "Normalised pixels of the decoded tokens.",
-            ),
-        ),
-    }[config.task]
-    return tuple(
-        TensorInfo(
-            name=name,
-            dtype="float32",
-            shape=("batch", *sizes),
-            axes=("batch", *axes),
-            units=units,
-            description=text,
-        )
-        for name, sizes, axes, units, text in rows
-    )
+    if config.task != "pretraining":
+        return head_outputs(config)
+    shape, axes = ("tokens", config.token_values), ("token", "value")
+    text = "Normalised pixels of the decoded tokens."
+    return (TensorInfo.of_clips("reconstruction", shape, axes, text),)
 
 
 def _weights(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:

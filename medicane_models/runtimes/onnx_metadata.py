@@ -13,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import plain
 from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "InputForm",
     "OnnxMetadata",
     "Precision",
-    "TensorInfo",
     "onnx_file_name",
 ]
 
@@ -33,37 +33,6 @@ PREFIX = "medicane."
 GraphContents = Literal["head", "embeddings", "reconstruction"]
 InputForm = Literal["normalised", "kelvin"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorInfo:
-    """One input or output of the graph.
-
-    Attributes:
-        name: in the graph.
-        dtype: as numpy spells it.
-        shape: a name where the size is free, ``batch`` that of the number of clips.
-        axes: what each dimension is.
-        units: of the values, "1" where they have none.
-        description: one sentence.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    axes: tuple[str, ...]
-    units: str
-    description: str
-
-    def __post_init__(self) -> None:
-        if len(self.shape) != len(self.axes):
-            raise ConfigurationError(f"{self.name} has shape {self.shape} but axes {self.axes}")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TensorInfo":
-        """Restore what JSON kept of one."""
-        lists = {key: tuple(values[key]) for key in ("shape", "axes")}
-        return cls(**{**values, **lists})
 
 
 @dataclass(frozen=True, kw_only=True)
