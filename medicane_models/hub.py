@@ -136,6 +136,8 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
             f"{repo_id} has no revision {at.get('revision')!r}; see its history on the Hub"
         ) from None
     except errors.LocalEntryNotFoundError as error:
+        if _is_known_absent(repo_id, filename, at):
+            raise MissingFileError(f"{repo_id} on the Hub holds no {filename}") from None
         raise CheckpointError(
             f"{filename} of {repo_id} is not in the cache and cannot be downloaded "
             "(no connection, offline mode or local_files_only); connect once, or give a folder"
@@ -148,3 +150,14 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
         ) from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
         raise CheckpointError(f"{filename} of {repo_id} cannot be downloaded: {error}") from error
+
+
+def _is_known_absent(repo_id: str, filename: str, at: HubOptions) -> bool:
+    """Whether the Hub was asked for a file before and had none."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+    place = "/".join(filter(None, (at.get("subfolder"), filename)))
+    found = try_to_load_from_cache(
+        repo_id, place, cache_dir=at.get("cache_dir"), revision=at.get("revision")
+    )
+    return found is _CACHED_NO_EXIST

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from medicane_models.errors import CheckpointError, MissingFileError
-from medicane_models.hub import HubOptions, resolve_file, resolve_revision
+from medicane_models.errors import CheckpointError
+from medicane_models.hub import HubOptions, resolve_revision
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.base import MedicaneModel
 from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor
@@ -37,22 +37,20 @@ class LoadedModel:
             CheckpointError: there is no such model, or its files do not fit one another.
         """
         model = AutoMedicaneModel.from_pretrained(name, **hub_options)
+        _check_clips(model, name)
         return cls(
             model=model,
-            processor=_processor(name, model, hub_options),
+            processor=model.processor,
             name=str(name),
             revision=resolve_revision(name, **hub_options),
         )
 
 
-def _processor(
-    name: str | Path, model: MedicaneModel, hub_options: HubOptions
-) -> MedicaneProcessor | None:
-    try:
-        resolve_file(name, PREPROCESSOR_FILE, **hub_options)
-    except MissingFileError:
-        return None
-    processor = MedicaneProcessor.from_pretrained(name, **hub_options)
+def _check_clips(model: MedicaneModel, name: str | Path) -> None:
+    """Refuse a processor that makes other clips than the model reads."""
+    processor = model.processor
+    if processor is None:
+        return
     size = processor.tile_size
     made = (processor.num_frames, len(processor.bands), size, size)
     if made != model.config.clip_shape:
@@ -60,4 +58,3 @@ def _processor(
             f"{name} reads clips of shape {model.config.clip_shape} (T, C, H, W), its processor "
             f"makes {made}; correct config.json or {PREPROCESSOR_FILE} there"
         )
-    return processor

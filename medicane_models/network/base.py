@@ -2,36 +2,30 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from medicane_models.errors import CheckpointError
-from medicane_models.hub import WEIGHTS_NAME, resolve_file, split_options
+from medicane_models.errors import CheckpointError, MissingFileError
+from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_options
 from medicane_models.network.cards import model_card
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.network.weights import (
+    check_finite,
     check_names,
     check_shapes,
     enumerated,
     read_weights,
     write_weights,
 )
+from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["LoadReport", "MedicaneModel", "load_backbone", "load_strictly"]
 
 BACKBONE = ("patch_embed.", "blocks.")
-
-
-class Processor(Protocol):
-    """Anything that is saved beside the weights."""
-
-    def save_pretrained(self, directory: Path, /) -> Any:
-        """Write the processor's files."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,28 +55,30 @@ class MedicaneModel(nn.Module):
     Attributes:
         task: what models of the class do.
         config: what the model is.
-        processor: saved with the model if it is set; it has ``save_pretrained(directory)``.
+        processor: what makes its clips, read and saved with the model; None if nobody said.
     """
 
     task: ClassVar[Task]
     config: MedicaneConfig
-    processor: Processor | None = None
+    processor: MedicaneProcessor | None = None
 
     @classmethod
     def from_pretrained(
         cls, id_or_dir: str | Path, *, dtype: torch.dtype = torch.float32, **options: Any
     ) -> Self:
-        """Load a model in evaluation mode; every tensor must be there and fit.
+        """Load a model and its processor in evaluation mode; every tensor must be there and fit.
 
         Args:
             id_or_dir: local folder, short name of an embedded model, or Hub id.
             dtype: type of the parameters, whatever they are stored as.
             **options: those of `medicane_models.hub.HubOptions`, such as ``revision="v2"``, say
                 where to look; all others are fields of the configuration to change, for example
-                ``num_frames=8``. Positions are interpolated.
+                ``num_frames=8``. Positions are interpolated, and the processor makes such clips,
+                too; it is None for those that are not square.
 
         Raises:
-            CheckpointError: a file is missing, or the weights do not fit the model.
+            CheckpointError: a file is missing, or the weights do not fit the model or are not
+                finite.
             ConfigurationError: the configuration or a change to it is not valid.
         """
         at, changes = split_options(options)
@@ -93,7 +89,11 @@ class MedicaneModel(nn.Module):
                 f"reuse its backbone with {cls.__name__}.from_backbone"
             )
         weights = read_weights(resolve_file(id_or_dir, WEIGHTS_NAME, **at))
-        return load_strictly(cls, config.resized(**changes), weights, str(id_or_dir), dtype)
+        model = load_strictly(cls, config.resized(**changes), weights, str(id_or_dir), dtype)
+        model.processor = _processor(id_or_dir, at)
+        if model.processor is not None and model.config.clip_shape != config.clip_shape:
+            model.processor = _resized(model.processor, model.config)
+        return model
 
     @classmethod
     def from_backbone(cls, id_or_dir: str | Path, **options: Any) -> tuple[Self, LoadReport]:
@@ -172,6 +172,22 @@ class MedicaneModel(nn.Module):
         return commit.oid
 
 
+def _processor(id_or_dir: str | Path, at: HubOptions) -> MedicaneProcessor | None:
+    try:
+        return MedicaneProcessor.from_pretrained(id_or_dir, **at)
+    except MissingFileError:
+        return None
+
+
+def _resized(processor: MedicaneProcessor, config: MedicaneConfig) -> MedicaneProcessor | None:
+    """The processor for clips of another size or length."""
+    height, width = config.frame_size
+    if height != width:
+        return None
+    missing = min(processor.max_missing, config.num_frames - 1)
+    return replace(processor, tile_size=width, num_frames=config.num_frames, max_missing=missing)
+
+
 M = TypeVar("M", bound=MedicaneModel)
 
 
@@ -192,8 +208,8 @@ def load_strictly(
         dtype: type of the parameters.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected or of another shape; all are counted and
-            the first named.
+        CheckpointError: a tensor is missing, unexpected, of another shape or not finite; all are
+            counted and the first named.
     """
     # on the meta device nothing is initialised that the weights replace anyway
     with torch.device("meta"):
@@ -201,7 +217,9 @@ def load_strictly(
     expected = model.state_dict()
     check_names(expected, weights, source)
     check_shapes(expected, weights, source)
-    model.load_state_dict({name: weights[name].to(dtype) for name in expected}, assign=True)
+    state = {name: weights[name].to(dtype) for name in expected}
+    check_finite(state, source)
+    model.load_state_dict(state, assign=True)
     return model.to(dtype).eval()
 
 
@@ -214,7 +232,8 @@ def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: s
         source: what to call them in an error.
 
     Raises:
-        CheckpointError: a tensor of the backbone is missing, unexpected or of another shape.
+        CheckpointError: a tensor of the backbone is missing, unexpected, of another shape or not
+            finite.
     """
     named = {backbone_name(name): name for name in weights}
     places = {backbone_name(name): name for name in model.state_dict()}
@@ -224,6 +243,7 @@ def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: s
     check_names(required, offered, source)
     taken = {places[name]: weights[named[name]] for name in shared if name in named}
     check_shapes(model.state_dict(), taken, source)
+    check_finite(taken, source)
     model.load_state_dict(taken, strict=False)
     return LoadReport(
         loaded=tuple(taken),

@@ -6,6 +6,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -14,6 +15,7 @@ from medicane_models.errors import CheckpointError
 from medicane_models.files import replacing
 
 __all__ = [
+    "check_finite",
     "check_names",
     "check_shapes",
     "enumerated",
@@ -70,6 +72,22 @@ def check_shapes(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], so
         raise CheckpointError(
             f"{source} does not fit the model: {enumerated(wrong)}; make the configuration agree"
         )
+
+
+def check_finite(weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that hold NaN or infinity."""
+    if wrong := [name for name, tensor in weights.items() if not _is_finite(tensor)]:
+        dtype = str(weights[wrong[0]].dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"{source} holds NaN or infinity in {enumerated(wrong)}, as {dtype}; give weights from "
+            "before training failed, or a wider dtype"
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.numel() or not tensor.is_floating_point():
+        return True
+    return bool(torch.stack(tensor.aminmax()).isfinite().all())  # both are NaN where one value is
 
 
 def enumerated(names: Iterable[str], limit: int = 4) -> str:
