@@ -28,7 +28,7 @@ from forward_vs_transformers import our_model, peer_model, step_of
 from measuring import interleave, machine, print_table, report, summary
 
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.hub import DETECTOR
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name

@@ -16,7 +16,7 @@ from measuring import report
 
 from medicane_export.comparing.parity import machine
 from medicane_export.exporting import OnnxRequest, Variant, export_onnx
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 

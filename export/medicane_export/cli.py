@@ -89,7 +89,7 @@ def onnx(
     """
     from medicane_export.exporting import OnnxRequest, export_onnx
     from medicane_export.graphs.tracing import OPSET
-    from medicane_export.loading import LoadedModel
+    from medicane_export.loaded_model import LoadedModel
 
     both = input_ is Input.BOTH
     request = OnnxRequest(
@@ -145,7 +145,7 @@ def transformers(model: Model, out: Out, revision: Revision = None) -> None:
 
     One that differs goes to OUT/refused, and the command exits with 1.
     """
-    from medicane_export.loading import LoadedModel
+    from medicane_export.loaded_model import LoadedModel
     from medicane_export.to_transformers import export_to_transformers
 
     place, faults = export_to_transformers(LoadedModel.load(model, revision=revision), out)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medicane_export.destination import PARITY_FILE
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import RANDOM
 from medicane_models.network.cards import license_of, model_card
 

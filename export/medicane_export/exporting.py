@@ -14,7 +14,7 @@ from medicane_export.export_cards import onnx_card
 from medicane_export.graphs.half import in_half, rounded_like
 from medicane_export.graphs.int8 import kept_float, quantize_dynamically, quantize_statically
 from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet, given_clips, random_clips, simulated_clips
 from medicane_models.errors import ConfigurationError
 from medicane_models.runtimes.onnx_metadata import (

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 
 from medicane_export.destination import README, check_folder, move_all, staging, write_readme
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.hub import local_folder, resolve_file

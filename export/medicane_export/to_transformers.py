@@ -17,7 +17,7 @@ from medicane_export.destination import (
     write_readme,
 )
 from medicane_export.export_cards import transformers_card
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet, random_clips, simulated_clips
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import json_text, replacing

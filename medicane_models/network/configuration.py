@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, Self, Unpack, get_args, get_origin
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import write_json
@@ -245,10 +245,9 @@ def _from_json(name: str, value: Any) -> Any:
 
 
 _CHOICES = {
-    "task": ("pretraining", "classification", "tracking"),
-    "position": ("sinusoid", "sinusoid_3d"),
-    "head": ("regression", "heatmap"),
-    "heatmap_center": ("mode", "mean"),
+    name: get_args(kind)
+    for name, kind in MedicaneConfig.__annotations__.items()
+    if get_origin(kind) is Literal
 }
 _COUNTS = (
     "patch_size", "num_frames", "tubelet_size", "in_channels", "embed_dim", "depth", "num_heads",

@@ -27,7 +27,7 @@ from medicane_models.network.base import LoadReport, MedicaneModel, load_backbon
 from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
 from medicane_models.network.weights import read_weights, write_weights
 
-__all__ = ["ConversionReport", "convert", "export_transformers", "from_foreign"]
+__all__ = ["ConversionReport", "export_transformers", "from_foreign"]
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 HUGGING_FACE_FILES = (WEIGHTS_NAME, "pytorch_model.bin")
@@ -112,23 +112,6 @@ def from_foreign(
     return model, ConversionReport(
         layout=found.layout, task=target, tensors=tensors, notes=_notes(found, task, settings)
     )
-
-
-def convert(source: str | Path, out: str | Path, **options: Any) -> ConversionReport:
-    """Convert a foreign checkpoint into a model's folder.
-
-    Args:
-        source: as `from_foreign` takes it.
-        out: folder to write.
-        options: as `from_foreign` takes them.
-
-    Raises:
-        CheckpointError: as `from_foreign`.
-        ConfigurationError: as `from_foreign`.
-    """
-    model, report = from_foreign(source, **options)
-    model.save_pretrained(out)
-    return report
 
 
 def export_transformers(model: MedicaneModel, out: str | Path) -> None:

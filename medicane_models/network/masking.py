@@ -22,7 +22,6 @@ __all__ = [
     "masked_mean_square",
     "no_data_share",
     "plan_tokens",
-    "random_mask",
     "running_cell_mask",
     "tube_mask",
 ]
@@ -50,19 +49,6 @@ def tube_mask(
     empty = None if no_data is None else no_data.unflatten(1, (frames, -1)).mean(1)
     cells = _masked(clips, rows * columns, ratio, empty, generator)
     return cells.repeat(1, frames)  # (clips, t · h · w)
-
-
-def random_mask(
-    grid: TokenGrid,
-    ratio: float,
-    *,
-    clips: int = 1,
-    no_data: Float[Tensor, "clips tokens"] | None = None,
-    generator: torch.Generator | None = None,
-) -> Bool[Tensor, "clips tokens"]:
-    """int(ratio · t · h · w) tokens masked independently; arguments as `tube_mask`'s."""
-    frames, rows, columns = grid
-    return _masked(clips, frames * rows * columns, ratio, no_data, generator)
 
 
 def running_cell_mask(

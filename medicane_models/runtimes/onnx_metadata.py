@@ -71,11 +71,10 @@ class OnnxMetadata:
     quantisation: str = ""
 
     def __post_init__(self) -> None:
-        for name, kinds in _KINDS.items():
-            if getattr(self, name) not in kinds:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(kinds)}"
-                )
+        for name, kind in _KINDS.items():
+            value, kinds = getattr(self, name), get_args(kind)
+            if value not in kinds:
+                raise ConfigurationError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
         if self.input_form == "kelvin" and self.processor is None:
             raise ConfigurationError(
                 f"{self.model} has no preprocessor_config.json, which input in kelvin needs; "
@@ -182,11 +181,7 @@ class OnnxMetadata:
         }
 
 
-_KINDS = {
-    "contents": get_args(GraphContents),
-    "input_form": get_args(InputForm),
-    "precision": get_args(Precision),
-}
+_KINDS = {"contents": GraphContents, "input_form": InputForm, "precision": Precision}
 _JSON = ("versions", "inputs", "outputs", "config", "processor")
 
 

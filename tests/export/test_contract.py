@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import Tile
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.network.configuration import MedicaneConfig

@@ -25,7 +25,7 @@ from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_export.graphs.int8 import quantize_statically
 from medicane_export.graphs.networks import normalised_graph
 from medicane_export.graphs.tracing import OPSET, metadata_of
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet, simulated_clips
 from medicane_models.diagnosis.headers import onnx_properties
 from medicane_models.errors import (

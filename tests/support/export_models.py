@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import MEDITERRANEAN
 from medicane_models.network.auto import model_class
 from medicane_models.network.base import MedicaneModel

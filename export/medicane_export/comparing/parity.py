@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 
 from medicane_export.comparing.reference import Arrays, example_masks, on_the_ground
 from medicane_export.graphs.tracing import PACKAGES
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet
 from medicane_models.domain import MEDITERRANEAN, great_circle_km
 from medicane_models.network.configuration import MedicaneConfig

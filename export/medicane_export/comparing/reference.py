@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.masking import tube_mask

@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from medicane_export.graphs.ground import Ground
-from medicane_export.graphs.kelvin import KelvinFront
-from medicane_export.graphs.tensors import (
+from medicane_export.graphs.graph_tensors import (
     MISSING_FRAMES,
     PLACES,
     TILE_OFFSET,
     kelvin_of,
     outputs_of,
 )
+from medicane_export.graphs.ground import Ground
+from medicane_export.graphs.kelvin import KelvinFront
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import BiasedAttention

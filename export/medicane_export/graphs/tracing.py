@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from medicane_export.graphs.networks import Graph, kelvin_graph, normalised_graph
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,

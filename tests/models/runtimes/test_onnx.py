@@ -13,7 +13,7 @@ import torch
 from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, metadata, write_onnx
 
 from medicane_export.graphs.tracing import metadata_of, save_onnx, trace
-from medicane_export.loading import LoadedModel
+from medicane_export.loaded_model import LoadedModel
 from medicane_models import MedicanePredictor, MedicaneProcessor, OnnxPredictor
 from medicane_models.errors import (
     CheckpointError,
