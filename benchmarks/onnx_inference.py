@@ -28,7 +28,7 @@ from forward_vs_transformers import our_model, peer_model, step_of
 from measuring import interleave, machine, print_table, report, summary
 
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.to_onnx import Source
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.hub import DETECTOR
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name
@@ -102,14 +102,14 @@ def decisions(name: str, count: int) -> dict[str, Any]:
         request = OnnxRequest(
             precisions=("fp32", "int8"), count=count, tolerances={"same_decisions": 0.0}
         )
-        variants = export_onnx(Source.load(name), Path(folder) / "out", request, print)
+        variants = export_onnx(LoadedModel.load(name), Path(folder) / "out", request, print)
     return {
         variant.details["precision"]: variant.details["sets"].get("simulated")
         for variant in variants
     }
 
 
-def export(source: Source, folder: Path, precisions: list[Precision]) -> None:
+def export(source: LoadedModel, folder: Path, precisions: list[Precision]) -> None:
     """Files of all precisions beside the weights, whatever they lose."""
     tolerances = {"logits": sys.float_info.max}
     request = OnnxRequest(precisions=tuple(precisions), count=0, tolerances=tolerances)
@@ -135,7 +135,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     peer = peer_model(config)
     ours = our_model(peer, config)
     processor = MedicaneProcessor.airmass()
-    source = Source(model=ours, processor=processor, name=options.size, revision=None)
+    source = LoadedModel(model=ours, processor=processor, name=options.size, revision=None)
     export(source, folder, options.precisions)
     models: dict[str, Any] = {"transformers": peer, "torch eager": ours}
     if options.compile:

@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from measuring import report
 
+from medicane_export.comparing.parity import machine
 from medicane_export.exporting import OnnxRequest, Variant, export_onnx
-from medicane_export.parity import machine
-from medicane_export.to_onnx import Source
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 
@@ -25,7 +25,7 @@ HEAD = ("file", "int8 ranges", "MB", "clips", "difference", "decisions", "km p90
 
 def variants_of(model: str, options: argparse.Namespace) -> Iterator[tuple[str, Variant]]:
     """Every variant of a model, with what fixed its ranges."""
-    source = Source.load(model)
+    source = LoadedModel.load(model)
     forms = get_args(InputForm)
     clips = {"clips": tuple(options.clips), "count": options.count}
     requests = {

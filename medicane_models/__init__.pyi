@@ -1,8 +1,8 @@
 from .domain import MEDITERRANEAN, Grid
+from .network.auto import AutoMedicaneModel
 from .network.configuration import MedicaneConfig
 from .network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from .network.pretraining import MedicaneForPreTraining
-from .network.weights import AutoMedicaneModel
 from .prediction.predictor import MedicanePredictor, OnnxPredictor
 from .scenes.opening import open_scene
 from .scenes.processing import MedicaneProcessor

@@ -24,7 +24,7 @@ from medicane_models.commands import (
 from medicane_models.hub import DETECTOR, TRACKER
 
 if TYPE_CHECKING:
-    from medicane_models.network.weights import MedicaneModel
+    from medicane_models.network.base import MedicaneModel
     from medicane_models.prediction.detections import Detections
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.scenes.processing import MedicaneProcessor

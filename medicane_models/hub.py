@@ -1,25 +1,56 @@
 """Where a model's files are: a local folder, the package itself, or the Hugging Face Hub."""
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, cast
 
-from medicane_models.errors import CheckpointError, MissingFileError
+from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 
 __all__ = [
     "DETECTOR",
     "TRACKER",
+    "WEIGHTS_NAME",
+    "HubOptions",
     "embedded_models",
     "local_folder",
     "resolve_file",
     "resolve_revision",
     "snapshot",
+    "split_options",
 ]
 
-
+WEIGHTS_NAME = "model.safetensors"
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
 """Embedded models that are used when none is named."""
+
+
+class HubOptions(TypedDict, total=False):
+    """Where to look for a model's files; all but ``subfolder`` concern the Hub alone.
+
+    Attributes:
+        revision: branch, tag or commit.
+        token: None uses the stored one.
+        cache_dir: where downloads are kept; None is huggingface_hub's default.
+        local_files_only: look only at what is already on this machine.
+        force_download: download again even if the cache has it.
+        subfolder: folder inside the model's folder or repository.
+    """
+
+    revision: str | None
+    token: str | bool | None
+    cache_dir: str | Path | None
+    local_files_only: bool
+    force_download: bool
+    subfolder: str
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[HubOptions, dict[str, Any]]:
+    """Where to look, and the options that say something else."""
+    names = HubOptions.__annotations__
+    at = {name: value for name, value in options.items() if name in names}
+    return cast("HubOptions", at), {k: v for k, v in options.items() if k not in names}
 
 
 def embedded_models() -> dict[str, Path]:
@@ -28,17 +59,7 @@ def embedded_models() -> dict[str, Path]:
     return {path.name: path for path in sorted(root.iterdir()) if (path / "config.json").is_file()}
 
 
-def resolve_file(
-    id_or_dir: str | Path,
-    filename: str,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    force_download: bool = False,
-    subfolder: str = "",
-) -> Path:
+def resolve_file(id_or_dir: str | Path, filename: str, **hub_options: Unpack[HubOptions]) -> Path:
     """Local path of one file of a model, downloaded if it must be.
 
     A folder of that name comes first, then an embedded model, then the Hub.
@@ -46,44 +67,35 @@ def resolve_file(
     Args:
         id_or_dir: local folder, short name of an embedded model, or Hub id.
         filename: for example ``config.json``.
-        revision: branch, tag or commit on the Hub.
-        token: Hub token; None uses the stored one.
-        cache_dir: where downloads are kept; None is huggingface_hub's default.
-        local_files_only: look only at what is already on this machine.
-        force_download: download again even if the cache has it.
-        subfolder: folder inside the model's folder or repository.
+        **hub_options: where to look.
 
     Raises:
         MissingFileError: the model is there, the file is not.
         CheckpointError: the file cannot be had; the message says where it was looked for.
+        ConfigurationError: an option is unknown.
     """
+    at, unknown = split_options(hub_options)
+    if unknown:
+        known = ", ".join(HubOptions.__annotations__)
+        raise ConfigurationError(f"unknown option {', '.join(unknown)}; known are {known}")
     folder = local_folder(id_or_dir)
     if folder is not None:
-        return _file_in(folder / subfolder, filename)
+        return _file_in(folder / at.get("subfolder", ""), filename)
     if _looks_like_path(str(id_or_dir)):
         raise CheckpointError(f"{id_or_dir} is not a folder; {_choices()}")
-    return _download(
-        str(id_or_dir),
-        filename,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        force_download=force_download,
-        subfolder=subfolder or None,
-    )
+    return _download(str(id_or_dir), filename, at)
 
 
-def resolve_revision(id_or_dir: str | Path, **options: Any) -> str | None:
+def resolve_revision(id_or_dir: str | Path, **hub_options: Unpack[HubOptions]) -> str | None:
     """Commit hash of a Hub model for provenance; None for local folders and embedded models.
 
     Args:
         id_or_dir: as in `resolve_file`.
-        options: as in `resolve_file`.
+        **hub_options: where to look.
     """
     if local_folder(id_or_dir) is not None:
         return None
-    return snapshot(resolve_file(id_or_dir, "config.json", **options))
+    return snapshot(resolve_file(id_or_dir, "config.json", **hub_options))
 
 
 def snapshot(path: Path) -> str | None:
@@ -114,16 +126,18 @@ def _file_in(folder: Path, filename: str) -> Path:
     return path
 
 
-def _download(repo_id: str, filename: str, **options: Any) -> Path:
+def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
     from huggingface_hub import errors, hf_hub_download
 
     try:
-        return Path(hf_hub_download(repo_id, filename, **options))
+        return Path(hf_hub_download(repo_id, filename, **at))
     except errors.RevisionNotFoundError:
         raise CheckpointError(
-            f"{repo_id} has no revision {options['revision']!r}; see its history on the Hub"
+            f"{repo_id} has no revision {at.get('revision')!r}; see its history on the Hub"
         ) from None
     except errors.LocalEntryNotFoundError as error:
+        if _is_known_absent(repo_id, filename, at):
+            raise MissingFileError(f"{repo_id} on the Hub holds no {filename}") from None
         raise CheckpointError(
             f"{filename} of {repo_id} is not in the cache and cannot be downloaded "
             "(no connection, offline mode or local_files_only); connect once, or give a folder"
@@ -136,3 +150,14 @@ def _download(repo_id: str, filename: str, **options: Any) -> Path:
         ) from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
         raise CheckpointError(f"{filename} of {repo_id} cannot be downloaded: {error}") from error
+
+
+def _is_known_absent(repo_id: str, filename: str, at: HubOptions) -> bool:
+    """Whether the Hub was asked for a file before and had none."""
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+
+    place = "/".join(filter(None, (at.get("subfolder"), filename)))
+    found = try_to_load_from_cache(
+        repo_id, place, cache_dir=at.get("cache_dir"), revision=at.get("revision")
+    )
+    return found is _CACHED_NO_EXIST

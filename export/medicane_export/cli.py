@@ -88,7 +88,8 @@ def onnx(
     Variants that exceed the tolerance go to OUT/refused, and the command exits with 1.
     """
     from medicane_export.exporting import OnnxRequest, export_onnx
-    from medicane_export.to_onnx import OPSET, Source
+    from medicane_export.graphs.tracing import OPSET
+    from medicane_export.loaded_model import LoadedModel
 
     both = input_ is Input.BOTH
     request = OnnxRequest(
@@ -105,7 +106,7 @@ def onnx(
             "centre_km": centre_km,
         },
     )
-    variants = export_onnx(Source.load(model, revision=revision), out, request, _say)
+    variants = export_onnx(LoadedModel.load(model, revision=revision), out, request, _say)
     _show(variants)
     _say(f"The files and {out / 'parity.json'} are in {out}.")
     if any(variant.faults for variant in variants):
@@ -144,10 +145,10 @@ def transformers(model: Model, out: Out, revision: Revision = None) -> None:
 
     One that differs goes to OUT/refused, and the command exits with 1.
     """
-    from medicane_export.to_onnx import Source
+    from medicane_export.loaded_model import LoadedModel
     from medicane_export.to_transformers import export_to_transformers
 
-    place, faults = export_to_transformers(Source.load(model, revision=revision), out)
+    place, faults = export_to_transformers(LoadedModel.load(model, revision=revision), out)
     for fault in faults:
         _say(f"Refused: {fault}")
     _say(f"The repository and its parity.json are in {place}.")

@@ -6,18 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medicane_export.cards import onnx_card
-from medicane_export.clips import ClipSet, given_clips, random_clips, simulated_clips
-from medicane_export.folder import check_folder, publish, record, staging, write_card
-from medicane_export.parity import compare, machine
-from medicane_export.precision import in_half, rounded_like
-from medicane_export.quantize import kept_float, quantize_dynamically, quantize_statically
-from medicane_export.reference import Outputs, torch_outputs
-from medicane_export.to_onnx import OPSET, Source, metadata_of, save_onnx, trace
-from medicane_export.verdicts import Tolerance, faults
+from medicane_export.comparing.parity import compare, machine
+from medicane_export.comparing.reference import Arrays, torch_outputs
+from medicane_export.comparing.verdicts import Tolerance, faults
+from medicane_export.destination import check_folder, publish, record, staging, write_readme
+from medicane_export.export_cards import onnx_card
+from medicane_export.graphs.half import in_half, rounded_like
+from medicane_export.graphs.int8 import kept_float, quantize_dynamically, quantize_statically
+from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import ClipSet, given_clips, random_clips, simulated_clips
 from medicane_models.errors import ConfigurationError
 from medicane_models.runtimes.onnx_metadata import (
-    Contents,
+    GraphContents,
     InputForm,
     OnnxMetadata,
     Precision,
@@ -52,7 +53,7 @@ class OnnxRequest:
 
     precisions: tuple[Precision, ...] = ("fp32",)
     input_forms: tuple[InputForm, ...] = ("normalised",)
-    contents: Contents = "head"
+    contents: GraphContents = "head"
     opset: int = OPSET
     calibrate: str | None = None
     clips: tuple[str, ...] = ()
@@ -89,7 +90,7 @@ class Variant:
 
 
 def export_onnx(
-    source: Source, out: Path, request: OnnxRequest, say: Callable[[str], None]
+    source: LoadedModel, out: Path, request: OnnxRequest, say: Callable[[str], None]
 ) -> list[Variant]:
     """Write the variants asked for, each compared with PyTorch, and ``parity.json``.
 
@@ -116,7 +117,7 @@ def export_onnx(
             file = publish(path, out, accepted=not variant.faults)
             variants.append(Variant(file=file, faults=variant.faults, details=variant.details))
             record(out, _about(source), {file: _entry(variants[-1])})
-    write_card(out, onnx_card(source, out))
+    write_readme(out, onnx_card(source, out))
     return variants
 
 
@@ -124,7 +125,7 @@ class _Job:
     """The variants of one request, made one after the other in a folder of their own."""
 
     def __init__(
-        self, source: Source, request: OnnxRequest, work: Path, say: Callable[[str], None]
+        self, source: LoadedModel, request: OnnxRequest, work: Path, say: Callable[[str], None]
     ) -> None:
         self.source = source
         self.request = request
@@ -152,7 +153,7 @@ class _Job:
                 )
                 yield self._variant(model, metadata, sets)
 
-    def _sets(self) -> Iterator[tuple[ClipSet, Outputs]]:
+    def _sets(self) -> Iterator[tuple[ClipSet, Arrays]]:
         """Random clips, simulated ones if they can be, and the caller's, with PyTorch's outputs."""
         for clips in self._clips():
             yield clips, torch_outputs(self.source, self.request.contents, clips)
@@ -168,7 +169,7 @@ class _Job:
             yield given_clips(place, config, processor, count=self.request.count)
 
     def _variant(
-        self, model: "Model", metadata: OnnxMetadata, sets: list[tuple[ClipSet, Outputs]]
+        self, model: "Model", metadata: OnnxMetadata, sets: list[tuple[ClipSet, Arrays]]
     ) -> tuple[Variant, Path]:
         name = onnx_file_name(metadata.input_form, metadata.precision, metadata.contents)
         self.say(f"writing {name}")
@@ -244,14 +245,14 @@ class _Job:
 _TOLD = ("contents", "input_form", "precision", "quantisation", "opset")
 
 
-def _describe(source: Source, out: Path) -> None:
+def _describe(source: LoadedModel, out: Path) -> None:
     """Write what a model's folder says of itself."""
     source.model.config.save_pretrained(out)
     if source.processor is not None:
         source.processor.save_pretrained(out)
 
 
-def _about(source: Source) -> dict[str, Any]:
+def _about(source: LoadedModel) -> dict[str, Any]:
     return {
         "format": 1,
         "model": source.name,

@@ -5,16 +5,15 @@ from typing import Literal
 
 import torch
 
-from medicane_export.cards import license_of
-from medicane_export.folder import README, check_folder, move_all, staging, write_card
-from medicane_export.to_onnx import Source
+from medicane_export.destination import README, check_folder, move_all, staging, write_readme
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.hub import local_folder, resolve_file
-from medicane_models.network.cards import model_card
+from medicane_models.network.base import MedicaneModel
+from medicane_models.network.cards import license_of, model_card
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE
 from medicane_models.network.conversion import from_foreign
-from medicane_models.network.weights import MedicaneModel
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["export_safetensors"]
@@ -63,7 +62,7 @@ def export_safetensors(
     model, processor, said = _read(name, revision)
     _check_not_itself(name, out)
     check_folder(out, model.config)
-    license_id = license_id or license_of(name, revision)
+    license_id = license_id or license_of(name, revision=revision)
     card = own or model_card(
         model.config, name=out.name, license_id=license_id, base_model=base_model
     )
@@ -71,7 +70,7 @@ def export_safetensors(
     with staging(out) as work:
         model.save_pretrained(work, dtype=_DTYPES[dtype])
         move_all(work, out)
-    write_card(out, card)
+    write_readme(out, card)
     if processor is None:
         said = (
             *said,
@@ -91,7 +90,7 @@ def _read(
             )
         model, report = from_foreign(name)
         return model, None, (str(report),)
-    source = Source.load(name, revision=revision)
+    source = LoadedModel.load(name, revision=revision)
     return source.model, source.processor, ()
 
 

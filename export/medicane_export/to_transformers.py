@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from medicane_export.cards import transformers_card
-from medicane_export.clips import ClipSet, random_clips, simulated_clips
-from medicane_export.folder import (
+from medicane_export.comparing.parity import machine
+from medicane_export.destination import (
     PARITY_FILE,
     REFUSED,
     move_all,
     present_files,
     staging,
-    write_card,
+    write_readme,
 )
-from medicane_export.parity import machine
-from medicane_export.to_onnx import Source
+from medicane_export.export_cards import transformers_card
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import ClipSet, random_clips, simulated_clips
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import json_text, replacing
 from medicane_models.network.configuration import CONFIG_NAME
@@ -32,7 +32,7 @@ TOLERANCE = 1e-4
 CLIPS = 4
 
 
-def export_to_transformers(source: Source, out: Path) -> tuple[Path, tuple[str, ...]]:
+def export_to_transformers(source: LoadedModel, out: Path) -> tuple[Path, tuple[str, ...]]:
     """Write the repository and ``parity.json``.
 
     Args:
@@ -59,7 +59,7 @@ def export_to_transformers(source: Source, out: Path) -> tuple[Path, tuple[str, 
         place = out / REFUSED if faults else out
         _record(source, work, measured, faults)
         move_all(work, place)
-    write_card(place, transformers_card(source, out.name))
+    write_readme(place, transformers_card(source, out.name))
     return place, faults
 
 
@@ -85,7 +85,7 @@ def _check_folder(out: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _clips(source: Source) -> list[ClipSet]:
+def _clips(source: LoadedModel) -> list[ClipSet]:
     config, processor = source.model.config, source.processor
     simulated = None if processor is None else simulated_clips(processor, count=CLIPS)
     sets = (random_clips(config, processor, count=CLIPS), simulated)
@@ -93,7 +93,7 @@ def _clips(source: Source) -> list[ClipSet]:
 
 
 @torch.inference_mode()
-def _compare(source: Source, folder: Path, clips: ClipSet) -> dict[str, Any]:
+def _compare(source: LoadedModel, folder: Path, clips: ClipSet) -> dict[str, Any]:
     """Logits, or for pretraining the reconstruction, through the public way in."""
     import transformers
 
@@ -133,7 +133,7 @@ def _write_processor(processor: MedicaneProcessor, folder: Path) -> None:
 
 
 def _record(
-    source: Source, out: Path, measured: list[dict[str, Any]], faults: tuple[str, ...]
+    source: LoadedModel, out: Path, measured: list[dict[str, Any]], faults: tuple[str, ...]
 ) -> None:
     document = {
         "model": source.name,

@@ -5,34 +5,35 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from medicane_models.errors import CheckpointError, MissingFileError
-from medicane_models.hub import resolve_file
+from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file
 
-__all__ = ["WEIGHTS", "onnx_properties", "parse_json", "read_json", "tensor_shapes"]
+__all__ = ["onnx_properties", "parse_json", "read_json", "tensor_shapes"]
 
-WEIGHTS = "model.safetensors"
 METADATA_PROPS = 14  # number of the field in ModelProto of onnx.proto
 VARINT, DELIMITED = 0, 2
 FIXED_BYTES = {1: 8, 5: 4}
 HEADER_LIMIT = 100_000_000  # bytes; safetensors itself refuses longer headers
 
 
-def tensor_shapes(source: str | Path, **hub_options: Any) -> list[tuple[str, tuple[int, ...]]]:
+def tensor_shapes(
+    source: str | Path, **hub_options: Unpack[HubOptions]
+) -> list[tuple[str, tuple[int, ...]]]:
     """Type and shape of each tensor of a model's weights; of a repository only that is fetched.
 
     Args:
-        source: as :func:`medicane_models.hub.resolve_file` takes it, as are the options.
-        **hub_options: token, revision, cache_dir.
+        source: local folder, short name of an embedded model, or Hub id.
+        **hub_options: where to look.
 
     Raises:
         MissingFileError: the model has no weights in safetensors.
         CheckpointError: they cannot be read.
     """
     try:
-        at: dict[str, Any] = hub_options | {"local_files_only": True}
-        path = resolve_file(source, WEIGHTS, **at)
+        at: HubOptions = {**hub_options, "local_files_only": True}
+        path = resolve_file(source, WEIGHTS_NAME, **at)
     except MissingFileError:
         raise
     except CheckpointError:
@@ -46,17 +47,19 @@ def tensor_shapes(source: str | Path, **hub_options: Any) -> list[tuple[str, tup
     return [(tensor["dtype"], tuple(tensor["shape"])) for tensor in values.values()]
 
 
-def _remote_header(repo_id: str, **hub_options: Any) -> list[tuple[str, tuple[int, ...]]]:
+def _remote_header(
+    repo_id: str, **hub_options: Unpack[HubOptions]
+) -> list[tuple[str, tuple[int, ...]]]:
     from huggingface_hub import HfApi, errors
 
     try:
         found = HfApi(token=hub_options.get("token")).parse_safetensors_file_metadata(
-            repo_id, WEIGHTS, revision=hub_options.get("revision")
+            repo_id, WEIGHTS_NAME, revision=hub_options.get("revision")
         )
     except errors.EntryNotFoundError:
-        raise MissingFileError(f"{repo_id} on the Hub holds no {WEIGHTS}") from None
+        raise MissingFileError(f"{repo_id} on the Hub holds no {WEIGHTS_NAME}") from None
     except (errors.HfHubHTTPError, errors.SafetensorsParsingError, OSError) as error:
-        raise CheckpointError(f"{WEIGHTS} of {repo_id} cannot be read: {error}") from error
+        raise CheckpointError(f"{WEIGHTS_NAME} of {repo_id} cannot be read: {error}") from error
     return [(tensor.dtype, tuple(tensor.shape)) for tensor in found.tensors.values()]
 
 

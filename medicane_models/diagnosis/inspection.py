@@ -1,17 +1,18 @@
 """What a model expects and returns, read from its files without loading torch or the weights."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from medicane_models.diagnosis.headers import WEIGHTS, onnx_properties, read_json, tensor_shapes
+from medicane_models.diagnosis.headers import onnx_properties, read_json, tensor_shapes
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
-from medicane_models.hub import local_folder, resolve_file, snapshot
+from medicane_models.files import plain
+from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
-from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo, onnx_file_name
-from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
+from medicane_models.runtimes.tensors import TensorInfo, clips_of, head_outputs, mask_of
+from medicane_models.scenes.processing import Band, MedicaneProcessor
 
 __all__ = ["description_rows", "inspect_model"]
 
@@ -23,12 +24,12 @@ NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity"}
 Description = dict[str, Any]
 
 
-def inspect_model(source: str | Path, **hub_options: Any) -> Description:
+def inspect_model(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     """What a model is, takes and gives, ready for JSON.
 
     Args:
         source: a model's or training run's folder, an exported file, an embedded name or a Hub id.
-        **hub_options: as :func:`medicane_models.hub.resolve_file` takes them.
+        **hub_options: where to look.
 
     Raises:
         CheckpointError: there is no model, or its files are damaged.
@@ -46,7 +47,7 @@ def inspect_model(source: str | Path, **hub_options: Any) -> Description:
     if folder is not None and (folder / RUN_FILE).is_file():
         return {"source": str(source), "kind": "training run", **_run(folder)}
     kind = "folder" if folder is not None else "Hub repository"
-    if folder is not None and not (folder / WEIGHTS).is_file() and any(folder.glob("*.onnx")):
+    if folder is not None and not (folder / WEIGHTS_NAME).is_file() and any(folder.glob("*.onnx")):
         return {"source": str(source), "kind": kind, **_only_exported(source)}
     try:
         config = resolve_file(source, CONFIG_NAME, **hub_options)
@@ -63,7 +64,7 @@ def inspect_model(source: str | Path, **hub_options: Any) -> Description:
     return {"source": str(source), "kind": kind, **_model(source, config, **hub_options)}
 
 
-def _model(source: str | Path, config_file: Path, **hub_options: Any) -> Description:
+def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptions]) -> Description:
     config = MedicaneConfig.from_pretrained(source, **hub_options)
     try:
         processor = MedicaneProcessor.from_pretrained(source, **hub_options)
@@ -71,8 +72,8 @@ def _model(source: str | Path, config_file: Path, **hub_options: Any) -> Descrip
         processor = None
     return {
         **_facts(config, processor),
-        "inputs": [asdict(info) for info in _inputs(config)],
-        "outputs": [asdict(info) for info in _outputs(config)],
+        "inputs": plain(_inputs(config)),
+        "outputs": plain(_outputs(config)),
         "revision": snapshot(config_file),
         **_weights(source, **hub_options),
         **_beside(config_file.parent),
@@ -106,8 +107,8 @@ def _exported(path: Path) -> Description:
         "input_form": metadata.input_form,
         "precision": metadata.precision,
         "quantisation": metadata.quantisation or None,
-        "inputs": [asdict(info) for info in metadata.inputs],
-        "outputs": [asdict(info) for info in metadata.outputs],
+        "inputs": plain(metadata.inputs),
+        "outputs": plain(metadata.outputs),
         "exported_from": metadata.model,
         "revision": snapshot(path) or metadata.revision,
         "opset": metadata.opset,
@@ -116,7 +117,7 @@ def _exported(path: Path) -> Description:
     }
 
 
-def _only_exported(source: str | Path, **hub_options: Any) -> Description:
+def _only_exported(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     folder = local_folder(source)
     names = sorted(path.name for path in folder.glob("*.onnx")) if folder else []
     try:
@@ -160,63 +161,19 @@ def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Descr
 
 
 def _inputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
-    clips = TensorInfo(
-        name="pixel_values",
-        dtype="float32",
-        shape=("batch", *config.clip_shape),
-        axes=("batch", "time", "band", "y", "x"),
-        units="1",
-        description="Clips normalised by the processor, oldest frame first.",
-    )
-    if config.task != "pretraining":
-        return (clips,)
-    mask = TensorInfo(
-        name="bool_masked_pos",
-        dtype="bool",
-        shape=("batch", config.num_tokens),
-        axes=("batch", "token"),
-        units="1",
-        description="True where the encoder does not see a token, in (t, y, x) order.",
-    )
-    return clips, mask
+    masks = (mask_of(config, "bool_masked_pos"),) if config.task == "pretraining" else ()
+    return clips_of(config), *masks
 
 
 def _outputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
-    """Name, sizes behind the batch, axes, units and meaning."""
-    classes = len(config.id2label)
-    rows = {
-        "classification": (
-            ("logits", (classes,), ("class",), "1", "As the head gives them."),
-            ("probabilities", (classes,), ("class",), "1", "Softmax of logits / temperature."),
-        ),
-        "tracking": (
-            ("center", (2,), ("x_y",), "px", "In the tile; pixel centres are whole numbers."),
-            ("covariance", (2, 2), ("x_y", "x_y"), "px²", "Of the centre's error."),
-        ),
-        "pretraining": (
-            (
-                "reconstruction",
-                ("tokens", config.token_values),
-                ("token", "value"),
-                "1",
-                "Normalised pixels of the decoded tokens.",
-            ),
-        ),
-    }[config.task]
-    return tuple(
-        TensorInfo(
-            name=name,
-            dtype="float32",
-            shape=("batch", *sizes),
-            axes=("batch", *axes),
-            units=units,
-            description=text,
-        )
-        for name, sizes, axes, units, text in rows
-    )
+    if config.task != "pretraining":
+        return head_outputs(config)
+    shape, axes = ("tokens", config.token_values), ("token", "value")
+    text = "Normalised pixels of the decoded tokens."
+    return (TensorInfo.of_clips("reconstruction", shape, axes, text),)
 
 
-def _weights(source: str | Path, **hub_options: Any) -> Description:
+def _weights(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
     """Number and type of the parameters, from the header of the weights alone."""
     try:
         shapes = tensor_shapes(source, **hub_options)
@@ -256,11 +213,6 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
-    bands = [
-        f"{band['name']} = {band['channel']}{' − ' + band['minus'] if band['minus'] else ''} "
-        f"{band['low']:g} … {band['high']:g} K"
-        for band in clips["bands"]
-    ]
     return [
         (
             "clips",
@@ -269,7 +221,7 @@ def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{clips['time_convention'].replace('_', ' ')}",
         ),
         ("channels", f"{', '.join(clips['channels'])} of {clips['sensor']}, in kelvin"),
-        *(("band", text) for text in bands),
+        *(("band", f"{band['name']} = {Band(**band)}") for band in clips["bands"]),
     ]
 
 

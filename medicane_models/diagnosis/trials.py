@@ -55,7 +55,7 @@ def try_torch() -> Trial:
     def probabilities() -> tuple[str, np.ndarray]:
         import torch
 
-        from medicane_models.network.weights import AutoMedicaneModel
+        from medicane_models.network.auto import AutoMedicaneModel
         from medicane_models.runtimes.interface import pick_device
 
         device = pick_device("auto")
@@ -94,8 +94,10 @@ def _tried(
     try:
         device, answer = run()
     except DeviceError as error:
-        found, remedy = error.problem
-        return Trial(runtime=runtime, device=device, model=model, error=found, remedy=remedy)
+        told = error.finding
+        return Trial(
+            runtime=runtime, device=device, model=model, error=told.text, remedy=told.remedy
+        )
     except Exception as error:  # whatever it is, it is what the user wants to know
         return Trial(runtime=runtime, device=device, model=model, error=str(error))
     seconds = time.perf_counter() - started

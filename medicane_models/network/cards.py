@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from medicane_models.errors import CheckpointError
-from medicane_models.hub import resolve_file
+from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import MedicaneConfig
 
 __all__ = ["license_of", "model_card"]
@@ -78,18 +78,19 @@ def model_card(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def license_of(initial: str | None) -> str:
+def license_of(initial: str | None, **hub_options: Unpack[HubOptions]) -> str:
     """Licence of weights that come of an initial model's: what its card says, or ``unknown``.
 
     Args:
         initial: as in :func:`medicane_models.hub.resolve_file`; None for random weights.
+        **hub_options: where to look.
     """
     from huggingface_hub import ModelCard
 
     if initial is None:
         return _LICENSE
     try:
-        text = resolve_file(initial, "README.md").read_text("utf-8")
+        text = resolve_file(initial, "README.md", **hub_options).read_text("utf-8")
         found = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")
     except (CheckpointError, OSError, ValueError):
         return _UNKNOWN_LICENSE

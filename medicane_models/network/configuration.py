@@ -2,22 +2,26 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack, get_args, get_origin
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.files import write_json
+from medicane_models.hub import HubOptions, resolve_file
 
-__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task"]
+__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task", "TokenGrid"]
 
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "medicane"
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Task = Literal["pretraining", "classification", "tracking"]
+TokenGrid = tuple[int, int, int]
+"""Tokens along time, rows and columns."""
+
 Covariance = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -77,7 +81,7 @@ class MedicaneConfig:
     num_heads: int = 12
     mlp_hidden_dim: int = 3072
     position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
-    position_grid: tuple[int, int, int] | None = None
+    position_grid: TokenGrid | None = None
     norm_eps: float = 1e-6
     drop_path_rate: float = 0.0
     proj_drop_rate: float = 0.0
@@ -113,7 +117,7 @@ class MedicaneConfig:
         return (size, size) if isinstance(size, int) else size
 
     @property
-    def token_grid(self) -> tuple[int, int, int]:
+    def token_grid(self) -> TokenGrid:
         """Tokens along time, rows and columns; a clip's tokens come in this order."""
         height, width = self.frame_size
         frames = self.num_frames // self.tubelet_size
@@ -206,23 +210,22 @@ class MedicaneConfig:
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write ``config.json`` into ``directory`` and return its path."""
         path = Path(directory) / CONFIG_NAME
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        write_json(path, self.to_dict())
         return path
 
     @classmethod
-    def from_pretrained(cls, id_or_dir: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, id_or_dir: str | Path, **hub_options: Unpack[HubOptions]) -> Self:
         """Read ``config.json`` of a folder, an embedded model or a Hub repository.
 
         Args:
             id_or_dir: local folder, short name of an embedded model, or Hub id.
-            options: as `medicane_models.hub.resolve_file` takes them.
+            **hub_options: where to look.
 
         Raises:
             CheckpointError: there is no such file.
             ConfigurationError: it is not valid.
         """
-        path = resolve_file(id_or_dir, CONFIG_NAME, **options)
+        path = resolve_file(id_or_dir, CONFIG_NAME, **hub_options)
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError, AttributeError) as error:
@@ -242,10 +245,9 @@ def _from_json(name: str, value: Any) -> Any:
 
 
 _CHOICES = {
-    "task": ("pretraining", "classification", "tracking"),
-    "position": ("sinusoid", "sinusoid_3d"),
-    "head": ("regression", "heatmap"),
-    "heatmap_center": ("mode", "mean"),
+    name: get_args(kind)
+    for name, kind in MedicaneConfig.__annotations__.items()
+    if get_origin(kind) is Literal
 }
 _COUNTS = (
     "patch_size", "num_frames", "tubelet_size", "in_channels", "embed_dim", "depth", "num_heads",
@@ -264,6 +266,9 @@ def _check_choices(config: MedicaneConfig) -> None:
 
 
 def _check_numbers(config: MedicaneConfig) -> None:
+    for name, value in _fields(config).items():
+        if not all(map(math.isfinite, _floats(value))):
+            raise ConfigurationError(f"{name} is {value}; give finite numbers")
     for name in _COUNTS:
         value = getattr(config, name)
         if not isinstance(value, int) or value < 1:
@@ -275,6 +280,14 @@ def _check_numbers(config: MedicaneConfig) -> None:
         raise ConfigurationError(f"temperature is {config.temperature}; give a positive number")
     if not 0 <= config.threshold <= 1:
         raise ConfigurationError(f"threshold is {config.threshold}; give a probability")
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _floats(item)
 
 
 def _check_divisions(config: MedicaneConfig) -> None:

@@ -15,28 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from timm.models import adapt_input_conv
 from torch import Tensor
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
-from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.files import write_json
+from medicane_models.hub import WEIGHTS_NAME, resolve_file
 from medicane_models.network import layouts
+from medicane_models.network.auto import model_class
+from medicane_models.network.base import LoadReport, MedicaneModel, load_backbone, load_strictly
 from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
-from medicane_models.network.weights import (
-    LoadReport,
-    MedicaneModel,
-    load_backbone,
-    load_strictly,
-    model_class,
-    read_weights,
-)
+from medicane_models.network.weights import read_weights, write_weights
 
-__all__ = ["ConversionReport", "convert", "export_transformers", "from_foreign"]
+__all__ = ["ConversionReport", "export_transformers", "from_foreign"]
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
-HUGGING_FACE_FILES = ("model.safetensors", "pytorch_model.bin")
+HUGGING_FACE_FILES = (WEIGHTS_NAME, "pytorch_model.bin")
 RESEARCH_HEAD = {"head": "regression", "center_mean_px": (0.0, 0.0), "center_scale_px": (1.0, 1.0)}
 """The research tracker gives tile pixels, without standardisation."""
 
@@ -120,23 +114,6 @@ def from_foreign(
     )
 
 
-def convert(source: str | Path, out: str | Path, **options: Any) -> ConversionReport:
-    """Convert a foreign checkpoint into a model's folder.
-
-    Args:
-        source: as `from_foreign` takes it.
-        out: folder to write.
-        options: as `from_foreign` takes them.
-
-    Raises:
-        CheckpointError: as `from_foreign`.
-        ConfigurationError: as `from_foreign`.
-    """
-    model, report = from_foreign(source, **options)
-    model.save_pretrained(out)
-    return report
-
-
 def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     """Write a folder that ``transformers`` loads as VideoMAE.
 
@@ -144,11 +121,9 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
         ConfigurationError: Hugging Face's VideoMAE cannot express the model.
     """
     config = transformers_config(model.config)
-    weights = layouts.to_transformers(model.state_dict())
-    with replacing(Path(out) / "model.safetensors") as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
-    with replacing(Path(out) / CONFIG_NAME) as temporary:
-        temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+    weights = layouts.for_transformers(model.state_dict())
+    write_weights(Path(out) / WEIGHTS_NAME, weights)
+    write_json(Path(out) / CONFIG_NAME, config)
 
 
 def transformers_config(config: MedicaneConfig) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from torch import Tensor
 from medicane_models.errors import CheckpointError
 
 __all__ = [
+    "for_transformers",
     "from_2d_vit",
     "from_transformers",
     "from_videomae",
     "legacy_regression_head",
     "strip_prefixes",
-    "to_transformers",
     "unwrap",
 ]
 
@@ -152,7 +152,7 @@ def from_transformers(weights: Mapping[str, Tensor]) -> Weights:
     return _without_encoder(result)
 
 
-def to_transformers(weights: Mapping[str, Tensor]) -> Weights:
+def for_transformers(weights: Mapping[str, Tensor]) -> Weights:
     """Hugging Face VideoMAE's names from ours."""
     weights = _with_encoder(weights)
     names = {

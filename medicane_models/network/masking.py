@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.configuration import TokenGrid
 
 __all__ = [
     "Targets",
@@ -21,16 +22,13 @@ __all__ = [
     "masked_mean_square",
     "no_data_share",
     "plan_tokens",
-    "random_mask",
     "running_cell_mask",
     "tube_mask",
 ]
 
-Grid = tuple[int, int, int]
-
 
 def tube_mask(
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     clips: int = 1,
@@ -53,21 +51,8 @@ def tube_mask(
     return cells.repeat(1, frames)  # (clips, t · h · w)
 
 
-def random_mask(
-    grid: Grid,
-    ratio: float,
-    *,
-    clips: int = 1,
-    no_data: Float[Tensor, "clips tokens"] | None = None,
-    generator: torch.Generator | None = None,
-) -> Bool[Tensor, "clips tokens"]:
-    """int(ratio · t · h · w) tokens masked independently; arguments as `tube_mask`'s."""
-    frames, rows, columns = grid
-    return _masked(clips, frames * rows * columns, ratio, no_data, generator)
-
-
 def running_cell_mask(
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     clips: int = 1,
@@ -106,7 +91,7 @@ def running_cell_mask(
 
 def decoder_mask(
     encoder_mask: Bool[Tensor, "clips tokens"],
-    grid: Grid,
+    grid: TokenGrid,
     ratio: float,
     *,
     generator: torch.Generator | None = None,

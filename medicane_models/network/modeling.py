@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import PatchEmbed, make_blocks
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.heads import HeatmapHead, RegressionHead, make_tracking_head
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
 from medicane_models.network.positions import position_table
-from medicane_models.network.weights import MedicaneModel
 
 __all__ = [
     "MedicaneForTracking",
@@ -124,8 +124,10 @@ class VideoModel(VideoTransformer, MedicaneModel):
         return set()
 
 
-class MedicaneForVideoClassification(VideoModel, task="classification"):
+class MedicaneForVideoClassification(VideoModel):
     """Which class each clip belongs to: is there a cyclone's centre in the tile?"""
+
+    task = "classification"
 
     def __init__(self, config: MedicaneConfig) -> None:
         super().__init__(config)
@@ -185,9 +187,10 @@ class MedicaneForVideoClassification(VideoModel, task="classification"):
         _shrink(self.head)
 
 
-class MedicaneForTracking(VideoModel, task="tracking"):
+class MedicaneForTracking(VideoModel):
     """Where the cyclone's centre is in the last frame of each clip, and how surely."""
 
+    task = "tracking"
     head: RegressionHead | HeatmapHead
 
     def __init__(self, config: MedicaneConfig) -> None:

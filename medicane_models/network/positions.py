@@ -6,13 +6,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["position_table"]
+from medicane_models.network.configuration import TokenGrid
 
-Grid = tuple[int, int, int]
+__all__ = ["position_table"]
 
 
 def position_table(
-    kind: str, grid: Grid, dim: int, trained_grid: Grid | None = None
+    kind: str, grid: TokenGrid, dim: int, trained_grid: TokenGrid | None = None
 ) -> Float[Tensor, "tokens dim"]:
     """Positions of all tokens in (t, h, w) order.
 
@@ -37,11 +37,11 @@ def _sinusoid(index: Float[np.ndarray, " n"], dim: int) -> Float[np.ndarray, "n 
     return np.where(feature % 2 == 0, np.sin(angle), np.cos(angle))
 
 
-def _flattened(grid: Grid, dim: int) -> Float[np.ndarray, "tokens {dim}"]:
+def _flattened(grid: TokenGrid, dim: int) -> Float[np.ndarray, "tokens {dim}"]:
     return _sinusoid(np.arange(np.prod(grid), dtype=np.float64), dim)
 
 
-def _factorised(grid: Grid, dim: int) -> Float[np.ndarray, "tokens {dim}"]:
+def _factorised(grid: TokenGrid, dim: int) -> Float[np.ndarray, "tokens {dim}"]:
     across = 2 * (dim // 6)
     axes = np.meshgrid(*(np.arange(n, dtype=np.float64) for n in grid), indexing="ij")
     widths = (dim - 2 * across, across, across)
@@ -50,7 +50,7 @@ def _factorised(grid: Grid, dim: int) -> Float[np.ndarray, "tokens {dim}"]:
 
 
 def _interpolate(
-    positions: Float[Tensor, "old dim"], source: Grid, grid: Grid
+    positions: Float[Tensor, "old dim"], source: TokenGrid, grid: TokenGrid
 ) -> Float[Tensor, "new dim"]:
     volume = positions.T.unflatten(1, source)[None]  # (1, dim, t, h, w)
     resized = F.interpolate(volume, size=grid, mode="trilinear", align_corners=False)

@@ -12,6 +12,7 @@ from timm.layers.weight_init import trunc_normal_
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import make_blocks, take_tubelets, token_places
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.kernels import linear
@@ -19,7 +20,6 @@ from medicane_models.network.masking import TokenPlan, make_targets, masked_mean
 from medicane_models.network.modeling import VideoTransformer
 from medicane_models.network.outputs import PreTrainingOutput
 from medicane_models.network.positions import position_table
-from medicane_models.network.weights import MedicaneModel
 
 __all__ = ["MedicaneForPreTraining"]
 
@@ -66,9 +66,10 @@ class Decoder(nn.Module):
         return linear(self.norm(final(tokens, last=count)), self.head.weight, self.head.bias)
 
 
-class MedicaneForPreTraining(MedicaneModel, task="pretraining"):
+class MedicaneForPreTraining(MedicaneModel):
     """Masked autoencoder with masks for encoder and decoder (VideoMAEv2, arXiv:2303.16727)."""
 
+    task = "pretraining"
     positions: Tensor
 
     def __init__(self, config: MedicaneConfig) -> None:

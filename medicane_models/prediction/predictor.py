@@ -82,7 +82,7 @@ class MedicanePredictor:
             tracker_revision: the same of the tracker.
             **hub_options: token, cache_dir, local_files_only, force_download.
         """
-        from medicane_models.network.weights import AutoMedicaneModel
+        from medicane_models.network.auto import AutoMedicaneModel
 
         detector_at = {"revision": revision, **hub_options}
         tracker_at = {"revision": tracker_revision, **hub_options}

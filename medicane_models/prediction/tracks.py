@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.files import replacing
+from medicane_models.files import plain, replacing
 from medicane_models.times import utc_times
 
 if TYPE_CHECKING:
@@ -233,8 +233,10 @@ def to_feature_collection(
     Lines are cut at the antimeridian (section 3.1.9). ``provenance`` is a member beside
     ``features``; unknown numbers are null.
     """
+    tracks = as_tracks(tracks)
+    rounded = dict.fromkeys(tracks.select_dtypes("float"), DECIMALS)
     features: list[dict[str, Any]] = []
-    for track_id, track in as_tracks(tracks).groupby("track_id"):
+    for track_id, track in tracks.round(rounded).groupby("track_id"):
         if len(track) > 1:
             features.append(_line(track_id, track))
         features += [_point(row) for row in track.to_dict("records")]
@@ -298,11 +300,11 @@ def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
         else {"type": "MultiLineString", "coordinates": lines}
     )
     properties = {
-        "track_id": _plain(track_id),
-        "start": _plain(track["time"].min()),
-        "end": _plain(track["time"].max()),
+        "track_id": plain(track_id),
+        "start": plain(track["time"].min()),
+        "end": plain(track["time"].max()),
         "positions": len(track),
-        "max_probability": _plain(track["probability"].max()),
+        "max_probability": plain(track["probability"].max()),
         "edge": bool(track["edge"].any()),
     }
     return {"type": "Feature", "geometry": geometry, "properties": properties}
@@ -310,18 +312,9 @@ def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
 
 def _point(row: dict[Any, Any]) -> dict[str, Any]:
     position = [round(float(row["lon"]), DECIMALS), round(float(row["lat"]), DECIMALS)]
-    properties = {name: _plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
+    properties = {name: plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
     geometry = {"type": "Point", "coordinates": position}
     return {"type": "Feature", "geometry": geometry, "properties": properties}
-
-
-def _plain(value: Any) -> Any:
-    """A value JSON can hold: times in UTC, NaN as null."""
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
-    if isinstance(value, float):
-        return round(float(value), DECIMALS) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _cut_at_antimeridian(line: Float[np.ndarray, "n 2"]) -> list[Float[np.ndarray, "_ 2"]]:

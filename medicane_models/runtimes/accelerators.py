@@ -1,4 +1,4 @@
-"""Which GPUs, driver and ONNX Runtime there are, found without loading torch."""
+"""Which GPUs, driver and runtimes there are and what keeps them apart, without loading torch."""
 
 import contextlib
 import csv
@@ -7,30 +7,32 @@ import os
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Literal
 
 from medicane_models.errors import ConfigurationError, MissingExtraError
 
 __all__ = [
     "PROVIDERS",
     "DeviceError",
+    "Finding",
     "Gpu",
     "NvidiaDriver",
     "OnnxRuntimeBuild",
-    "Problem",
     "free_memory_bytes",
     "import_onnxruntime",
-    "major",
     "nvidia_driver",
     "onnx_runtimes",
     "onnxruntime_build",
-    "provider_problem",
-    "runtimes_problem",
+    "provider_finding",
+    "runtimes_finding",
+    "torch_finding",
+    "torch_gpus",
 ]
 
 PROVIDERS = {
@@ -47,6 +49,7 @@ DRIVER_PAGE = "install a driver from https://www.nvidia.com/drivers"
 TENSORRT_PAGE = (
     "see https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html"
 )
+TORCH_PAGE = "see https://pytorch.org/get-started/locally"
 QUERY = "name,memory.total,memory.free"
 MIB = 2**20
 
@@ -64,6 +67,9 @@ class Gpu:
     name: str
     memory_mib: int
     free_mib: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.free_mib} of {self.memory_mib} MiB free"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,67 +167,103 @@ def _preload(onnxruntime: ModuleType) -> tuple[str, ...]:
     return tuple(re.findall(r"Failed to load (\S+):", printed.getvalue()))
 
 
-class Problem(NamedTuple):
-    """What was found, and what to do about it."""
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not fit.
 
-    found: str
+    Attributes:
+        text: what.
+        remedy: what to do.
+        level: "broken" if something that was installed to work does not, else "note".
+    """
+
+    text: str
     remedy: str
+    level: Literal["broken", "note"] = "broken"
 
     def __str__(self) -> str:
-        return f"{self.found}; {self.remedy}"
+        return f"{self.text}; {self.remedy}"
 
 
 class DeviceError(ConfigurationError):
     """A device that was asked for does not work here.
 
     Attributes:
-        problem: what was found and what to do.
+        finding: why, and what to do.
     """
 
-    def __init__(self, device: str, reason: str, problem: Problem) -> None:
+    def __init__(self, device: str, reason: str, finding: Finding) -> None:
         told = f" ({reason})" if reason else ""
-        super().__init__(f"device {device} was asked for and does not work{told}: {problem}")
-        self.problem = problem
+        super().__init__(f"device {device} was asked for and does not work{told}: {finding}")
+        self.finding = finding
 
 
-def provider_problem(device: str) -> Problem:
+def provider_finding(device: str) -> Finding:
     """Why a device's provider does not work here, as far as it shows.
 
     Args:
         device: a key of PROVIDERS.
     """
     build, driver = onnxruntime_build(), nvidia_driver()
-    if (both := runtimes_problem()) is not None:
+    if (both := runtimes_finding()) is not None:
         return both
     if PROVIDERS[device] not in build.providers:
-        return Problem(f"{build} offers only {', '.join(build.providers)}", INSTALL_GPU)
+        return Finding(f"{build} offers only {', '.join(build.providers)}", INSTALL_GPU)
     if driver is None:
-        return Problem(f"{build} finds no NVIDIA driver (no nvidia-smi)", DRIVER_PAGE)
+        return Finding(f"{build} finds no NVIDIA driver (no nvidia-smi)", DRIVER_PAGE)
     if build.missing_libraries:
-        return Problem(
+        return Finding(
             f"{build} does not find {', '.join(build.missing_libraries)}",
             f'run: pip install "{build.package}[cuda,cudnn]"',
         )
     if not driver.gpus:
-        return Problem(
+        return Finding(
             f"{driver} shows no GPU to this process", "check nvidia-smi and CUDA_VISIBLE_DEVICES"
         )
-    if major(driver.cuda) < major(build.cuda):
-        return Problem(f"{driver} is too old for {build}", DRIVER_PAGE)
+    if _major(driver.cuda) < _major(build.cuda):
+        return Finding(f"{driver} is too old for {build}", DRIVER_PAGE)
     if device == "tensorrt":
-        return Problem(f"{build} does not find TensorRT (libnvinfer)", TENSORRT_PAGE)
-    return Problem(f"{build} and {driver} are there", "see onnxruntime's own lines above")
+        return Finding(f"{build} does not find TensorRT (libnvinfer)", TENSORRT_PAGE)
+    return Finding(f"{build} and {driver} are there", "see onnxruntime's own lines above")
 
 
-def runtimes_problem() -> Problem | None:
+def runtimes_finding() -> Finding | None:
     """Two onnxruntime distributions at once, whose files overwrite one another."""
     installed = [f"{name} {version}" for name, version in onnx_runtimes().items()]
     if len(installed) < 2:
         return None
-    return Problem(f"{' and '.join(installed)} are both installed", INSTALL_GPU)
+    return Finding(f"{' and '.join(installed)} are both installed", INSTALL_GPU)
 
 
-def major(version: str) -> int:
+def torch_finding(torch: ModuleType, driver: NvidiaDriver | None) -> Finding | None:
+    """What keeps an imported torch from the GPUs there are, or that there are none."""
+    cuda = torch.version.cuda
+    built = f"torch {torch.__version__} is built for {f'CUDA {cuda}' if cuda else 'CPUs'}"
+    if driver is None:
+        remedy = f"it runs on the CPU; for a GPU install a driver, {TORCH_PAGE}"
+        return Finding(f"{built}, and there is no NVIDIA driver", remedy, "note") if cuda else None
+    if not cuda:
+        idle = ", ".join(gpu.name for gpu in driver.gpus) or "the GPU"
+        return Finding(
+            f"{built} and leaves {idle} idle", f"install its CUDA build, {TORCH_PAGE}", "note"
+        )
+    if not driver.gpus or torch_gpus(torch):
+        return None
+    old = _major(driver.cuda) < _major(cuda)
+    return Finding(
+        f"{built}: {f'{driver} is too old' if old else f'it sees no GPU through {driver}'}",
+        f"update the driver or install a torch for CUDA {driver.cuda}, {TORCH_PAGE}",
+    )
+
+
+def torch_gpus(torch: ModuleType) -> int:
+    """How many GPUs an imported torch can use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old driver, which `torch_finding` tells
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _major(version: str) -> int:
     """First number of a version, 0 if there is none."""
     digits = re.match(r"\d+", version)
     return int(digits.group()) if digits else 0

@@ -16,7 +16,7 @@ from medicane_models.network.configuration import MedicaneConfig
 if TYPE_CHECKING:
     import torch
 
-    from medicane_models.network.weights import MedicaneModel
+    from medicane_models.network.base import MedicaneModel
 
 __all__ = ["Centres", "DeviceName", "Runtime", "TorchRuntime", "pick_device"]
 

@@ -7,20 +7,21 @@ loads neither torch nor onnx.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.files import plain
 from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = [
     "FORMAT",
-    "Contents",
+    "GraphContents",
     "InputForm",
     "OnnxMetadata",
     "Precision",
-    "TensorInfo",
     "onnx_file_name",
 ]
 
@@ -29,40 +30,9 @@ FORMAT = 1
 
 PREFIX = "medicane."
 
-Contents = Literal["head", "embeddings", "reconstruction"]
+GraphContents = Literal["head", "embeddings", "reconstruction"]
 InputForm = Literal["normalised", "kelvin"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorInfo:
-    """One input or output of the graph.
-
-    Attributes:
-        name: in the graph.
-        dtype: as numpy spells it.
-        shape: a name where the size is free, ``batch`` that of the number of clips.
-        axes: what each dimension is.
-        units: of the values, "1" where they have none.
-        description: one sentence.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-    axes: tuple[str, ...]
-    units: str
-    description: str
-
-    def __post_init__(self) -> None:
-        if len(self.shape) != len(self.axes):
-            raise ConfigurationError(f"{self.name} has shape {self.shape} but axes {self.axes}")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TensorInfo":
-        """Restore what ``asdict`` made and JSON kept."""
-        lists = {key: tuple(values[key]) for key in ("shape", "axes")}
-        return cls(**{**values, **lists})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +57,7 @@ class OnnxMetadata:
         quantisation: how int8 was made, in words; empty in the other precisions.
     """
 
-    contents: Contents
+    contents: GraphContents
     input_form: InputForm
     precision: Precision
     config: MedicaneConfig
@@ -101,11 +71,10 @@ class OnnxMetadata:
     quantisation: str = ""
 
     def __post_init__(self) -> None:
-        for name, kinds in _KINDS.items():
-            if getattr(self, name) not in kinds:
-                raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(kinds)}"
-                )
+        for name, kind in _KINDS.items():
+            value, kinds = getattr(self, name), get_args(kind)
+            if value not in kinds:
+                raise ConfigurationError(f"{name} is {value!r}; choose one of {', '.join(kinds)}")
         if self.input_form == "kelvin" and self.processor is None:
             raise ConfigurationError(
                 f"{self.model} has no preprocessor_config.json, which input in kelvin needs; "
@@ -156,7 +125,7 @@ class OnnxMetadata:
         read = {key: json.loads(values[key]) for key in _JSON}
         processor = read["processor"]
         return cls(
-            contents=cast(Contents, values["contents"]),
+            contents=cast(GraphContents, values["contents"]),
             input_form=cast(InputForm, values["input_form"]),
             precision=cast(Precision, values["precision"]),
             model=values["model"],
@@ -181,11 +150,11 @@ class OnnxMetadata:
             "model": self.model,
             "revision": self.revision or "",
             "opset": self.opset,
-            "versions": dict(self.versions),
-            "inputs": [asdict(info) for info in self.inputs],
-            "outputs": [asdict(info) for info in self.outputs],
+            "versions": self.versions,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
             "config": self.config.to_dict(),
-            "processor": None if self.processor is None else self.processor.to_dict(),
+            "processor": self.processor,
         }
 
     def _repeated(self) -> dict[str, Any]:
@@ -212,18 +181,14 @@ class OnnxMetadata:
         }
 
 
-_KINDS = {
-    "contents": get_args(Contents),
-    "input_form": get_args(InputForm),
-    "precision": get_args(Precision),
-}
+_KINDS = {"contents": GraphContents, "input_form": InputForm, "precision": Precision}
 _JSON = ("versions", "inputs", "outputs", "config", "processor")
 
 
 def onnx_file_name(
     input_form: InputForm = "normalised",
     precision: Precision = "fp32",
-    contents: Contents = "head",
+    contents: GraphContents = "head",
 ) -> str:
     """Name of a variant in its folder: ``model.onnx``, ``model_kelvin_int8.onnx`` and so on."""
     parts = (
@@ -257,4 +222,5 @@ def _affine(processor: MedicaneProcessor) -> tuple[float, ...]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    """Text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(plain(value))

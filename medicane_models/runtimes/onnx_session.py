@@ -15,7 +15,7 @@ from medicane_models.runtimes.accelerators import (
     import_onnxruntime,
     nvidia_driver,
     onnxruntime_build,
-    provider_problem,
+    provider_finding,
 )
 
 if TYPE_CHECKING:
@@ -87,16 +87,15 @@ def open_session(
     if settings.cuda_graph and device != "cuda":
         raise ConfigurationError(f"cuda_graph needs device cuda, not {device}")
     if device == "auto":
-        if PROVIDERS["cuda"] in onnxruntime_build().providers:
-            with suppress(_ProviderError):
-                return _session(path, "cuda", settings), "cuda"
+        with suppress(_ProviderError):
+            return _session(path, "cuda", settings), "cuda"
         if nvidia_driver() is not None:
-            log.warning("taking the CPU, not the GPU: %s", provider_problem("cuda"))
+            log.warning("taking the CPU, not the GPU: %s", provider_finding("cuda"))
     place: Place = "cpu" if device == "auto" else cast("Place", device)
     try:
         return _session(path, place, settings), place
     except _ProviderError as error:
-        raise DeviceError(place, str(error), provider_problem(place)) from error
+        raise DeviceError(place, str(error), provider_finding(place)) from error
 
 
 class _ProviderError(Exception):

@@ -7,15 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.files import replacing
-from medicane_models.hub import resolve_file
+from medicane_models.files import write_json
+from medicane_models.hub import HubOptions, resolve_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +57,10 @@ class Band:
     def __post_init__(self) -> None:
         if self.low == self.high:
             raise ConfigurationError(f"band {self.name}: low and high are both {self.low} K")
+
+    def __str__(self) -> str:
+        value = f"{self.channel} − {self.minus}" if self.minus else self.channel
+        return f"{value} from {self.low:g} K (0) to {self.high:g} K (1)"
 
 
 def airmass_bands(sensor: str) -> tuple[Band, Band, Band]:
@@ -167,9 +171,7 @@ class MedicaneProcessor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        id_or_dir: str | Path,
-        **hub_options: Any,
+        cls, id_or_dir: str | Path, **hub_options: Unpack[HubOptions]
     ) -> "MedicaneProcessor":
         """Read ``preprocessor_config.json`` of a model: a folder, an embedded name or a Hub id."""
         path = resolve_file(id_or_dir, PREPROCESSOR_FILE, **hub_options)
@@ -180,8 +182,7 @@ class MedicaneProcessor:
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Write ``preprocessor_config.json`` into ``directory``."""
-        with replacing(Path(directory) / PREPROCESSOR_FILE) as path:
-            path.write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_json(Path(directory) / PREPROCESSOR_FILE, self)
 
     def for_sensor(self, sensor: str) -> "MedicaneProcessor":
         """The same input from another sensor: the Airmass limits harmonised for it.

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.to_onnx import Source
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import Tile
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.network.configuration import MedicaneConfig
@@ -44,7 +44,7 @@ def exported(scene, tmp_path_factory) -> dict[str, Path]:
     """The embedded models on the scene's own pixels, in kelvin; and as folders of the package."""
     folders = {}
     for name in (DETECTOR, TRACKER):
-        source = Source.load(name)
+        source = LoadedModel.load(name)
         processor = replace(source.processor, grid=scene_grid(scene))
         folders[name] = tmp_path_factory.mktemp(name)
         source.model.processor = processor

@@ -17,14 +17,16 @@ from export_models import GRID, PROCESSOR, tiny_folder, tiny_source
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
-from medicane_export import exporting, parity
+from medicane_export import exporting
 from medicane_export.cli import app
-from medicane_export.clips import ClipSet, simulated_clips
+from medicane_export.comparing import parity
+from medicane_export.comparing.verdicts import Tolerance, faults
 from medicane_export.exporting import OnnxRequest, export_onnx
-from medicane_export.graphs import normalised_graph
-from medicane_export.quantize import quantize_statically
-from medicane_export.to_onnx import OPSET, Source, metadata_of
-from medicane_export.verdicts import Tolerance, faults
+from medicane_export.graphs.int8 import quantize_statically
+from medicane_export.graphs.networks import normalised_graph
+from medicane_export.graphs.tracing import OPSET, metadata_of
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import ClipSet, simulated_clips
 from medicane_models.diagnosis.headers import onnx_properties
 from medicane_models.errors import (
     CheckpointError,
@@ -154,7 +156,7 @@ def test_a_static_range_ends_at_the_mean_of_the_clips_extremes(tmp_path):
 
 
 def test_every_precision_is_made_of_weights_in_a_file_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr("medicane_export.to_onnx.SINGLE_FILE_BYTES", 1000)
+    monkeypatch.setattr("medicane_export.graphs.tracing.SINGLE_FILE_BYTES", 1000)
     precisions = ("fp32", "bf16", "int8")
     request = OnnxRequest(precisions=precisions, calibrate="simulated", count=1)
     variants = export_onnx(tiny_source(), tmp_path, request, lambda _: None)
@@ -167,7 +169,7 @@ def test_int8_of_a_model_whose_weights_lay_beside_it_is_one_file(
 ):
     sizes = {one.details["precision"]: one.details["bytes"] for one in every_precision[1]}
     between = (sizes["fp32"] + sizes["int8"]) // 2
-    monkeypatch.setattr("medicane_export.to_onnx.SINGLE_FILE_BYTES", between)
+    monkeypatch.setattr("medicane_export.graphs.tracing.SINGLE_FILE_BYTES", between)
     request = OnnxRequest(precisions=("int8",), **QUICK)
     (variant,) = export_onnx(tiny_source(), tmp_path, request, lambda _: None)
     assert not variant.faults
@@ -250,7 +252,7 @@ def test_clips_to_compare_on_need_a_count():
 
 
 def test_a_grid_that_shows_no_whole_tile_has_no_simulated_clips(monkeypatch):
-    monkeypatch.setattr("medicane_export.clips.MOST_SCENES", 0)
+    monkeypatch.setattr("medicane_export.sample_clips.MOST_SCENES", 0)
     limb = replace(PROCESSOR, grid=replace(GRID, y_origin=5.55e6))
     assert simulated_clips(limb, count=1) is None
 
@@ -258,7 +260,7 @@ def test_a_grid_that_shows_no_whole_tile_has_no_simulated_clips(monkeypatch):
 def test_a_card_keeps_the_licence_of_the_weights(tmp_path):
     model = tiny_folder(tmp_path / "model")
     (model / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n# A model\n")
-    export_onnx(Source.load(model), tmp_path / "out", OnnxRequest(count=0), lambda _: None)
+    export_onnx(LoadedModel.load(model), tmp_path / "out", OnnxRequest(count=0), lambda _: None)
     assert "license: cc-by-nc-4.0" in (tmp_path / "out" / "README.md").read_text()
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from export_models import GRID, PROCESSOR, tiny_source
 
-from medicane_export import to_onnx
-from medicane_export.clips import random_clips
-from medicane_export.reference import example_masks, torch_outputs
-from medicane_export.to_onnx import OPSET, metadata_of, save_onnx, trace
+from medicane_export.comparing.reference import example_masks, torch_outputs
+from medicane_export.graphs import tracing
+from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
+from medicane_export.sample_clips import random_clips
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata
@@ -172,7 +172,7 @@ def test_no_local_path_is_in_a_file(detector_file):
 
 
 def test_large_weights_lie_beside_the_graph(detector_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(to_onnx, "SINGLE_FILE_BYTES", 1000)
+    monkeypatch.setattr(tracing, "SINGLE_FILE_BYTES", 1000)
     save_onnx(onnx_ir.load(detector_file), tmp_path / "model.onnx", {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
     graph = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph
@@ -210,11 +210,11 @@ def test_a_number_of_clips_that_the_exporter_fixed_is_refused():
     fixed = """<ir_version: 10, opset_import: ["" : 20]>
     graph (float[2,3] pixel_values) => (float[2,3] y) { y = Relu(pixel_values) }"""
     with pytest.raises(CheckpointError, match="fixed the number of clips in pixel_values"):
-        to_onnx._check_free_batch(onnx_ir.from_onnx_text(fixed))
+        tracing._check_free_batch(onnx_ir.from_onnx_text(fixed))
 
 
 def test_interpolated_quantiles_are_hoyts():
-    from medicane_export.geometry import radius_quantiles
+    from medicane_export.graphs.ground import radius_quantiles
 
     table = radius_quantiles()
     ratios = np.random.default_rng(0).random(50)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from medicane_export.to_safetensors import export_safetensors
 from medicane_export.to_transformers import export_to_transformers
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.network.weights import AutoMedicaneModel
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.scenes.processing import MedicaneProcessor
 
 

@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from medicane_models.diagnosis.inspection import inspect_model
-from medicane_models.errors import CheckpointError
+from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.hub import resolve_file, resolve_revision
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForVideoClassification
-from medicane_models.network.weights import AutoMedicaneModel
 from medicane_models.runtimes.onnx import find_onnx
+from medicane_models.scenes.processing import MedicaneProcessor
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
 )
+PROCESSOR = MedicaneProcessor.airmass(tile_size=32, num_frames=2, max_missing=1)
 COMMITS = ("a" * 40, "b" * 40)
 SECRET = "hf_secret"
 
@@ -133,6 +135,23 @@ def test_models_come_from_the_hub_once(hub, folder, cache):
     assert AutoMedicaneModel.from_pretrained("me/storms", cache_dir=cache, local_files_only=True)
 
 
+def test_a_processor_comes_from_the_hub_and_stays(hub, folder, cache):
+    PROCESSOR.save_pretrained(folder)
+    hub.publish("me/storms", folder)
+    for offline in (False, True):
+        place = {"cache_dir": cache, "local_files_only": offline}
+        assert AutoMedicaneModel.from_pretrained("me/storms", **place).processor == PROCESSOR
+
+
+@pytest.mark.parametrize("subfolder", ["", "model"])
+def test_what_the_hub_did_not_have_is_known_offline(hub, folder, cache, subfolder):
+    hub.publish("me/storms", folder.parent if subfolder else folder)
+    place = {"cache_dir": cache, "subfolder": subfolder}
+    for offline in (False, True):
+        with pytest.raises(MissingFileError, match=r"holds no preprocessor_config\.json"):
+            MedicaneProcessor.from_pretrained("me/storms", local_files_only=offline, **place)
+
+
 def test_forced_downloads_ask_again(hub, folder, cache):
     hub.publish("me/storms", folder)
     resolve_file("me/storms", "config.json", cache_dir=cache)
@@ -198,12 +217,8 @@ def test_local_and_embedded_models_have_no_revision(folder):
 
 
 def test_upload_is_one_commit_with_a_card(hub, folder):
-    class Processor:
-        def save_pretrained(self, directory):
-            (directory / "preprocessor_config.json").write_text("{}")
-
+    PROCESSOR.save_pretrained(folder)
     model = AutoMedicaneModel.from_pretrained(folder)
-    model.processor = Processor()
     assert model.push_to_hub("me/model", token=SECRET, private=True) == COMMITS[1]
     assert hub.created[0]["name"] == "model"
     (lines,) = hub.commits
@@ -214,7 +229,8 @@ def test_upload_is_one_commit_with_a_card(hub, folder):
     }
     names = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
     assert sorted(files) == names
-    assert files["model.safetensors"] == (folder / "model.safetensors").read_bytes()
+    for name in names[1:]:
+        assert files[name] == (folder / name).read_bytes()
     assert b"library_name: medicane-models" in files["README.md"]
     assert b"UNTRAINED" in files["README.md"]
 
@@ -242,3 +258,11 @@ def test_a_repository_without_an_exported_file_says_how_to_make_it(hub, folder, 
     hub.publish("me/storms", folder)
     with pytest.raises(CheckpointError, match="run: medicane-export onnx me/storms --out DIR"):
         find_onnx("me/storms", cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "look", [AutoMedicaneModel, MedicaneConfig, MedicaneProcessor], ids=lambda cls: cls.__name__
+)
+def test_an_option_that_nobody_knows_is_refused(look):
+    with pytest.raises(ConfigurationError, match="local_file_only; known are"):
+        look.from_pretrained("medicane-tiny-detector", local_file_only=True)

@@ -14,9 +14,10 @@ import torch
 from torch import multiprocessing
 
 from medicane_models.errors import CheckpointError
+from medicane_models.network.auto import model_class
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.network.masking import tube_mask
-from medicane_models.network.weights import MedicaneModel, model_class
 from medicane_training.engines import deepspeed as deepspeed_engine
 from medicane_training.engines.choice import make_engine
 from medicane_training.engines.deepspeed import deepspeed_config

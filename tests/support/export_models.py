@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
-from medicane_export.to_onnx import Source
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import MEDITERRANEAN
+from medicane_models.network.auto import model_class
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.weights import MedicaneModel, model_class
 from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(600, 200, 100, 70)
@@ -40,8 +41,8 @@ def tiny_source(
     task: str = "classification",
     processor: MedicaneProcessor | None = PROCESSOR,
     **settings: object,
-) -> Source:
-    return Source(
+) -> LoadedModel:
+    return LoadedModel(
         model=tiny_model(task, **settings), processor=processor, name=f"tiny-{task}", revision=None
     )
 

@@ -11,7 +11,8 @@ from scene_files import cf_dataset, kelvin
 
 from medicane_models.domain import MEDITERRANEAN
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.runtimes.onnx_metadata import OnnxMetadata, TensorInfo
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
+from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(600, 190, 80, 48)

@@ -22,7 +22,7 @@ from medicane_models.runtimes.accelerators import (
     NvidiaDriver,
     OnnxRuntimeBuild,
     nvidia_driver,
-    provider_problem,
+    provider_finding,
 )
 
 WITHOUT = """
@@ -145,6 +145,21 @@ def test_a_package_below_the_floor_is_broken(quick):
     assert examine().broken
 
 
+def test_a_source_tree_that_is_not_installed_is_a_note(quick):
+    installed = metadata.distribution
+
+    def absent(name: str) -> metadata.Distribution:
+        if name == "medicane-models":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    quick.setattr(metadata, "distribution", absent)
+    told = examine()
+    assert told.system["medicane-models"] == "not installed"
+    assert not told.broken
+    assert any("pip install --editable ." in note for note in findings("note"))
+
+
 def test_two_onnxruntimes_are_broken(quick):
     for module in (accelerators, doctor):
         quick.setattr(
@@ -232,8 +247,8 @@ def test_what_keeps_cuda_from_loading_is_found(monkeypatch, build, driver, found
     monkeypatch.setattr(accelerators, "onnxruntime_build", lambda: made)
     monkeypatch.setattr(accelerators, "onnx_runtimes", lambda: {"onnxruntime-gpu": "1.31"})
     monkeypatch.setattr(accelerators, "nvidia_driver", lambda: driver)
-    problem = provider_problem("cuda")
-    assert found in problem.found
+    problem = provider_finding("cuda")
+    assert found in problem.text
     assert remedy in problem.remedy
 
 

@@ -68,7 +68,7 @@ def test_clips_and_grid_are_those_of_the_processor(model):
     assert told["clips"]["channels"] == ["IR_108"]
     assert told["grid"]["width"] == 80
     assert line(told, "clips").startswith("4 frames every 5 min, tiles of 32 px, at most 2 frames")
-    assert line(told, "band") == "IR_108 = IR_108 300 … 200 K"
+    assert line(told, "band") == "IR_108 = IR_108 from 300 K (0) to 200 K (1)"
 
 
 def test_outputs_of_a_tracker_are_those_of_the_model(tmp_path):

@@ -7,12 +7,12 @@ import timm
 import torch
 
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.conversion import convert, export_transformers, from_foreign
+from medicane_models.network.conversion import export_transformers, from_foreign
 from medicane_models.network.layouts import from_2d_vit
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import AutoMedicaneModel
 
 SIZES = {"image_size": 32, "num_frames": 4}
 SMALL = MedicaneConfig(
@@ -220,7 +220,8 @@ def test_other_channels_keep_the_response_to_grey(channels, tmp_path):
 def test_converted_folder_loads(tmp_path, clips):
     model = perturbed(MedicaneForVideoClassification(SMALL))
     torch.save(model.state_dict(), tmp_path / "c.pth")
-    convert(tmp_path / "c.pth", tmp_path / "out", trained_on="Twelve storms.", **SIZES)
+    model, _ = from_foreign(tmp_path / "c.pth", trained_on="Twelve storms.", **SIZES)
+    model.save_pretrained(tmp_path / "out")
     again = AutoMedicaneModel.from_pretrained(tmp_path / "out")
     torch.testing.assert_close(again(clips).logits, model(clips).logits)
     assert again.config.trained_on == "Twelve storms."

@@ -6,7 +6,6 @@ from medicane_models.network.masking import (
     decoder_mask,
     no_data_share,
     plan_tokens,
-    random_mask,
     running_cell_mask,
     tube_mask,
 )
@@ -27,12 +26,6 @@ def test_tube_masks_are_reproducible_and_differ_between_clips():
     )
     assert torch.equal(first, again)
     assert not torch.equal(first[0], first[1])
-
-
-def test_random_mask_counts_over_the_whole_clip():
-    mask = random_mask(GRID, 0.9, clips=2)
-    assert (mask.sum(1) == int(0.9 * 1568)).all()
-    assert not (mask.unflatten(1, (8, 196)) == mask.unflatten(1, (8, 196))[:, :1]).all()
 
 
 def test_running_cells_follow_the_published_order():

@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,15 +8,18 @@ from safetensors.torch import load_file, save_file
 
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import embedded_models
+from medicane_models.network.auto import AutoMedicaneModel
+from medicane_models.network.base import load_backbone
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import AutoMedicaneModel, load_backbone
+from medicane_models.scenes.processing import MedicaneProcessor
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=4, embed_dim=24, depth=2, num_heads=2, mlp_hidden_dim=48,
     decoder_embed_dim=12, decoder_depth=1, decoder_num_heads=2, decoder_mlp_hidden_dim=24,
 )  # fmt: skip
+PROCESSOR = MedicaneProcessor.airmass(tile_size=32, num_frames=4)
 CLASSES = (MedicaneForVideoClassification, MedicaneForTracking, MedicaneForPreTraining)
 
 
@@ -155,15 +160,51 @@ def test_failed_save_leaves_the_former_model(saved, monkeypatch):
     assert sorted(path.name for path in saved.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_processor_is_saved_with_the_model(tmp_path):
-    class Processor:
-        def save_pretrained(self, directory):
-            (directory / "preprocessor_config.json").write_text("{}")
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_processor_travels_with_the_model(cls, tmp_path):
+    model = cls(SMALL)
+    model.processor = PROCESSOR
+    model.save_pretrained(tmp_path / "first")
+    again = cls.from_pretrained(tmp_path / "first", dtype=torch.bfloat16)
+    again.save_pretrained(tmp_path / "second")
+    assert again.processor == PROCESSOR
+    assert AutoMedicaneModel.from_pretrained(tmp_path / "second").processor == PROCESSOR
+    stored = load_file(tmp_path / "second" / "model.safetensors").values()
+    assert {tensor.dtype for tensor in stored} == {torch.bfloat16}
 
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"num_frames": 2}, replace(PROCESSOR, num_frames=2, max_missing=1)),
+        ({"image_size": 64}, replace(PROCESSOR, tile_size=64)),
+        ({"image_size": (32, 64)}, None),
+        ({"threshold": 0.9}, PROCESSOR),
+    ],
+)
+def test_a_processor_makes_the_clips_that_were_asked_for(tmp_path, changes, expected):
     model = MedicaneForVideoClassification(SMALL)
-    model.processor = Processor()
+    model.processor = PROCESSOR
     model.save_pretrained(tmp_path)
-    assert (tmp_path / "preprocessor_config.json").is_file()
+    assert AutoMedicaneModel.from_pretrained(tmp_path, **changes).processor == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["blocks.1.attn.q_bias", "patch_embed.proj.weight"])
+@pytest.mark.parametrize(
+    "load", [AutoMedicaneModel.from_pretrained, MedicaneForTracking.from_backbone]
+)
+def test_weights_that_are_no_numbers_are_named(saved, load, name, value):
+    edit_weights(saved, lambda w: w[name].flatten()[-1:].fill_(value))
+    with pytest.raises(CheckpointError, match=f"NaN or infinity in {re.escape(name)}, as float32"):
+        load(saved)
+
+
+def test_weights_too_large_for_a_type_are_named(saved):
+    edit_weights(saved, lambda w: w["head.bias"].fill_(1e6))
+    assert AutoMedicaneModel.from_pretrained(saved).head.bias[0] == 1e6
+    with pytest.raises(CheckpointError, match=r"in head\.bias, as float16"):
+        AutoMedicaneModel.from_pretrained(saved, dtype=torch.float16)
 
 
 @pytest.mark.parametrize("name", ["medicane-tiny-detector", "medicane-tiny-tracker"])

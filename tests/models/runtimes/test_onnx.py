@@ -12,7 +12,8 @@ import pytest
 import torch
 from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, metadata, write_onnx
 
-from medicane_export.to_onnx import Source, metadata_of, save_onnx, trace
+from medicane_export.graphs.tracing import metadata_of, save_onnx, trace
+from medicane_export.loaded_model import LoadedModel
 from medicane_models import MedicanePredictor, MedicaneProcessor, OnnxPredictor
 from medicane_models.errors import (
     CheckpointError,
@@ -20,8 +21,8 @@ from medicane_models.errors import (
     MedicaneError,
     MissingFileError,
 )
+from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.weights import model_class
 from medicane_models.runtimes import onnx as onnx_runtime
 from medicane_models.runtimes import onnx_session
 from medicane_models.runtimes.accelerators import OnnxRuntimeBuild
@@ -130,7 +131,7 @@ def exported(tmp_path_factory):
         model.processor = processor
         model.save_pretrained(folder / task)
         kinds = {"input_form": "normalised"}
-        source = Source.load(folder / task)
+        source = LoadedModel.load(folder / task)
         graph_model, graph = trace(source, **kinds)
         told = metadata_of(
             source, graph, contents="head", precision="fp32", opset=20, **kinds

@@ -17,7 +17,7 @@ from engine_runs import (
 from safetensors.torch import load_file
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingExtraError
-from medicane_models.network.weights import AutoMedicaneModel
+from medicane_models.network.auto import AutoMedicaneModel
 from medicane_training.engines.deepspeed import deepspeed_config
 from medicane_training.ranks import Ranks
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.weights import model_class
 from medicane_training.recipes.kinds import (
     ClassificationRecipe,
     SpecializationRecipe,

@@ -1,6 +1,6 @@
 """Which engine carries out a recipe."""
 
-from medicane_models.network.weights import MedicaneModel
+from medicane_models.network.base import MedicaneModel
 from medicane_training.engines.deepspeed import DeepSpeedEngine
 from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates

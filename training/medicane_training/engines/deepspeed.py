@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from medicane_models.errors import CheckpointError, ConfigurationError, require
-from medicane_models.network.weights import MedicaneModel
+from medicane_models.network.base import MedicaneModel
 from medicane_training.engines.interface import Engine, evaluating
 from medicane_training.engines.optim import Rates
 from medicane_training.engines.state import (

@@ -14,7 +14,8 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
-from medicane_models.network.weights import MedicaneModel, write_weights
+from medicane_models.network.base import MedicaneModel
+from medicane_models.network.weights import write_weights
 from medicane_training.engines.optim import Rates, apply, make_optimizer
 from medicane_training.engines.state import read_tensors, seed_random
 from medicane_training.ranks import Ranks, own_device

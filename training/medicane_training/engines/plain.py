@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medicane_models.network.weights import WEIGHTS_NAME, MedicaneModel
+from medicane_models.hub import WEIGHTS_NAME
+from medicane_models.network.base import MedicaneModel
 from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates
 from medicane_training.engines.state import (

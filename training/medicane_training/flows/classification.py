@@ -17,8 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.averaging import View, average_classification
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_models.network.modeling import MedicaneForVideoClassification
-from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.mixing import ClipMixer
 from medicane_training.clips.parts import Clips

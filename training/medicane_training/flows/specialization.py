@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from medicane_models.files import replacing
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_models.network.blocks import take_tubelets
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.masking import decoder_mask, make_targets, no_data_share, tube_mask
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.augmentation import normalised
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.averaging import average_tracking
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_models.network.configuration import Covariance, MedicaneConfig
 from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
-from medicane_models.network.weights import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model

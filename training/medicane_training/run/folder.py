@@ -28,7 +28,7 @@ import yaml
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
 from medicane_models.files import replacing
-from medicane_models.network.weights import WEIGHTS_NAME
+from medicane_models.hub import WEIGHTS_NAME
 from medicane_training.ranks import Ranks, shared
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.recipes.loading import RUN_FILE, RUN_KEY, differences, load_recipe, to_yaml

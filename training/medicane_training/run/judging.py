@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from medicane_models.network.weights import MedicaneModel
+from medicane_models.network.base import MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.engines.interface import autocast
 from medicane_training.flows.interface import Columns, Flow, Table

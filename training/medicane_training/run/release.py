@@ -8,14 +8,10 @@ import typer
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import replacing, write_json
-from medicane_models.hub import local_folder
+from medicane_models.hub import WEIGHTS_NAME, local_folder
+from medicane_models.network.base import MedicaneModel, load_strictly
 from medicane_models.network.cards import license_of, model_card
-from medicane_models.network.weights import (
-    WEIGHTS_NAME,
-    MedicaneModel,
-    load_strictly,
-    read_weights,
-)
+from medicane_models.network.weights import read_weights
 from medicane_training.engines.interface import EMA_NAME
 from medicane_training.flows.interface import Flow, Table
 from medicane_training.interrupts import InterruptedRunError, Interrupts

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from medicane_models.network.weights import LoadReport, MedicaneModel
+from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipLoader
 from medicane_training.engines.choice import make_engine
 from medicane_training.engines.interface import Engine

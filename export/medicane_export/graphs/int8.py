@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medicane_export.clips import ClipSet
-from medicane_export.precision import in_blocks
+from medicane_export.graphs.half import in_blocks
+from medicane_export.sample_clips import ClipSet
 from medicane_models.errors import SceneError, require
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 

@@ -9,25 +9,25 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from medicane_export.clips import ClipSet
-from medicane_export.to_onnx import Source
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import ClipSet
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.masking import tube_mask
 from medicane_models.network.modeling import MedicaneForTracking, VideoModel
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import MedicaneModel
 from medicane_models.prediction.uncertainty import normal_radius
-from medicane_models.runtimes.onnx_metadata import Contents
+from medicane_models.runtimes.onnx_metadata import GraphContents
 from medicane_models.scenes.processing import MedicaneProcessor
 
-__all__ = ["Outputs", "example_masks", "on_the_ground", "torch_outputs"]
+__all__ = ["Arrays", "example_masks", "on_the_ground", "torch_outputs"]
 
-Outputs = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 BATCH = 4
 MASK_RATIO = 0.75
 
 
-def torch_outputs(source: Source, contents: Contents, clips: ClipSet) -> Outputs:
-    """Outputs of the PyTorch model for all clips, under the names of the graph's.
+def torch_outputs(source: LoadedModel, contents: GraphContents, clips: ClipSet) -> Arrays:
+    """Arrays of the PyTorch model for all clips, under the names of the graph's.
 
     A tracker's come with what the predictor makes of them, if the clips have a place on the
     ground.
@@ -46,9 +46,7 @@ def torch_outputs(source: Source, contents: Contents, clips: ClipSet) -> Outputs
     return outputs | on_the_ground(outputs, clips.tile_offset, source.processor)
 
 
-def on_the_ground(
-    outputs: Outputs, tile_offset: np.ndarray, processor: MedicaneProcessor
-) -> Outputs:
+def on_the_ground(outputs: Arrays, tile_offset: np.ndarray, processor: MedicaneProcessor) -> Arrays:
     """Degrees and radii of centres, as the predictor computes them."""
     x, y = (outputs["center"].astype(float) + tile_offset).T
     to_km = np.asarray(processor.grid.jacobian_km(x, y))
@@ -60,7 +58,7 @@ def on_the_ground(
     return {"lonlat": lonlat, **radii}
 
 
-def example_masks(source: Source, count: int) -> Bool[np.ndarray, "n tokens"]:
+def example_masks(source: LoadedModel, count: int) -> Bool[np.ndarray, "n tokens"]:
     """Tube masks for a reconstruction, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     grid = source.model.config.token_grid
@@ -69,11 +67,11 @@ def example_masks(source: Source, count: int) -> Bool[np.ndarray, "n tokens"]:
 
 @torch.inference_mode()
 def _forward(
-    source: Source,
-    contents: Contents,
+    source: LoadedModel,
+    contents: GraphContents,
     pixels: Float[np.ndarray, "n T C H W"],
     masks: Bool[np.ndarray, "n tokens"] | None,
-) -> Outputs:
+) -> Arrays:
     model, clips = source.model, torch.from_numpy(pixels)
     if masks is not None:
         return _reconstruction(model, clips, torch.from_numpy(masks))
@@ -87,7 +85,7 @@ def _forward(
 _CLASSES = ("logits", "probabilities")
 
 
-def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Outputs:
+def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Arrays:
     if isinstance(model, MedicaneForPreTraining):
         every = torch.arange(model.config.num_tokens).expand(len(clips), -1)
         tokens = model.encoder(clips, every)
@@ -97,7 +95,7 @@ def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Outputs:
     return {"embedding": model.fc_norm(tokens.mean(1)).numpy(), "tokens": tokens.numpy()}
 
 
-def _reconstruction(model: MedicaneModel, clips: torch.Tensor, masks: torch.Tensor) -> Outputs:
+def _reconstruction(model: MedicaneModel, clips: torch.Tensor, masks: torch.Tensor) -> Arrays:
     """Predictions where the mask is true, NaN where they are not asked for."""
     output = model(clips, masks)
     values = clips.new_full((*masks.shape, model.config.token_values), torch.nan)

@@ -50,7 +50,7 @@ def faults(
     """What exceeds a tolerance, in words; none if the variant is accepted.
 
     Args:
-        measured: as `medicane_export.parity.compare` returned it.
+        measured: as `medicane_export.comparing.parity.compare` returned it.
         judged: sets whose decisions and centres count; of the others only numbers do.
         tolerance: from where on to refuse.
     """

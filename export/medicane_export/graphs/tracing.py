@@ -4,30 +4,28 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from medicane_export.graphs import Graph, kelvin_graph, normalised_graph
+from medicane_export.graphs.networks import Graph, kelvin_graph, normalised_graph
+from medicane_export.loaded_model import LoadedModel
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,
-    MissingFileError,
     OutputError,
     require,
 )
-from medicane_models.hub import resolve_file, resolve_revision
-from medicane_models.network.weights import AutoMedicaneModel, MedicaneModel
+from medicane_models.network.base import MedicaneModel
 from medicane_models.prediction.detections import software_versions
-from medicane_models.runtimes.onnx_metadata import Contents, InputForm, OnnxMetadata
-from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor
+from medicane_models.runtimes.onnx_metadata import GraphContents, InputForm, OnnxMetadata
+from medicane_models.scenes.processing import PREPROCESSOR_FILE
 
 if TYPE_CHECKING:
     from onnx_ir import Model
 
-__all__ = ["OPSET", "Source", "metadata_of", "save_onnx", "trace"]
+__all__ = ["OPSET", "metadata_of", "save_onnx", "trace"]
 
 OPSET = 20
 """The first with one operator for GELU; onnxruntime reads such a file of torch's since 1.18.
@@ -40,40 +38,12 @@ SINGLE_FILE_BYTES = 2**31 - 2**20
 """Protocol buffers end at 2 GiB; a little is left for the graph itself."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A model to export and where it came from.
-
-    Attributes:
-        model: in evaluation mode, float32.
-        processor: None if it was saved without one.
-        name: folder, embedded name or Hub id.
-        revision: its commit on the Hub, if it came from there.
-    """
-
-    model: MedicaneModel
-    processor: MedicaneProcessor | None
-    name: str
-    revision: str | None
-
-    @classmethod
-    def load(cls, name: str | Path, **hub_options: Any) -> "Source":
-        """Read a model and, if there is one, its processor.
-
-        Raises:
-            CheckpointError: there is no such model, or its files do not fit one another.
-        """
-        model = AutoMedicaneModel.from_pretrained(name, **hub_options)
-        return cls(
-            model=model,
-            processor=_processor(name, model, hub_options),
-            name=str(name),
-            revision=resolve_revision(name, **hub_options),
-        )
-
-
 def trace(
-    source: Source, *, input_form: InputForm, contents: Contents = "head", opset: int = OPSET
+    source: LoadedModel,
+    *,
+    input_form: InputForm,
+    contents: GraphContents = "head",
+    opset: int = OPSET,
 ) -> "tuple[Model, Graph]":
     """The float32 graph of a model, as onnx_ir has it, and what was traced.
 
@@ -113,7 +83,7 @@ def trace(
     return program.model, graph
 
 
-def metadata_of(source: Source, graph: Graph, **kinds: Any) -> OnnxMetadata:
+def metadata_of(source: LoadedModel, graph: Graph, **kinds: Any) -> OnnxMetadata:
     """What the file of a traced graph says about itself.
 
     Args:
@@ -189,7 +159,7 @@ def _check_free_batch(model: "Model") -> None:
             )
 
 
-def _graph(source: Source, input_form: InputForm, contents: Contents) -> Graph:
+def _graph(source: LoadedModel, input_form: InputForm, contents: GraphContents) -> Graph:
     if input_form == "normalised":
         return normalised_graph(source.model, contents)
     if source.processor is None:
@@ -204,24 +174,6 @@ def _example(model: MedicaneModel, dtype: str, shape: tuple[int | str, ...]) -> 
     """Two clips of an input; one would be taken for a fixed size."""
     sizes = [2 if isinstance(size, str) else size for size in shape]
     return torch.zeros(sizes, dtype=getattr(torch, dtype))
-
-
-def _processor(
-    name: str | Path, model: MedicaneModel, hub_options: Mapping[str, Any]
-) -> MedicaneProcessor | None:
-    try:
-        resolve_file(name, PREPROCESSOR_FILE, **hub_options)
-    except MissingFileError:
-        return None
-    processor = MedicaneProcessor.from_pretrained(name, **hub_options)
-    size = processor.tile_size
-    made = (processor.num_frames, len(processor.bands), size, size)
-    if made != model.config.clip_shape:
-        raise CheckpointError(
-            f"{name} reads clips of shape {model.config.clip_shape} (T, C, H, W), its processor "
-            f"makes {made}; correct config.json or {PREPROCESSOR_FILE} there"
-        )
-    return processor
 
 
 @contextmanager

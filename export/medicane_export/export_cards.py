@@ -5,14 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from medicane_export.clips import RANDOM
-from medicane_export.folder import PARITY_FILE, README
-from medicane_export.to_onnx import Source
-from medicane_models.errors import CheckpointError
-from medicane_models.hub import resolve_file
-from medicane_models.network.cards import model_card
+from medicane_export.destination import PARITY_FILE
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import RANDOM
+from medicane_models.network.cards import license_of, model_card
 
-__all__ = ["license_of", "onnx_card", "transformers_card"]
+__all__ = ["onnx_card", "transformers_card"]
 
 _USE = """## ONNX files
 
@@ -31,38 +29,37 @@ for tensor in json.loads(about["medicane.inputs"]) + json.loads(about["medicane.
 `parity.json` holds every comparison with PyTorch in full."""
 
 
-def onnx_card(source: Source, out: Path) -> str:
+def onnx_card(source: LoadedModel, out: Path) -> str:
     """The model's card with a table of the variants in a folder."""
     variants = json.loads((out / PARITY_FILE).read_text("utf-8"))["variants"]
     head = "| file | MB | largest difference | other decisions | centre, km (p90, largest) |\n"
     rows = [_row(file, found) for file, found in variants.items() if found["accepted"]]
     first = next((file for file, found in variants.items() if found["accepted"]), "model.onnx")
     table = head + "|---|---|---|---|---|\n" + "\n".join(rows)
-    license_id = license_of(source.name, source.revision)
+    license_id = license_of(source.name, revision=source.revision)
     card = model_card(source.model.config, name=source.name, license_id=license_id)
     return "\n\n".join((card.rstrip(), _USE.format(file=first), table))
 
 
-def transformers_card(source: Source, name: str) -> str:
+def transformers_card(source: LoadedModel, name: str) -> str:
     """A card for users of transformers, who do not have this package."""
     config = source.model.config
     frames, channels, height, width = config.clip_shape
     auto = f"AutoModelFor{_AUTO[config.task]}"
     trained = config.trained_on or "nothing: the weights are random and the outputs mean nothing"
     return _TRANSFORMERS.format(
-        license=license_of(source.name, source.revision),
+        license=license_of(source.name, revision=source.revision),
         name=name,
         auto=auto,
         shape=f"(batch, {frames}, {channels}, {height}, {width})",
         trained=trained,
         source=source.name,
-        bands=_bands(source),
+        bands=_band_text(source),
         threshold=f"{config.threshold:g}",
         temperature=f"{config.temperature:g}",
     )
 
 
-UNKNOWN = "unknown"  # how the Hub spells it
 _AUTO = {"classification": "VideoClassification", "pretraining": "PreTraining"}
 _TRANSFORMERS = """---
 license: {license}
@@ -89,28 +86,12 @@ softmax(logits / {temperature}); a tile counts as a detection from {threshold} o
 compares it with the original. Not for warnings or decisions on safety."""
 
 
-def license_of(name: str, revision: str | None) -> str:
-    """Of a model's weights, as its own card has it."""
-    from huggingface_hub import ModelCard
-
-    try:
-        card = resolve_file(name, README, revision=revision)
-    except CheckpointError:
-        return UNKNOWN
-    told = ModelCard(card.read_text("utf-8"), ignore_metadata_errors=True).data
-    return told.get("license") or UNKNOWN
-
-
-def _bands(source: Source) -> str:
+def _band_text(source: LoadedModel) -> str:
     """How kelvin become pictures, which transformers' processor does not know."""
     if source.processor is None:
         return ""
-    bands = [
-        f"{band.channel}{' − ' + band.minus if band.minus else ''} from {band.low:g} K (0) to "
-        f"{band.high:g} K (1)"
-        for band in source.processor.bands
-    ]
-    return f": {'; '.join(bands)}; then normalised as `preprocessor_config.json` says"
+    bands = "; ".join(map(str, source.processor.bands))
+    return f": {bands}; then normalised as `preprocessor_config.json` says"
 
 
 def _row(file: str, found: dict[str, Any]) -> str:
@@ -120,14 +101,14 @@ def _row(file: str, found: dict[str, Any]) -> str:
     judged = [one for name, one in sets.items() if name != RANDOM]
     decided = [one for one in judged if "different_decisions" in one]
     centres = [one["centre_km"] for one in judged if "centre_km" in one]
-    shifts = [f"{max(_number(one[key]) for one in centres):.2g}" for key in _SHIFTS if centres]
+    shifts = [f"{max(_restored(one[key]) for one in centres):.2g}" for key in _SHIFTS if centres]
     different, clips = (
         sum(one[key] for one in decided) for key in ("different_decisions", "clips")
     )
     cells = (
         f"`{file}`",
         f"{found['bytes'] / 1e6:.1f}",
-        f"{max(map(_number, differences), default=0.0):.1e}",
+        f"{max(map(_restored, differences), default=0.0):.1e}",
         f"{different} of {clips}" if decided else "–",
         ", ".join(shifts) or "–",
     )
@@ -137,6 +118,6 @@ def _row(file: str, found: dict[str, Any]) -> str:
 _SHIFTS = ("p90", "max")
 
 
-def _number(stored: float | None) -> float:
+def _restored(stored: float | None) -> float:
     """As it was before JSON, which has no infinity."""
     return math.inf if stored is None else stored

@@ -12,8 +12,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from medicane_export.fronts import Ground, KelvinFront
+from medicane_export.graphs.graph_tensors import (
+    MISSING_FRAMES,
+    PLACES,
+    TILE_OFFSET,
+    kelvin_of,
+    outputs_of,
+)
+from medicane_export.graphs.ground import Ground
+from medicane_export.graphs.kelvin import KelvinFront
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import BiasedAttention
 from medicane_models.network.modeling import (
     MedicaneForTracking,
@@ -21,8 +30,8 @@ from medicane_models.network.modeling import (
     VideoModel,
 )
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.weights import MedicaneModel
-from medicane_models.runtimes.onnx_metadata import Contents, TensorInfo
+from medicane_models.runtimes.onnx_metadata import GraphContents
+from medicane_models.runtimes.tensors import TensorInfo, clips_of, mask_of
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Graph", "PortableAttention", "kelvin_graph", "normalised_graph", "portable"]
@@ -165,7 +174,7 @@ class _FromKelvin(nn.Module):
         return (*(_refuse(output, refused) for output in outputs), missing)
 
 
-def normalised_graph(model: MedicaneModel, contents: Contents) -> Graph:
+def normalised_graph(model: MedicaneModel, contents: GraphContents) -> Graph:
     """Normalised clips in, what ``contents`` names out.
 
     Args:
@@ -181,21 +190,15 @@ def normalised_graph(model: MedicaneModel, contents: Contents) -> Graph:
         "embeddings": _Embeddings,
         "reconstruction": _Reconstruction,
     }
-    frames, channels, height, width = model.config.clip_shape
-    pixels = TensorInfo(
-        name="pixel_values",
-        dtype="float32",
-        shape=("batch", frames, channels, height, width),
-        axes=("batch", "time", "band", "y", "x"),
-        units="1",
-        description="Normalised clips, oldest frame first, as medicane.processor says.",
-    )
-    masks = (_mask(model),) if contents == "reconstruction" else ()
-    outputs = _outputs(model, contents)
-    return Graph(parts[contents](portable(model)), (pixels, *masks), outputs).eval()
+    config = model.config
+    masks = (mask_of(config, "mask"),) if contents == "reconstruction" else ()
+    inputs = (clips_of(config), *masks)
+    return Graph(parts[contents](portable(model)), inputs, outputs_of(config, contents)).eval()
 
 
-def kelvin_graph(model: MedicaneModel, processor: MedicaneProcessor, contents: Contents) -> Graph:
+def kelvin_graph(
+    model: MedicaneModel, processor: MedicaneProcessor, contents: GraphContents
+) -> Graph:
     """Brightness temperatures in, what ``contents`` names out, on the ground for a tracker.
 
     Raises:
@@ -211,12 +214,12 @@ def kelvin_graph(model: MedicaneModel, processor: MedicaneProcessor, contents: C
     # a centre may lie a patch outside the tile, and the tile at the grid's rim
     ground = Ground(processor, margin=model.config.patch_size) if located else None
     compute = _FromKelvin(plain.compute, processor, ground)
-    inputs = (_kelvin(processor), *((_offset(),) if located else ()))
-    outputs = (*plain.outputs, *(_located() if located else ()), _missing())
+    inputs = (kelvin_of(processor), *((TILE_OFFSET,) if located else ()))
+    outputs = (*plain.outputs, *(PLACES if located else ()), MISSING_FRAMES)
     return Graph(compute, inputs, outputs).eval()
 
 
-def _check_contents(model: MedicaneModel, contents: Contents) -> None:
+def _check_contents(model: MedicaneModel, contents: GraphContents) -> None:
     pretraining = isinstance(model, MedicaneForPreTraining)
     if contents == "head" and pretraining:
         raise ConfigurationError(
@@ -226,115 +229,6 @@ def _check_contents(model: MedicaneModel, contents: Contents) -> None:
         raise ConfigurationError(
             f"a {model.config.task} model reconstructs nothing; export --what head or embeddings"
         )
-
-
-def _outputs(model: MedicaneModel, contents: Contents) -> tuple[TensorInfo, ...]:
-    config = model.config
-    tokens, dim = config.num_tokens, config.embed_dim
-    if contents == "embeddings":
-        return (
-            _output("embedding", (dim,), ("feature",), "1", "Mean of the tokens, normalised."),
-            _output("tokens", (tokens, dim), ("token", "feature"), "1", "In (t, y, x) order."),
-        )
-    if contents == "reconstruction":
-        text = (
-            "Predicted pixels of every token, each token's normalised by its own mean and "
-            "deviation, in the order (frame, row, column, channel); they mean something where the "
-            "mask is true."
-        )
-        shape, axes = (tokens, config.token_values), ("token", "value")
-        return (_output("reconstruction", shape, axes, "1", text),)
-    if config.task == "classification":
-        shape, axes = (len(config.id2label),), ("class",)
-        return (
-            _output("logits", shape, axes, "1", "As the head gives them."),
-            _output("probabilities", shape, axes, "1", "softmax(logits / temperature)."),
-        )
-    return (
-        _output(
-            "center",
-            (2,),
-            ("x_y",),
-            "px",
-            "(x, y) in the tile; (0, 0) is the middle of its first pixel.",
-        ),
-        _output(
-            "covariance",
-            (2, 2),
-            ("x_y", "x_y"),
-            "px2",
-            "Of the centre's error; NaN where it was never measured.",
-        ),
-    )
-
-
-def _located() -> tuple[TensorInfo, ...]:
-    radius = "Radius of the circle that holds the centre with a probability of {} %."
-    return (
-        _output("lonlat", (2,), ("lon_lat",), "degrees", "Of the centre, WGS84."),
-        _output("radius_50_km", (), (), "km", radius.format(50)),
-        _output("radius_95_km", (), (), "km", radius.format(95)),
-    )
-
-
-def _missing() -> TensorInfo:
-    return TensorInfo(
-        name="missing_frames",
-        dtype="int64",
-        shape=("batch",),
-        axes=("batch",),
-        units="1",
-        description="Frames with under 90 % of their pixels, which were filled from the nearest. "
-        "Above medicane.max_missing the other outputs are NaN.",
-    )
-
-
-def _output(
-    name: str, shape: tuple[int, ...], axes: tuple[str, ...], units: str, description: str
-) -> TensorInfo:
-    return TensorInfo(
-        name=name,
-        dtype="float32",
-        shape=("batch", *shape),
-        axes=("batch", *axes),
-        units=units,
-        description=description,
-    )
-
-
-def _kelvin(processor: MedicaneProcessor) -> TensorInfo:
-    size = processor.tile_size
-    return TensorInfo(
-        name="brightness_temperature",
-        dtype="float32",
-        shape=("batch", processor.num_frames, len(processor.channels), size, size),
-        axes=("batch", "time", "channel", "y", "x"),
-        units="K",
-        description=f"Channels {', '.join(processor.channels)}, oldest frame first, NaN for no "
-        "data; a frame that is absent is all NaN.",
-    )
-
-
-def _offset() -> TensorInfo:
-    return TensorInfo(
-        name="tile_offset",
-        dtype="int64",
-        shape=("batch", 2),
-        axes=("batch", "x_y"),
-        units="px",
-        description="Column and row of the tile's first pixel in medicane.grid.",
-    )
-
-
-def _mask(model: MedicaneModel) -> TensorInfo:
-    return TensorInfo(
-        name="mask",
-        dtype="bool",
-        shape=("batch", model.config.num_tokens),
-        axes=("batch", "token"),
-        units="1",
-        description="True where the encoder does not see a token, in (t, y, x) order.",
-    )
 
 
 def _linear(weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None) -> nn.Linear:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from medicane_export.clips import ClipSet
-from medicane_export.reference import Outputs, example_masks, on_the_ground
-from medicane_export.to_onnx import PACKAGES, Source
+from medicane_export.comparing.reference import Arrays, example_masks, on_the_ground
+from medicane_export.graphs.tracing import PACKAGES
+from medicane_export.loaded_model import LoadedModel
+from medicane_export.sample_clips import ClipSet
 from medicane_models.domain import MEDITERRANEAN, great_circle_km
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.prediction.detections import software_versions
@@ -34,8 +35,8 @@ cyclone two places may be equally likely; any rounding moves the centre from one
 def compare(
     path: Path,
     metadata: OnnxMetadata,
-    source: Source,
-    sets: Sequence[tuple[ClipSet, Outputs]],
+    source: LoadedModel,
+    sets: Sequence[tuple[ClipSet, Arrays]],
 ) -> dict[str, Any]:
     """Run a file on sets of clips and compare it with what PyTorch gave for them.
 
@@ -67,9 +68,9 @@ def compare(
 
 
 def onnx_outputs(
-    session: Any, metadata: OnnxMetadata, source: Source, clips: ClipSet, batch_size: int
-) -> Outputs:
-    """Outputs of a session for all clips, in batches of at most ``batch_size``."""
+    session: Any, metadata: OnnxMetadata, source: LoadedModel, clips: ClipSet, batch_size: int
+) -> Arrays:
+    """Arrays of a session for all clips, in batches of at most ``batch_size``."""
     feeds: dict[str, np.ndarray | None] = {
         "pixel_values": clips.pixel_values,
         "brightness_temperature": clips.kelvin,
@@ -100,7 +101,7 @@ def machine(*more: str) -> dict[str, str]:
 
 
 def _differences(
-    given: Outputs, expected: Outputs, source: Source, clips: ClipSet
+    given: Arrays, expected: Arrays, source: LoadedModel, clips: ClipSet
 ) -> dict[str, Any]:
     """Of each output, of what the predictor makes of it, and of what is decided on it."""
     if "lonlat" in expected and "lonlat" not in given:
@@ -157,7 +158,7 @@ def _decisions(
 
 
 def _shift_km(
-    given: Outputs, expected: Outputs, clips: ClipSet, processor: MedicaneProcessor | None
+    given: Arrays, expected: Arrays, clips: ClipSet, processor: MedicaneProcessor | None
 ) -> Float[np.ndarray, " n"]:
     """Distances of centres on the ground; off the grid those of as many pixels."""
     moved = _pixels_km(given["center"] - expected["center"], clips, processor)

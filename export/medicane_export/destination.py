@@ -22,7 +22,7 @@ __all__ = [
     "publish",
     "record",
     "staging",
-    "write_card",
+    "write_readme",
 ]
 
 PARITY_FILE = "parity.json"
@@ -108,7 +108,7 @@ def record(out: Path, about: Mapping[str, Any], variants: Mapping[str, Any]) -> 
         temporary.write_text(json_text(document) + "\n", "utf-8")
 
 
-def write_card(out: Path, text: str) -> None:
+def write_readme(out: Path, text: str) -> None:
     """Write ``README.md`` unless someone else did."""
     path = out / README
     if path.exists() and MARK not in path.read_text("utf-8"):

@@ -1,0 +1,1 @@
+"""What an exported graph gives against what PyTorch gives, and whether that is good enough."""

@@ -1,0 +1,69 @@
+"""What stands before a model inside a graph: from brightness temperatures to normalised clips.
+
+Letters: b clips, t frames, k channels in kelvin, c bands, h rows, w columns.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from medicane_models.scenes.clips import FULL
+from medicane_models.scenes.processing import MedicaneProcessor
+
+__all__ = ["KelvinFront"]
+
+NO_DATA_K = 250.0  # any finite value does: what stands there is not used
+
+
+class KelvinFront(nn.Module):
+    """What a processor and a clip reader do, from kelvin to normalised clips."""
+
+    mean: Tensor
+    std: Tensor
+    far: Tensor
+
+    def __init__(self, processor: MedicaneProcessor) -> None:
+        super().__init__()
+        self.bands = processor.bands
+        self.places = {name: index for index, name in enumerate(processor.channels)}
+        self.enough = math.ceil(FULL * processor.tile_size**2)
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(getattr(processor, name))[:, None, None])
+        slots = torch.arange(processor.num_frames)
+        apart = slots - slots[:, None]
+        # of two frames as near the earlier is taken
+        self.register_buffer("far", (2 * apart.abs() + (apart > 0)).float())
+
+    def forward(
+        self, kelvin: Float[Tensor, "b t k h w"]
+    ) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"]]:
+        """Normalised clips and how many of their frames were missing.
+
+        Frames with too few pixels are filled from the nearest, missing pixels become the mean.
+        """
+        absent = torch.isnan(kelvin.sum(2, keepdim=True))  # (b, t, 1, h, w)
+        image = torch.stack(self._stretched(kelvin.masked_fill(absent, NO_DATA_K)), 2)
+        pixels = ((image - self.mean) / self.std).masked_fill(absent, 0.0)  # (b, t, c, h, w)
+        present = (~absent).float().sum((2, 3, 4)) >= self.enough  # (b, t)
+        missing = (~present).long().sum(1)
+        return self._filled(pixels, present), missing
+
+    def _stretched(self, kelvin: Float[Tensor, "b t k h w"]) -> list[Float[Tensor, "b t h w"]]:
+        bands = []
+        for band in self.bands:
+            value = kelvin[:, :, self.places[band.channel]]
+            if band.minus is not None:
+                value = value - kelvin[:, :, self.places[band.minus]]
+            bands.append(((value - band.low) / (band.high - band.low)).clamp(0, 1))
+        return bands
+
+    def _filled(
+        self, pixels: Float[Tensor, "b t c h w"], present: Tensor
+    ) -> Float[Tensor, "b t c h w"]:
+        frames = len(self.far)
+        cost = self.far + (~present).float()[:, None] * (3 * frames)  # (b, t, from)
+        first = torch.arange(pixels.shape[0], device=pixels.device)[:, None] * frames
+        source = (cost.argmin(2) + first).flatten()
+        return pixels.flatten(0, 1)[source].unflatten(0, (-1, frames))
