@@ -12,14 +12,14 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.run import Instant, ModelSource, PredictionRun
+from medicane_models.prediction.run import ModelSource, PredictionRun
 from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
 from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, find_onnx
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.opening import open_scene, scene_grid
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["MedicanePredictor", "OnnxPredictor"]
 
 SAME_PIXELS = 0.01  # relative difference of pixel sizes that a model does not notice
-
-Domain = Grid | str
 
 
 class MedicanePredictor:
@@ -118,7 +116,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Domain = "model",
+        domain: Grid | str = "model",
         start: Instant | None = None,
         end: Instant | None = None,
     ) -> "xr.Dataset":
@@ -156,7 +154,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Domain = "model",
+        domain: Grid | str = "model",
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
@@ -209,7 +207,7 @@ class MedicanePredictor:
             every_minutes=every_minutes,
         )
 
-    def _domain(self, domain: Domain) -> Grid:
+    def _domain(self, domain: Grid | str) -> Grid:
         grid = self.processor.grid
         if domain == "model":
             return grid

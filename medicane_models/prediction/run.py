@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,19 +25,17 @@ from medicane_models.scenes.clips import (
 )
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
+__all__ = ["DetectedClip", "ModelSource", "PredictionRun"]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
 UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
 SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
-
-Instant = str | datetime
 
 
 @dataclass(frozen=True, kw_only=True)

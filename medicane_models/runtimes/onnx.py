@@ -28,7 +28,7 @@ from medicane_models.runtimes.accelerators import (
     import_onnxruntime,
     onnxruntime_build,
 )
-from medicane_models.runtimes.interface import Centres, Clip, cyclone_index
+from medicane_models.runtimes.interface import Centres, PixelValues, cyclone_index
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, Precision, onnx_file_name
 from medicane_models.runtimes.onnx_session import (
     DEFAULTS,
@@ -80,7 +80,7 @@ class OnnxModel:
         self._fixed = settings.cuda_graph
         self._memory = _Memory(self._session, self.metadata, outputs, self.batch_size, self.device)
 
-    def run(self, clips: Iterable[Clip]) -> Iterator[Outputs]:
+    def run(self, clips: Iterable[PixelValues]) -> Iterator[Outputs]:
         """Outputs of batches of at least one clip; no more than one batch is held.
 
         Raises:
@@ -135,7 +135,7 @@ class _Memory:
         self.binding = session.io_binding()
         self.bound = 0
 
-    def fill(self, clips: Sequence[Clip]) -> int:
+    def fill(self, clips: Sequence[PixelValues]) -> int:
         """Copy clips to the device; how many there were."""
         for place, clip in zip(self.host, clips, strict=False):
             if clip.shape != place.shape:  # numpy would repeat one band to fill three
@@ -193,12 +193,12 @@ class OnnxRuntime:
         """Where they run, and in what."""
         return f"{self.detector.device} ({onnxruntime_build()})"
 
-    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`medicane_models.runtimes.interface.Runtime.probabilities`."""
         outputs = self.detector.run(clips)
         return np.concatenate([out["probabilities"][:, self._cyclone] for out in outputs])
 
-    def centres(self, clips: Iterable[Clip]) -> Centres:
+    def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`medicane_models.runtimes.interface.Runtime.centres`."""
         outputs = list(self.tracker.run(clips))
         return Centres(
