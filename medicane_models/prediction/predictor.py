@@ -1,7 +1,7 @@
 """Load a detector and a tracker, and judge scenes with them."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,16 +9,15 @@ import pandas as pd
 
 from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
-from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.run import ModelSource, PredictionRun
+from medicane_models.prediction.models import ModelDescription, check_pair
+from medicane_models.prediction.run import PredictionRun
 from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
-from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, find_onnx
+from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
@@ -39,18 +38,21 @@ class MedicanePredictor:
     def __init__(
         self,
         runtime: Runtime,
-        processor: MedicaneProcessor,
         *,
-        detector: ModelSource,
-        tracker: ModelSource,
-        threshold: float,
+        detector: ModelDescription,
+        tracker: ModelDescription,
+        threshold: float | None = None,
+        max_missing: int | None = None,
     ) -> None:
+        check_pair(detector, tracker)
+        threshold = detector.config.threshold if threshold is None else threshold
         if not 0 < threshold <= 1:
             raise ConfigurationError(
                 f"threshold is {threshold}; give a probability above 0, up to 1"
             )
         self.runtime = runtime
-        self.processor = processor
+        changes = {} if max_missing is None else {"max_missing": max_missing}
+        self.processor = replace(detector.processor, **changes)
         self.detector = detector
         self.tracker = tracker
         self.threshold = threshold
@@ -84,32 +86,16 @@ class MedicanePredictor:
 
         detector_at = {"revision": revision, **hub_options}
         tracker_at = {"revision": tracker_revision, **hub_options}
-        found = _Described.in_folder(detector, **detector_at)
-        located = _Described.in_folder(tracker, **tracker_at)
-        _check_pair(found, located)
+        found = ModelDescription.in_folder(detector, **detector_at)
+        located = ModelDescription.in_folder(tracker, **tracker_at)
+        check_pair(found, located)  # before weights are read or downloaded
         runtime = TorchRuntime(
             AutoMedicaneModel.from_pretrained(detector, **detector_at),
             AutoMedicaneModel.from_pretrained(tracker, **tracker_at),
             device=device,
         )
-        return cls._assembled(runtime, found, located, threshold, max_missing)
-
-    @classmethod
-    def _assembled(
-        cls,
-        runtime: Runtime,
-        detector: "_Described",
-        tracker: "_Described",
-        threshold: float | None,
-        max_missing: int | None,
-    ) -> Self:
-        changes = {} if max_missing is None else {"max_missing": max_missing}
         return cls(
-            runtime,
-            replace(detector.processor, **changes),
-            detector=detector.source,
-            tracker=tracker.source,
-            threshold=detector.config.threshold if threshold is None else threshold,
+            runtime, detector=found, tracker=located, threshold=threshold, max_missing=max_missing
         )
 
     def open(
@@ -269,73 +255,10 @@ class OnnxPredictor(MedicanePredictor):
             find_onnx(tracker, precision=precision, revision=tracker_revision, **hub_options),
         )
         runtime = OnnxRuntime(*paths, device=device, settings=settings)
-        found = _Described.exported(detector, paths[0], runtime.detector)
-        located = _Described.exported(tracker, paths[1], runtime.tracker)
-        _check_pair(found, located)
-        return cls._assembled(runtime, found, located, threshold, max_missing)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Described:
-    """What a predictor knows of a model, whatever runs it."""
-
-    config: MedicaneConfig
-    processor: MedicaneProcessor
-    source: ModelSource
-
-    @classmethod
-    def in_folder(cls, name: str | Path, **hub_options: Any) -> "_Described":
-        config = MedicaneConfig.from_pretrained(name, **hub_options)
         return cls(
-            config=config,
-            processor=MedicaneProcessor.from_pretrained(name, **hub_options),
-            source=ModelSource(
-                name=str(name),
-                revision=resolve_revision(name, **hub_options),
-                trained_on=config.trained_on,
-            ),
-        )
-
-    @classmethod
-    def exported(cls, name: str | Path, path: Path, model: OnnxModel) -> "_Described":
-        metadata = model.metadata
-        if metadata.processor is None:
-            raise ConfigurationError(
-                f"{path} has no processor, so nothing says how scenes become its clips; save a "
-                "preprocessor_config.json beside the model and export it again"
-            )
-        return cls(
-            config=metadata.config,
-            processor=metadata.processor,
-            source=ModelSource(
-                name=str(name),
-                revision=snapshot(path) or metadata.revision,
-                trained_on=metadata.config.trained_on,
-            ),
-        )
-
-
-def _check_pair(detector: _Described, tracker: _Described) -> None:
-    """Refuse models of other tasks, or trained on other clips than one another or their own."""
-    own, other = detector.processor.to_dict(), tracker.processor.to_dict()
-    differing = [key for key in own if key != "max_missing" and own[key] != other[key]]
-    if differing:
-        raise ConfigurationError(
-            f"detector and tracker read different clips ({', '.join(differing)} differ); "
-            "choose two models with the same processor"
-        )
-    _check_model(detector, "classification")
-    _check_model(tracker, "tracking")
-
-
-def _check_model(model: _Described, task: Task) -> None:
-    config, processor, name = model.config, model.processor, model.source.name
-    if config.task != task:
-        raise ConfigurationError(f"{name} is a {config.task} model; a {task} model is needed here")
-    size = processor.tile_size
-    made = (processor.num_frames, len(processor.bands), size, size)
-    if config.clip_shape != made:
-        raise ConfigurationError(
-            f"{name} reads clips of shape {config.clip_shape} (T, C, H, W), its processor makes "
-            f"{made}; correct config.json or preprocessor_config.json there"
+            runtime,
+            detector=ModelDescription.exported(detector, runtime.detector),
+            tracker=ModelDescription.exported(tracker, runtime.tracker),
+            threshold=threshold,
+            max_missing=max_missing,
         )

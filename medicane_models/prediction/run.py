@@ -11,6 +11,7 @@ from jaxtyping import Float
 from medicane_models.errors import SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
 from medicane_models.prediction.linking import LinkSettings, link_detections
+from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
@@ -30,39 +31,10 @@ from medicane_models.times import Instant, utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DetectedClip", "ModelSource", "PredictionRun"]
+__all__ = ["DetectedClip", "PredictionRun"]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
-UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
-SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """Where a model came from.
-
-    Attributes:
-        name: folder, embedded name or Hub id.
-        revision: commit on the Hub, if it came from there.
-        trained_on: what its card says, None if it was never trained.
-    """
-
-    name: str
-    revision: str | None
-    trained_on: str | None
-
-    @property
-    def label(self) -> str:
-        """Its name, marked if it was never trained."""
-        return self.name if self.trained_on is not None else f"{self.name} (UNTRAINED)"
-
-    def caution(self, platform: str) -> str | None:
-        """Why its numbers may mean nothing on scenes of a platform; None if they should."""
-        if self.trained_on is None:
-            return UNTRAINED
-        last = self.trained_on.partition("Before that:")[0].lower()
-        return SIMULATED if "simulated" in last and platform != "simulated" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +80,7 @@ class PredictionRun:
         scene: "xr.Dataset",
         runtime: Runtime,
         processor: MedicaneProcessor,
-        sources: tuple[ModelSource, ModelSource],
+        sources: tuple[ModelDescription, ModelDescription],
         *,
         threshold: float,
         start: Instant | None = None,
@@ -168,7 +140,7 @@ class PredictionRun:
             raise SceneError(self._nothing_judged(skipped))
         table = pd.concat(tables, ignore_index=True)
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if None in (self.detector.trained_on, self.tracker.trained_on):
+        if not (self.detector.trained and self.tracker.trained):
             tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
@@ -195,8 +167,8 @@ class PredictionRun:
                 "frames": len(times),
                 "grid": self.grid.to_dict(),
             },
-            "detector": vars(self.detector),
-            "tracker": vars(self.tracker),
+            "detector": self.detector.provenance(),
+            "tracker": self.tracker.provenance(),
             "settings": {
                 "threshold": self.threshold,
                 "every_minutes": self.every_minutes,

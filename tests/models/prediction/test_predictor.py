@@ -7,19 +7,18 @@ import pytest
 import torch
 import xarray as xr
 
-from medicane_models import AutoMedicaneModel, MedicaneProcessor
+from medicane_models import AutoMedicaneModel, MedicaneConfig, MedicaneProcessor
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.prediction.detections import DETECTION_COLUMNS
+from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.run import ModelSource
 from medicane_models.runtimes.interface import Centres, cyclone_index, pick_device
 from medicane_models.scenes.opening import scene_grid
 
 GRID = MEDITERRANEAN.window(600, 190, 80, 48)
 SPOT = (14.16, 37.18)  # longitude and latitude of the coldest pixel in the scenes below
-TRAINED = ModelSource(name="oracle", revision="abc", trained_on="a closed form")
 
 
 class ColdestPixel:
@@ -44,11 +43,22 @@ def infrared(**overrides) -> MedicaneProcessor:
     return MedicaneProcessor.infrared(low=300, high=200, **(settings | overrides))
 
 
+def oracle(task: str, **overrides) -> ModelDescription:
+    config = MedicaneConfig(
+        task=task, image_size=32, num_frames=4, in_channels=1, trained_on="a closed form"
+    )
+    return ModelDescription(
+        name="oracle", revision="abc", config=config, processor=infrared(**overrides)
+    )
+
+
 def predictor(threshold: float = 0.5, **overrides) -> MedicanePredictor:
     return MedicanePredictor(
-        ColdestPixel(), infrared(**overrides), detector=TRAINED, tracker=TRAINED,
+        ColdestPixel(),
+        detector=oracle("classification", **overrides),
+        tracker=oracle("tracking", **overrides),
         threshold=threshold,
-    )  # fmt: skip
+    )
 
 
 def scene(grid: Grid = GRID, frames: int = 14, **attributes) -> xr.Dataset:

@@ -360,7 +360,8 @@ NEWER = metadata("classification").to_properties() | {"medicane.format": "2"}
         ({"properties": NEWER}, CheckpointError, "has format 2, this version reads 1; upgrade"),
         ({"input_form": "kelvin"}, ConfigurationError, "takes temperatures in kelvin"),
         ({"processor": None}, ConfigurationError, "has no processor"),
-        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "read different cli"),
+        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "processor makes"),
+        ({"processor": replace(PROCESSOR, sensor="abi")}, ConfigurationError, "read different cli"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(models, tmp_path, changes, error, complaint):
