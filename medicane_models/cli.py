@@ -20,6 +20,7 @@ from medicane_models.commands import (
     command_line,
     print_rows,
     run,
+    with_progress,
 )
 from medicane_models.hub import DETECTOR, TRACKER
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from medicane_models.network.weights import MedicaneModel
     from medicane_models.prediction.detections import Detections
     from medicane_models.prediction.predictor import MedicanePredictor
+    from medicane_models.prediction.products import ProductWriter
+    from medicane_models.prediction.run import PredictionRun
     from medicane_models.scenes.processing import MedicaneProcessor
 
 app = command_line(
@@ -84,16 +87,16 @@ def predict(
     json: Json = False,
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks and maps."""
-    from medicane_models.prediction.products import clear_products, write_products
+    from medicane_models.prediction.products import replacing_products
 
-    track_formats = _formats(formats)
-    clear_products(out, overwrite=overwrite)
+    chosen = {"formats": _formats(formats), "plot": plot, "overwrite": overwrite}
     options = {"device": device.value, "threshold": threshold, "max_missing": max_missing}
-    predictor = _predictor(runtime, model, tracker, threads, **options)
-    opened = predictor.open(scene, domain=domain, start=start, end=end)
-    planned = predictor.run(opened, start=start, end=end, every_minutes=every)
-    _say(planned.warning)
-    _show(write_products(planned, out, formats=track_formats, plot=plot), out, json=json)
+    with replacing_products(out, **chosen) as writer:
+        predictor = _predictor(runtime, model, tracker, threads, **options)
+        opened = predictor.open(scene, domain=domain, start=start, end=end)
+        times = {"start": start, "end": end, "every_minutes": every}
+        detections = _judge(predictor.run(opened, **times, pictures=plot), writer)
+    _show(detections, out, json=json)
 
 
 @app.command()
@@ -111,17 +114,15 @@ def demo(
     """Simulate a medicane, offline, and look for it with the embedded models."""
     from medicane_models.files import replacing
     from medicane_models.prediction.predictor import MedicanePredictor
-    from medicane_models.prediction.products import clear_products, write_products
+    from medicane_models.prediction.products import replacing_products
     from medicane_models.simulation import simulate_scene
 
-    clear_products(out, overwrite=overwrite)
-    predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
-    simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
-    planned = predictor.run(simulated)
-    _say(planned.warning)
-    detections = write_products(planned, out, plot=plot)
-    with replacing(out / "truth.csv") as path:
-        truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
+        predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
+        simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
+        with replacing(writer.folder / "truth.csv") as path:
+            truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+        detections = _judge(predictor.run(simulated, pictures=plot), writer)
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
 
@@ -301,6 +302,21 @@ def _predictor(
 
     settings = OnnxSettings(threads=threads)
     return OnnxPredictor.from_pretrained(model, tracker, settings=settings, **options)
+
+
+def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
+    """Judge and write clip by clip; what an interrupted run had judged is written too."""
+    _say(run.warning)
+    try:
+        for clip in with_progress(run, len(run), "clips"):
+            writer.add(clip, run)
+    except BaseException:
+        if run.has_results:
+            writer.write(run.link())
+        raise
+    detections = run.link()
+    writer.write(detections)
+    return detections
 
 
 def _say(text: str | None) -> None:

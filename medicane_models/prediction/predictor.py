@@ -157,11 +157,39 @@ class MedicanePredictor:
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
-        scene = self.open(source, domain=domain, start=start, end=end)
-        run = self.run(scene, start=start, end=end, every_minutes=every_minutes)
-        if run.warning is not None:
-            warnings.warn(run.warning, stacklevel=2)
-        return run.collect(list(run.clips()))
+        run = self._opened_run(source, domain, start, end, every_minutes, pictures=False)
+        for _ in run:
+            pass
+        return run.link()
+
+    def stream(
+        self,
+        source: Any,
+        *,
+        domain: Grid | str = "model",
+        start: Instant | None = None,
+        end: Instant | None = None,
+        every_minutes: int = 60,
+        pictures: bool = False,
+    ) -> PredictionRun:
+        """Judge clip by clip: an iterator over what is found in each.
+
+        Example:
+            ``run = predictor.stream(scene)``, ``for clip in run: print(clip.table)``, and then
+            ``run.link()`` for the tracks.
+
+        Args:
+            source: as in :meth:`predict`, as are the bounds and ``domain``.
+            domain: as in :meth:`open`.
+            start: the earliest end of a clip, UTC.
+            end: the latest end of a clip, UTC.
+            every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+            pictures: whether each clip comes with the picture of its newest frame.
+
+        Raises:
+            SceneError: if the scene does not fit the model.
+        """
+        return self._opened_run(source, domain, start, end, every_minutes, pictures=pictures)
 
     def run(
         self,
@@ -170,8 +198,9 @@ class MedicanePredictor:
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
+        pictures: bool = False,
     ) -> PredictionRun:
-        """Plan the clips of an opened scene, to be judged one by one.
+        """Plan the clips of an opened scene; iterating judges one by one.
 
         Raises:
             SceneError: if the scene's pixels, cadence or sensor are not the model's.
@@ -191,7 +220,24 @@ class MedicanePredictor:
             start=start,
             end=end,
             every_minutes=every_minutes,
+            pictures=pictures,
         )
+
+    def _opened_run(
+        self,
+        source: Any,
+        domain: Grid | str,
+        start: Instant | None,
+        end: Instant | None,
+        every_minutes: int,
+        *,
+        pictures: bool,
+    ) -> PredictionRun:
+        scene = self.open(source, domain=domain, start=start, end=end)
+        run = self.run(scene, start=start, end=end, every_minutes=every_minutes, pictures=pictures)
+        if run.warning is not None:
+            warnings.warn(run.warning, stacklevel=3)
+        return run
 
     def _domain(self, domain: Grid | str) -> Grid:
         grid = self.processor.grid

@@ -1,8 +1,8 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -43,32 +43,36 @@ class DetectedClip:
 
     Attributes:
         end: its last time, UTC.
-        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing of the
-            clip could be judged.
-        picture_time: when that frame was taken, UTC; earlier than ``end`` if the last is missing.
+        newest_time: when the newest of its frames was taken, UTC; earlier than ``end`` if the last
+            is missing, None if nothing of the clip could be judged.
         table: one row a tile, the columns DETECTION_COLUMNS.
         skipped: the clip, or the tiles of it, that could not be judged.
+        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing could be
+            judged, or the run makes no pictures.
     """
 
     end: pd.Timestamp
-    picture: np.ndarray | None
-    picture_time: pd.Timestamp | None
+    newest_time: pd.Timestamp | None
     table: pd.DataFrame
     skipped: tuple[SkippedClip, ...]
+    picture: np.ndarray | None = None
 
 
 class PredictionRun:
-    """A scene on the model's pixels and the clips planned in it.
+    """An iterator over a scene's clips, each judged as it comes; then :meth:`link` joins them.
+
+    It holds the frames of one clip and the tables of all that were judged, but no pictures.
 
     Args:
         scene: as ``MedicanePredictor.open`` returned it.
         runtime: the detector and the tracker.
         processor: theirs.
-        sources: where the detector and the tracker came from.
+        models: where the detector and the tracker came from.
         threshold: probability from which on a tile counts.
         start: the earliest end of a clip, UTC.
         end: the latest end of a clip, UTC.
         every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+        pictures: whether each clip comes with the picture of its newest frame.
 
     Raises:
         ConfigurationError: if ``every_minutes`` does not divide a day, or a bound is no time.
@@ -80,23 +84,25 @@ class PredictionRun:
         scene: "xr.Dataset",
         runtime: Runtime,
         processor: MedicaneProcessor,
-        sources: tuple[ModelDescription, ModelDescription],
+        models: tuple[ModelDescription, ModelDescription],
         *,
         threshold: float,
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
+        pictures: bool = False,
     ) -> None:
         check_cadence(scene, processor)
         self.scene = with_time_convention(scene, processor)
         self.runtime = runtime
         self.processor = processor.for_sensor(scene.attrs["sensor"])
-        self.detector, self.tracker = sources
+        self.detector, self.tracker = models
         self.threshold = threshold
         self.grid = scene_grid(scene)
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
-        self.plans = plan_clips(
+        self.pictures = pictures
+        plans = plan_clips(
             frame_times(self.scene),
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
@@ -104,6 +110,27 @@ class PredictionRun:
             start=None if start is None else utc(start),
             end=None if end is None else utc(end),
         )
+        tiles = self.grid.tiles(processor.tile_size)
+        self._clips = ClipReader(self.scene, self.processor, tiles).read(plans)
+        self._planned, self._judged = len(plans), 0
+        self._tables: list[pd.DataFrame] = []
+        self._skipped: list[SkippedClip] = []
+
+    def __len__(self) -> int:
+        """How many clips are planned."""
+        return self._planned
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> DetectedClip:
+        """Judge the next clip."""
+        clip = self._detect(next(self._clips))
+        self._judged += 1
+        self._skipped.extend(clip.skipped)
+        if len(clip.table):
+            self._tables.append(clip.table)
+        return clip
 
     @property
     def link_settings(self) -> LinkSettings:
@@ -122,43 +149,39 @@ class PredictionRun:
         lines = [f"{' and '.join(names)}: {caution}" for caution, names in models.items()]
         return "; ".join(lines) or None
 
-    def clips(self) -> Iterator[DetectedClip]:
-        """Judge clip by clip, holding one clip in memory at a time."""
-        tiles = self.grid.tiles(self.processor.tile_size)
-        for clip in ClipReader(self.scene, self.processor, tiles).read(self.plans):
-            yield self._detect(clip)
+    @property
+    def has_results(self) -> bool:
+        """Whether a tile was judged so far."""
+        return bool(self._tables)
 
-    def collect(self, clips: Sequence[DetectedClip]) -> Detections:
-        """Join what :meth:`clips` yielded, and link it.
+    def link(self) -> Detections:
+        """Join what was judged so far, and link it into tracks.
 
         Raises:
             SceneError: if nothing could be judged; it says why.
         """
-        skipped = tuple(skip for clip in clips for skip in clip.skipped)
-        tables = [clip.table for clip in clips if len(clip.table)]
-        if not tables:
-            raise SceneError(self._nothing_judged(skipped))
-        table = pd.concat(tables, ignore_index=True)
+        if not self.has_results:
+            raise SceneError(self._nothing_judged())
+        table = pd.concat(self._tables, ignore_index=True)
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
         if not (self.detector.trained and self.tracker.trained):
             tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
             tracks=tracks,
-            skipped=skipped,
-            provenance=self.provenance(complete=len(clips) == len(self.plans)),
+            skipped=tuple(self._skipped),
+            provenance=self.provenance(),
         )
 
-    def provenance(self, *, complete: bool = True) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Scene, models, settings and software behind a result, ready for JSON.
 
-        Args:
-            complete: whether all planned clips were judged.
+        ``complete`` says whether all planned clips were judged.
         """
         times = frame_times(self.scene)
         return {
             "warning": self.warning,
-            "complete": complete,
+            "complete": self._judged == self._planned,
             "created": pd.Timestamp.now("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
             "scene": {
                 **{key: str(value) for key, value in self.scene.attrs.items()},
@@ -193,7 +216,7 @@ class PredictionRun:
                 "tile_y": [tile.tile.y for tile in clip.tiles],
                 "probability": probability,
                 "detected": probability >= self.threshold,
-                "newest_frame": clip.picture_time,
+                "newest_frame": clip.newest_time,
                 "missing_frames": [tile.missing for tile in clip.tiles],
                 "model": self.detector.label,
                 "revision": self.detector.revision or "",
@@ -203,10 +226,10 @@ class PredictionRun:
         self._locate(table, clip.tiles)
         return DetectedClip(
             end=clip.end,
-            picture=clip.picture,
-            picture_time=clip.picture_time,
+            newest_time=clip.newest_time,
             table=table,
             skipped=clip.skipped,
+            picture=self.processor.picture(clip.newest) if self.pictures else None,
         )
 
     def _locate(self, table: pd.DataFrame, tiles: Sequence[TileClip]) -> None:
@@ -227,12 +250,12 @@ class PredictionRun:
     def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
         return self.processor.normalise(np.stack(tile.frames))
 
-    def _nothing_judged(self, skipped: Sequence[SkippedClip]) -> str:
+    def _nothing_judged(self) -> str:
         times = frame_times(self.scene)
         span = f"{len(times)} frames from {times[0]} to {times[-1]} UTC"
-        if not skipped:
+        if not self._skipped:
             return f"no clip ends in the time range asked for; the scene has {span}"
-        last = skipped[-1]
+        last = self._skipped[-1]
         return (
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             "give more frames, or raise --max-missing"
@@ -241,4 +264,4 @@ class PredictionRun:
 
 def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:
     table = pd.DataFrame(columns=list(DETECTION_COLUMNS))
-    return DetectedClip(end=end, picture=None, picture_time=None, table=table, skipped=skipped)
+    return DetectedClip(end=end, newest_time=None, table=table, skipped=skipped)

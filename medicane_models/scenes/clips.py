@@ -84,15 +84,15 @@ class Clip:
 
     Attributes:
         end: time of the last slot.
-        picture: the newest frame that any tile has, 0…1, NaN where missing.
-        picture_time: when that was, UTC.
+        newest: the newest frame that any tile has, 0…1 with NaN for missing.
+        newest_time: when that was, UTC.
         tiles: those with enough frames.
         skipped: the others.
     """
 
     end: pd.Timestamp
-    picture: Float[np.ndarray, "H W 3"]
-    picture_time: pd.Timestamp
+    newest: Float[np.ndarray, "C H W"]
+    newest_time: pd.Timestamp
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
 
@@ -196,8 +196,8 @@ class ClipReader:
         cut = [self._cut(plan, *pair) for pair in zip(self.tiles, present, strict=True)]
         return Clip(
             end=plan.end,
-            picture=self.processor.picture(self._frames[newest].pixels),
-            picture_time=utc(self.scene["time"].to_numpy()[newest]),
+            newest=self._frames[newest].pixels,
+            newest_time=utc(self.scene["time"].to_numpy()[newest]),
             tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
             skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
         )

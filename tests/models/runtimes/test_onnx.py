@@ -82,9 +82,13 @@ def test_detections_tracks_and_products_need_no_torch(models, tmp_path):
     code = """
 from pathlib import Path
 from medicane_models import OnnxPredictor
-from medicane_models.prediction.products import write_products
+from medicane_models.prediction.products import replacing_products
 predictor = OnnxPredictor.from_pretrained(*sys.argv[1:3], device="cpu")
-write_products(predictor.run(predictor.open(sys.argv[3])), Path(sys.argv[4]))
+with replacing_products(Path(sys.argv[4])) as writer:
+    run = predictor.stream(sys.argv[3], pictures=True)
+    for clip in run:
+        writer.add(clip, run)
+    writer.write(run.link())
 assert "torch" not in sys.modules
 """
     done = run_without_torch(code, *models, tmp_path / "scene.nc", tmp_path / "out")

@@ -138,14 +138,14 @@ def half_read(index: pd.DatetimeIndex) -> np.ndarray:
     return frames
 
 
-def test_a_frame_that_no_tile_has_is_missing_from_clip_tiles_and_picture_alike():
+def test_a_frame_that_no_tile_has_is_missing_from_clip_and_tiles_alike():
     index = times("2020-09-17 00:45", 4)
     reader = ClipReader(
         scene_of(half_read(index), index), small_processor(max_missing=1), [Tile(0, 0), Tile(4, 0)]
     )
     (clip,) = reader.read(plan_clips(index, num_frames=4))
     assert isinstance(clip, Clip)
-    assert clip.picture_time == index[-2]
+    assert clip.newest_time == index[-2]
     assert [tile.missing for tile in clip.tiles] == [1, 1]
 
 
