@@ -96,21 +96,23 @@ class ModelDescription:
         }
 
 
-def check_pair(detector: ModelDescription, tracker: ModelDescription) -> None:
+def check_pair(detector: ModelDescription, tracker: ModelDescription | None) -> None:
     """Refuse models of other tasks, or that read other clips than one another.
 
     Raises:
         ConfigurationError: naming what differs.
     """
+    _check_task(detector, "classification")
+    if tracker is None:
+        return
+    _check_task(tracker, "tracking")
     own, other = detector.processor.to_dict(), tracker.processor.to_dict()
     differing = [key for key in own if key != "max_missing" and own[key] != other[key]]
     if differing:
         raise ConfigurationError(
             f"detector and tracker read different clips ({', '.join(differing)} differ); "
-            "choose two models with the same processor"
+            "choose two models with the same processor, or no tracker"
         )
-    _check_task(detector, "classification")
-    _check_task(tracker, "tracking")
 
 
 def _check_task(model: ModelDescription, task: Task) -> None:

@@ -9,12 +9,17 @@ import pandas as pd
 
 from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.loading import (
+    ModelReference,
+    RuntimeName,
+    load_models,
+    load_with_embedded_tracker,
+)
 from medicane_models.prediction.models import ModelDescription, check_pair
 from medicane_models.prediction.run import PredictionRun
-from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
-from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
+from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.opening import open_scene, scene_grid
@@ -40,9 +45,10 @@ class MedicanePredictor:
         runtime: Runtime,
         *,
         detector: ModelDescription,
-        tracker: ModelDescription,
+        tracker: ModelDescription | None,
         threshold: float | None = None,
         max_missing: int | None = None,
+        untracked: str | None = None,
     ) -> None:
         check_pair(detector, tracker)
         threshold = detector.config.threshold if threshold is None else threshold
@@ -55,47 +61,67 @@ class MedicanePredictor:
         self.processor = replace(detector.processor, **changes)
         self.detector = detector
         self.tracker = tracker
+        self.untracked = None if tracker else untracked or "no tracker was asked for"
         self.threshold = threshold
 
     @classmethod
     def from_pretrained(
         cls,
         detector: str | Path = DETECTOR,
-        tracker: str | Path = TRACKER,
+        tracker: str | Path | None = "auto",
         *,
-        device: DeviceName = "auto",
+        runtime: RuntimeName = "auto",
+        device: OnnxDevice = "auto",
         threshold: float | None = None,
         max_missing: int | None = None,
+        settings: OnnxSettings = DEFAULTS,
+        precision: Precision = "fp32",
         revision: str | None = None,
         tracker_revision: str | None = None,
         **hub_options: Any,
     ) -> Self:
-        """Load a classification and a tracking model, each a folder, embedded name or Hub id.
+        """Load a detector and a tracker, each a folder, exported file, embedded name or Hub id.
 
         Args:
             detector: the classification model; its processor decides how scenes are read.
-            tracker: the tracking model; it must read the same clips.
-            device: "auto" takes the GPU where there is one.
+            tracker: the tracking model, which must read the same clips. "auto" is the embedded one
+                where it does, else none; None detects only, without centres and tracks.
+            runtime: "torch", or "onnx" for exported models without torch; "auto" is onnxruntime
+                where a model is an exported file, or a place of one without weights.
+            device: "auto" takes the GPU where there is one and logs what it took; any other never
+                runs elsewhere than asked. "tensorrt" is for exported models.
             threshold: probability from which on a tile counts; None takes the detector's own.
             max_missing: frames of a clip that may be missing; None takes the processor's own.
+            settings: threads, batches, CUDA graphs and the provider's options of onnxruntime.
+            precision: which exported variant a folder or repository gives.
             revision: branch, tag or commit of the detector on the Hub.
             tracker_revision: the same of the tracker.
             **hub_options: token, cache_dir, local_files_only, force_download.
-        """
-        from medicane_models.network.weights import AutoMedicaneModel
 
-        detector_at = {"revision": revision, **hub_options}
-        tracker_at = {"revision": tracker_revision, **hub_options}
-        found = ModelDescription.in_folder(detector, **detector_at)
-        located = ModelDescription.in_folder(tracker, **tracker_at)
-        check_pair(found, located)  # before weights are read or downloaded
-        runtime = TorchRuntime(
-            AutoMedicaneModel.from_pretrained(detector, **detector_at),
-            AutoMedicaneModel.from_pretrained(tracker, **tracker_at),
-            device=device,
-        )
+        Raises:
+            CheckpointError: a file is missing or cannot be read.
+            ConfigurationError: the device does not work here, or the models do not fit.
+        """
+        asked = ModelReference(name=detector, hub_options={"revision": revision, **hub_options})
+        how: dict[str, Any] = {
+            "runtime": runtime,
+            "device": device,
+            "settings": settings,
+            "precision": precision,
+        }
+        if tracker == "auto":
+            models = load_with_embedded_tracker(asked, **how)
+        else:
+            at = {"revision": tracker_revision, **hub_options}
+            other = None if tracker is None else ModelReference(name=tracker, hub_options=at)
+            models = load_models(asked, other, **how)
         return cls(
-            runtime, detector=found, tracker=located, threshold=threshold, max_missing=max_missing
+            models.runtime,
+            detector=models.detector,
+            tracker=models.tracker,
+            threshold=threshold,
+            max_missing=max_missing,
+            untracked=models.untracked,
         )
 
     def open(
@@ -221,6 +247,7 @@ class MedicanePredictor:
             end=end,
             every_minutes=every_minutes,
             pictures=pictures,
+            untracked=self.untracked,
         )
 
     def _opened_run(
@@ -256,55 +283,13 @@ class MedicanePredictor:
 
 
 class OnnxPredictor(MedicanePredictor):
-    """The same on onnxruntime: exported models, and torch is never imported.
+    """A predictor on onnxruntime, whatever the models' folders hold; torch is never imported.
 
     Example:
         ``OnnxPredictor.from_pretrained("detector/", "tracker/", device="cuda")``
     """
 
     @classmethod
-    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls,
-        detector: str | Path,
-        tracker: str | Path,
-        *,
-        device: OnnxDevice = "auto",
-        settings: OnnxSettings = DEFAULTS,
-        precision: Precision = "fp32",
-        threshold: float | None = None,
-        max_missing: int | None = None,
-        revision: str | None = None,
-        tracker_revision: str | None = None,
-        **hub_options: Any,
-    ) -> Self:
-        """Open what ``medicane-export onnx`` made of a classification and a tracking model.
-
-        Args:
-            detector: an exported file, the folder of ``model.onnx`` or a Hub id.
-            tracker: the same of the tracking model; it must read the same clips.
-            device: "cpu", "cuda", "tensorrt", or "auto", which takes CUDA if it really loads and
-                logs what it took; any other never runs elsewhere than asked.
-            settings: threads, batches, CUDA graphs and options of the provider.
-            precision: which variant a folder or repository gives.
-            threshold: as in :meth:`MedicanePredictor.from_pretrained`, as are the rest.
-            max_missing: frames of a clip that may be missing.
-            revision: branch, tag or commit of the detector on the Hub.
-            tracker_revision: the same of the tracker.
-            **hub_options: token, cache_dir, local_files_only, force_download.
-
-        Raises:
-            CheckpointError: a file is missing, has no metadata, or newer ones.
-            ConfigurationError: the device does not work here, or the models do not fit.
-        """
-        paths = (
-            find_onnx(detector, precision=precision, revision=revision, **hub_options),
-            find_onnx(tracker, precision=precision, revision=tracker_revision, **hub_options),
-        )
-        runtime = OnnxRuntime(*paths, device=device, settings=settings)
-        return cls(
-            runtime,
-            detector=ModelDescription.exported(detector, runtime.detector),
-            tracker=ModelDescription.exported(tracker, runtime.tracker),
-            threshold=threshold,
-            max_missing=max_missing,
-        )
+    def from_pretrained(cls, *models: Any, **options: Any) -> Self:
+        """As :meth:`MedicanePredictor.from_pretrained` with ``runtime="onnx"``."""
+        return super().from_pretrained(*models, **{**options, "runtime": "onnx"})

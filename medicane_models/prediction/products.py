@@ -90,7 +90,7 @@ class ProductWriter:
         """Write tables, provenance and tracks; the map of the tracks once they are complete."""
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
-        if self.plot and self.complete:
+        if self.plot and self.complete and detections.has_centres:
             _draw_tracks(detections, self.folder / "tracks.png")
 
 

@@ -66,8 +66,9 @@ class PredictionRun:
     Args:
         scene: as ``MedicanePredictor.open`` returned it.
         runtime: the detector and the tracker.
-        processor: theirs.
-        models: where the detector and the tracker came from.
+        processor: how scenes become their clips.
+        models: what the detector and the tracker are.
+        untracked: why there is no tracker, and so no centres and tracks; None if there is one.
         threshold: probability from which on a tile counts.
         start: the earliest end of a clip, UTC.
         end: the latest end of a clip, UTC.
@@ -84,9 +85,10 @@ class PredictionRun:
         scene: "xr.Dataset",
         runtime: Runtime,
         processor: MedicaneProcessor,
-        models: tuple[ModelDescription, ModelDescription],
+        models: tuple[ModelDescription, ModelDescription | None],
         *,
         threshold: float,
+        untracked: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
@@ -98,6 +100,7 @@ class PredictionRun:
         self.processor = processor.for_sensor(scene.attrs["sensor"])
         self.detector, self.tracker = models
         self.threshold = threshold
+        self.untracked = untracked
         self.grid = scene_grid(scene)
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
@@ -140,13 +143,18 @@ class PredictionRun:
         )
 
     @property
+    def models(self) -> list[ModelDescription]:
+        """The detector and, if there is one, the tracker."""
+        return [self.detector] if self.tracker is None else [self.detector, self.tracker]
+
+    @property
     def warning(self) -> str | None:
         """Which models are untrained, or new to real scenes; None where there is nothing to say."""
-        models: dict[str, list[str]] = {}
-        for source in (self.detector, self.tracker):
-            if caution := source.caution(self.scene.attrs["platform"]):
-                models.setdefault(caution, []).append(source.name)
-        lines = [f"{' and '.join(names)}: {caution}" for caution, names in models.items()]
+        cautions: dict[str, list[str]] = {}
+        for model in self.models:
+            if caution := model.caution(self.scene.attrs["platform"]):
+                cautions.setdefault(caution, []).append(model.name)
+        lines = [f"{' and '.join(names)}: {caution}" for caution, names in cautions.items()]
         return "; ".join(lines) or None
 
     @property
@@ -164,7 +172,7 @@ class PredictionRun:
             raise SceneError(self._nothing_judged())
         table = pd.concat(self._tables, ignore_index=True)
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if not (self.detector.trained and self.tracker.trained):
+        if not all(model.trained for model in self.models):
             tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
@@ -191,7 +199,8 @@ class PredictionRun:
                 "grid": self.grid.to_dict(),
             },
             "detector": self.detector.provenance(),
-            "tracker": self.tracker.provenance(),
+            "tracker": self.tracker and self.tracker.provenance(),
+            "untracked": self.untracked,
             "settings": {
                 "threshold": self.threshold,
                 "every_minutes": self.every_minutes,
@@ -223,7 +232,8 @@ class PredictionRun:
             }
         )
         table = table.reindex(columns=list(DETECTION_COLUMNS))
-        self._locate(table, clip.tiles)
+        if self.tracker is not None:
+            self._locate(table, clip.tiles)
         return DetectedClip(
             end=clip.end,
             newest_time=clip.newest_time,

@@ -34,7 +34,7 @@ class Centres(NamedTuple):
 
 @runtime_checkable
 class Runtime(Protocol):
-    """What a predictor needs: a detector and a tracker on some device."""
+    """What a predictor needs: a detector and, for centres, a tracker on some device."""
 
     @property
     def device(self) -> object:
@@ -51,16 +51,20 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """A detector and a tracker in PyTorch on one device."""
+    """A detector and, for centres, a tracker in PyTorch on one device."""
 
     def __init__(
-        self, detector: "MedicaneModel", tracker: "MedicaneModel", *, device: DeviceName = "auto"
+        self,
+        detector: "MedicaneModel",
+        tracker: "MedicaneModel | None",
+        *,
+        device: DeviceName = "auto",
     ) -> None:
         self.device = pick_device(device)
         self.batch_size = 16 if self.device.type == "cuda" else 4
         self._cyclone = cyclone_index(detector.config)
         self._detector = detector.to(self.device).eval()
-        self._tracker = tracker.to(self.device).eval()
+        self._tracker = tracker and tracker.to(self.device).eval()
 
     def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`Runtime.probabilities`."""
@@ -69,6 +73,7 @@ class TorchRuntime:
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`Runtime.centres`."""
+        assert self._tracker is not None
         outputs = list(self._run(self._tracker, clips))
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),

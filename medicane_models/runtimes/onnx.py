@@ -164,7 +164,7 @@ class _Memory:
 
 
 class OnnxRuntime:
-    """A detector and a tracker in onnxruntime on one device.
+    """A detector and, for centres, a tracker in onnxruntime on one device.
 
     Example:
         ``OnnxRuntime(Path("detector/model.onnx"), Path("tracker/model.onnx"), device="cuda")``
@@ -173,7 +173,7 @@ class OnnxRuntime:
     def __init__(
         self,
         detector: str | Path,
-        tracker: str | Path,
+        tracker: str | Path | None,
         *,
         device: OnnxDevice = "auto",
         settings: OnnxSettings = DEFAULTS,
@@ -181,9 +181,15 @@ class OnnxRuntime:
         self.detector = OnnxModel(
             Path(detector), ["probabilities"], device=device, settings=settings
         )
-        taken = self.detector.device
-        self.tracker = OnnxModel(
-            Path(tracker), ["center", "covariance"], device=taken, settings=settings
+        self.tracker = (
+            None
+            if tracker is None
+            else OnnxModel(
+                Path(tracker),
+                ["center", "covariance"],
+                device=self.detector.device,
+                settings=settings,
+            )
         )
         self._cyclone = cyclone_index(self.detector.metadata.config)
         log.info("models run on %s, %d clips at once", self.device, self.detector.batch_size)
@@ -200,6 +206,7 @@ class OnnxRuntime:
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`medicane_models.runtimes.interface.Runtime.centres`."""
+        assert self.tracker is not None
         outputs = list(self.tracker.run(clips))
         return Centres(
             np.concatenate([out["center"] for out in outputs]),
@@ -207,8 +214,8 @@ class OnnxRuntime:
         )
 
     def warm_up(self) -> float:
-        """Run one batch through both, so that the first real one is not slower; seconds it took."""
-        return self.detector.warm_up() + self.tracker.warm_up()
+        """Run one batch through each, so that the first real one is not slower; seconds it took."""
+        return self.detector.warm_up() + (self.tracker.warm_up() if self.tracker else 0.0)
 
 
 def _check_variant(metadata: OnnxMetadata, outputs: Sequence[str], path: Path) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from cold_spots import predictor, scene
+from onnx_files import cold_scene, write_onnx
 from PIL import Image
 
 from medicane_models import (
@@ -245,7 +246,8 @@ def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
         (["predict", "x", "--out", "y", "--threads", "2"], "OMP_NUM_THREADS"),
         (["predict", "x", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
         (["predict", "x", "--out", "y", "--runtime", "onnx", "--device", "mps"], "tensorrt"),
-        (["demo", "--out", "y", "--device", "tensorrt"], "tensorrt"),
+        (["demo", "--out", "y", "--runtime", "tensorflow"], "onnx"),
+        (["demo", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
         (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
         (["detect"], "detect"),
     ],
@@ -268,6 +270,48 @@ def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
     code, _, err = medicane("predict", "x", "--out", tmp_path / "out", "--runtime", "onnx")
     assert code == 1
     assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
+
+
+def test_detecting_alone_writes_no_tracks(medicane, tmp_path):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code, out, err = medicane(
+        "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--model", detector,
+        "--tracker", "none", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    told = json.loads(out)
+    assert any(row["detected"] for row in told["detections"])
+    assert all(row["lon"] is None for row in told["detections"])
+    assert told["provenance"]["tracker"] is None
+    assert told["provenance"]["untracked"] == "no tracker was asked for"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detections.csv", "detections.json", "maps",
+    ]  # fmt: skip
+
+
+def test_a_detector_alone_goes_without_the_embedded_tracker_where_that_does_not_fit(
+    medicane, tmp_path
+):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code, out, err = medicane(
+        "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--model", detector, "--json",
+        "--no-plot",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "detecting without centres and tracks: medicane-tiny-tracker does not fit" in err
+    assert "medicane-tiny-tracker" in json.loads(out)["provenance"]["untracked"]
+
+
+def test_demo_runs_exported_models_too(medicane, tmp_path):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    code, out, err = medicane(
+        "demo", "--out", tmp_path / "out", "--model", detector, "--hours", "2", "--json",
+        "--no-plot",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "onnxruntime" in json.loads(out)["provenance"]["device"]
 
 
 def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):

@@ -103,11 +103,12 @@ assert "torch" not in sys.modules
     assert len(list((tmp_path / "out" / "maps").iterdir())) == 2
 
 
-def test_the_command_needs_no_torch(models, tmp_path):
+@pytest.mark.parametrize("runtime", [[], ["--runtime", "onnx"]])
+def test_the_command_needs_no_torch(models, tmp_path, runtime):
     cold_scene().to_netcdf(tmp_path / "scene.nc")
     code = "from medicane_models.cli import main\nmain()"
     done = run_without_torch(
-        code, "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--runtime", "onnx",
+        code, "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", *runtime,
         "--model", models[0], "--tracker", models[1] / "model.onnx", "--threads", "1",
         "--device", "cpu", "--no-plot", "--json",
     )  # fmt: skip
