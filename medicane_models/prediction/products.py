@@ -57,6 +57,9 @@ def replacing_products(
         finally:
             if writer.complete:
                 _publish(folder, out, [*earlier, *_products(out / INTERRUPTED)])
+                for emptied in (out / INTERRUPTED / "maps", out / INTERRUPTED):
+                    with suppress(OSError):
+                        emptied.rmdir()
             elif writer.complete is not None:
                 place = out / INTERRUPTED if earlier else out
                 _publish(folder, place, _products(place))

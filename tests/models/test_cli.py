@@ -192,6 +192,7 @@ def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier
     assert {name: later[name] for name in earlier} == earlier
     assert medicane(*quick, "--overwrite", "--no-plot")[0] == 0
     assert sorted(contents(out)) == ["detections.csv", "detections.json", "tracks.csv"]
+    assert not (out / "interrupted").exists()
 
 
 @pytest.mark.parametrize(("option", "pictures"), [("--plot", 3), ("--no-plot", 0)])
