@@ -6,27 +6,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medicane_models.commands import (
-    Device,
-    DeviceOption,
     Json,
     Model,
     OnnxDevice,
     Out,
     Overwrite,
     Plot,
+    Runtime,
+    RuntimeDevice,
     RuntimeName,
     Task,
     Tracker,
     command_line,
     print_rows,
     run,
+    with_progress,
 )
-from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.hub import DETECTOR
 
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
     from medicane_models.prediction.detections import Detections
     from medicane_models.prediction.predictor import MedicanePredictor
+    from medicane_models.prediction.products import ProductWriter
+    from medicane_models.prediction.run import PredictionRun
     from medicane_models.scenes.processing import MedicaneProcessor
 
 app = command_line(
@@ -44,7 +47,7 @@ def predict(
     ],
     out: Out,
     model: Model = DETECTOR,
-    tracker: Tracker = TRACKER,
+    tracker: Tracker = "auto",
     start: Annotated[str | None, typer.Option(help="Earliest end of a clip, UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Latest end of a clip, UTC.")] = None,
     every: Annotated[
@@ -70,58 +73,50 @@ def predict(
     ] = "csv",
     plot: Plot = True,
     overwrite: Overwrite = False,
-    runtime: Annotated[
-        RuntimeName,
-        typer.Option(help="onnx runs what medicane-export onnx made, without torch."),
-    ] = RuntimeName.TORCH,
-    device: Annotated[
-        OnnxDevice,
-        typer.Option(help="auto takes the GPU if any; tensorrt needs --runtime onnx."),
-    ] = OnnxDevice.AUTO,
+    runtime: Runtime = RuntimeName.AUTO,
+    device: RuntimeDevice = OnnxDevice.AUTO,
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of --runtime onnx; default: all cores.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks and maps."""
-    from medicane_models.prediction.products import clear_products, write_products
+    from medicane_models.prediction.products import replacing_products
 
-    track_formats = _formats(formats)
-    clear_products(out, overwrite=overwrite)
-    options = {"device": device.value, "threshold": threshold, "max_missing": max_missing}
-    predictor = _predictor(runtime, model, tracker, threads, **options)
-    opened = predictor.open(scene, domain=domain, start=start, end=end)
-    planned = predictor.run(opened, start=start, end=end, every_minutes=every)
-    _say(planned.warning)
-    _show(write_products(planned, out, formats=track_formats, plot=plot), out, json=json)
+    chosen = {"formats": _formats(formats), "plot": plot, "overwrite": overwrite}
+    options = {"threshold": threshold, "max_missing": max_missing, "threads": threads}
+    with replacing_products(out, **chosen) as writer:
+        predictor = _predictor(model, tracker, runtime, device, **options)
+        opened = predictor.open(scene, domain=domain, start=start, end=end)
+        times = {"start": start, "end": end, "every_minutes": every}
+        detections = _judge(predictor.run(opened, **times, pictures=plot), writer)
+    _show(detections, out, json=json)
 
 
 @app.command()
 def demo(
     out: Out,
     model: Model = DETECTOR,
-    tracker: Tracker = TRACKER,
+    tracker: Tracker = "auto",
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
     seed: Annotated[int, typer.Option(help="The same seed gives the same scene.")] = 0,
     plot: Plot = True,
     overwrite: Overwrite = False,
-    device: DeviceOption = Device.AUTO,
+    runtime: Runtime = RuntimeName.AUTO,
+    device: RuntimeDevice = OnnxDevice.AUTO,
     json: Json = False,
 ) -> None:
     """Simulate a medicane, offline, and look for it with the embedded models."""
     from medicane_models.files import replacing
-    from medicane_models.prediction.predictor import MedicanePredictor
-    from medicane_models.prediction.products import clear_products, write_products
+    from medicane_models.prediction.products import replacing_products
     from medicane_models.simulation import simulate_scene
 
-    clear_products(out, overwrite=overwrite)
-    predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
-    simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
-    planned = predictor.run(simulated)
-    _say(planned.warning)
-    detections = write_products(planned, out, plot=plot)
-    with replacing(out / "truth.csv") as path:
-        truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
+        predictor = _predictor(model, tracker, runtime, device)
+        simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
+        with replacing(writer.folder / "truth.csv") as path:
+            truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+        detections = _judge(predictor.run(simulated, pictures=plot), writer)
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
 
@@ -285,22 +280,40 @@ def main() -> None:
 
 
 def _predictor(
-    runtime: RuntimeName, model: str, tracker: str, threads: int | None, **options: Any
+    model: str,
+    tracker: str,
+    runtime: RuntimeName,
+    device: OnnxDevice,
+    *,
+    threads: int | None = None,
+    **options: Any,
 ) -> "MedicanePredictor":
-    """A predictor on the runtime asked for."""
-    if runtime is RuntimeName.TORCH:
-        from medicane_models.prediction.predictor import MedicanePredictor
-
-        if options["device"] == OnnxDevice.TENSORRT:
-            raise typer.BadParameter("--device tensorrt runs exported models; add --runtime onnx")
-        if threads is not None:
-            raise typer.BadParameter("--threads is for --runtime onnx; set OMP_NUM_THREADS instead")
-        return MedicanePredictor.from_pretrained(model, tracker, **options)
-    from medicane_models.prediction.predictor import OnnxPredictor
+    from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.runtimes.onnx_session import OnnxSettings
 
-    settings = OnnxSettings(threads=threads)
-    return OnnxPredictor.from_pretrained(model, tracker, settings=settings, **options)
+    return MedicanePredictor.from_pretrained(
+        model,
+        None if tracker == "none" else tracker,
+        runtime=runtime.value,
+        device=device.value,
+        settings=OnnxSettings(threads=threads),
+        **options,
+    )
+
+
+def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
+    """Judge and write clip by clip; what an interrupted run had judged is written too."""
+    _say(run.warning)
+    try:
+        for clip in with_progress(run, len(run), "clips"):
+            writer.add(clip, run)
+    except BaseException:
+        if run.has_results:
+            writer.write(run.link())
+        raise
+    detections = run.link()
+    writer.write(detections)
+    return detections
 
 
 def _say(text: str | None) -> None:

@@ -15,14 +15,14 @@ from rich.progress import track
 from medicane_models.errors import ConfigurationError, MedicaneError
 
 __all__ = [
-    "Device",
-    "DeviceOption",
     "Json",
     "Model",
     "OnnxDevice",
     "Out",
     "Overwrite",
     "Plot",
+    "Runtime",
+    "RuntimeDevice",
     "RuntimeName",
     "Task",
     "Tracker",
@@ -91,16 +91,8 @@ class Task(StrEnum):
     TRACKING = "tracking"
 
 
-class Device(StrEnum):
-    """Where the models run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 class OnnxDevice(StrEnum):
-    """Where exported models run."""
+    """Where the models run."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -111,6 +103,7 @@ class OnnxDevice(StrEnum):
 class RuntimeName(StrEnum):
     """What runs the models."""
 
+    AUTO = "auto"
     TORCH = "torch"
     ONNX = "onnx"
 
@@ -120,10 +113,23 @@ Model = Annotated[
     str,
     typer.Option("--model", help="Detector: a folder, an .onnx file, an embedded model or Hub id."),
 ]
-Tracker = Annotated[str, typer.Option("--tracker", help="Tracker: likewise.")]
+Tracker = Annotated[
+    str,
+    typer.Option(
+        "--tracker",
+        help="Tracker: likewise, or none to detect only; auto is the embedded one if it fits.",
+    ),
+]
+Runtime = Annotated[
+    RuntimeName,
+    typer.Option("--runtime", help="auto is what the models' files are for; onnx needs no torch."),
+]
+RuntimeDevice = Annotated[
+    OnnxDevice,
+    typer.Option("--device", help="auto takes the GPU if any; tensorrt needs --runtime onnx."),
+]
 Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")]
-DeviceOption = Annotated[Device, typer.Option("--device", help="auto takes the GPU if any.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

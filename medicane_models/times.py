@@ -1,12 +1,17 @@
 """One meaning of time: UTC, without a zone."""
 
+from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from medicane_models.errors import ConfigurationError, SceneError
 
-__all__ = ["utc", "utc_times"]
+__all__ = ["Instant", "utc", "utc_times"]
+
+Instant = str | datetime | np.datetime64
+"""A moment as callers give it; UTC if it names no zone."""
 
 
 def utc(time: Any) -> pd.Timestamp:

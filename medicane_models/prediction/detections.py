@@ -68,7 +68,8 @@ class Detections:
 
     Attributes:
         table: the columns DETECTION_COLUMNS, sorted by time, then tile row, then tile column.
-        tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``.
+        tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``; empty where
+            there was no tracker.
         skipped: clips and tiles that could not be judged, and why.
         provenance: scene, models, settings and software, ready for JSON.
     """
@@ -81,13 +82,21 @@ class Detections:
     def write(self, folder: str | Path, formats: Sequence[str] = ("csv",)) -> None:
         """Write ``detections.csv``, ``detections.json`` and ``tracks.*`` into a folder.
 
+        Without a tracker there are no files of tracks: empty ones would say that none was found.
+
         Args:
             folder: made if absent.
             formats: of the tracks: csv, netcdf, geojson.
         """
         self.write_csv(Path(folder) / "detections.csv")
         self.write_json(Path(folder) / "detections.json")
-        save_tracks(self.tracks, folder, formats, self.provenance)
+        if self.has_centres:
+            save_tracks(self.tracks, folder, formats, self.provenance)
+
+    @property
+    def has_centres(self) -> bool:
+        """Whether there was a tracker; without one, no track says nothing on cyclones."""
+        return self.provenance["tracker"] is not None
 
     def write_csv(self, path: str | Path) -> None:
         """Write the table; times as ISO 8601 with Z."""

@@ -1,7 +1,7 @@
 """Load a detector and a tracker, and judge scenes with them."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,17 +9,21 @@ import pandas as pd
 
 from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.hub import DETECTOR, TRACKER, resolve_revision, snapshot
-from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.run import Instant, ModelSource, PredictionRun
-from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
-from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, find_onnx
+from medicane_models.prediction.loading import (
+    ModelReference,
+    RuntimeName,
+    load_models,
+    load_with_embedded_tracker,
+)
+from medicane_models.prediction.models import ModelDescription, check_pair
+from medicane_models.prediction.run import PredictionRun
+from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["MedicanePredictor", "OnnxPredictor"]
 
 SAME_PIXELS = 0.01  # relative difference of pixel sizes that a model does not notice
-
-Domain = Grid | str
 
 
 class MedicanePredictor:
@@ -41,84 +43,92 @@ class MedicanePredictor:
     def __init__(
         self,
         runtime: Runtime,
-        processor: MedicaneProcessor,
         *,
-        detector: ModelSource,
-        tracker: ModelSource,
-        threshold: float,
+        detector: ModelDescription,
+        tracker: ModelDescription | None,
+        threshold: float | None = None,
+        max_missing: int | None = None,
+        untracked: str | None = None,
     ) -> None:
+        check_pair(detector, tracker)
+        threshold = detector.config.threshold if threshold is None else threshold
         if not 0 < threshold <= 1:
             raise ConfigurationError(
                 f"threshold is {threshold}; give a probability above 0, up to 1"
             )
         self.runtime = runtime
-        self.processor = processor
+        changes = {} if max_missing is None else {"max_missing": max_missing}
+        self.processor = replace(detector.processor, **changes)
         self.detector = detector
         self.tracker = tracker
+        self.untracked = None if tracker else untracked or "no tracker was asked for"
         self.threshold = threshold
 
     @classmethod
     def from_pretrained(
         cls,
         detector: str | Path = DETECTOR,
-        tracker: str | Path = TRACKER,
+        tracker: str | Path | None = "auto",
         *,
-        device: DeviceName = "auto",
+        runtime: RuntimeName = "auto",
+        device: OnnxDevice = "auto",
         threshold: float | None = None,
         max_missing: int | None = None,
+        settings: OnnxSettings = DEFAULTS,
+        precision: Precision = "fp32",
         revision: str | None = None,
         tracker_revision: str | None = None,
         **hub_options: Any,
     ) -> Self:
-        """Load a classification and a tracking model, each a folder, embedded name or Hub id.
+        """Load a detector and a tracker, each a folder, exported file, embedded name or Hub id.
 
         Args:
             detector: the classification model; its processor decides how scenes are read.
-            tracker: the tracking model; it must read the same clips.
-            device: "auto" takes the GPU where there is one.
+            tracker: the tracking model, which must read the same clips. "auto" is the embedded one
+                where it does, else none; None detects only, without centres and tracks.
+            runtime: "torch", or "onnx" for exported models without torch; "auto" is onnxruntime
+                where a model is an exported file, or a place of one without weights.
+            device: "auto" takes the GPU where there is one and logs what it took; any other never
+                runs elsewhere than asked. "tensorrt" is for exported models.
             threshold: probability from which on a tile counts; None takes the detector's own.
             max_missing: frames of a clip that may be missing; None takes the processor's own.
+            settings: threads, batches, CUDA graphs and the provider's options of onnxruntime.
+            precision: which exported variant a folder or repository gives.
             revision: branch, tag or commit of the detector on the Hub.
             tracker_revision: the same of the tracker.
             **hub_options: token, cache_dir, local_files_only, force_download.
+
+        Raises:
+            CheckpointError: a file is missing or cannot be read.
+            ConfigurationError: the device does not work here, or the models do not fit.
         """
-        from medicane_models.network.auto import AutoMedicaneModel
-
-        detector_at = {"revision": revision, **hub_options}
-        tracker_at = {"revision": tracker_revision, **hub_options}
-        found = _Described.in_folder(detector, **detector_at)
-        located = _Described.in_folder(tracker, **tracker_at)
-        _check_pair(found, located)
-        runtime = TorchRuntime(
-            AutoMedicaneModel.from_pretrained(detector, **detector_at),
-            AutoMedicaneModel.from_pretrained(tracker, **tracker_at),
-            device=device,
-        )
-        return cls._assembled(runtime, found, located, threshold, max_missing)
-
-    @classmethod
-    def _assembled(
-        cls,
-        runtime: Runtime,
-        detector: "_Described",
-        tracker: "_Described",
-        threshold: float | None,
-        max_missing: int | None,
-    ) -> Self:
-        changes = {} if max_missing is None else {"max_missing": max_missing}
+        asked = ModelReference(name=detector, hub_options={"revision": revision, **hub_options})
+        how: dict[str, Any] = {
+            "runtime": runtime,
+            "device": device,
+            "settings": settings,
+            "precision": precision,
+        }
+        if tracker == "auto":
+            models = load_with_embedded_tracker(asked, **how)
+        else:
+            at = {"revision": tracker_revision, **hub_options}
+            other = None if tracker is None else ModelReference(name=tracker, hub_options=at)
+            models = load_models(asked, other, **how)
         return cls(
-            runtime,
-            replace(detector.processor, **changes),
-            detector=detector.source,
-            tracker=tracker.source,
-            threshold=detector.config.threshold if threshold is None else threshold,
+            models.runtime,
+            detector=models.detector,
+            tracker=models.tracker,
+            threshold=threshold,
+            max_missing=max_missing,
+            untracked=models.untracked,
         )
 
     def open(
         self,
         source: Any,
         *,
-        domain: Domain = "model",
+        domain: Grid | str = "model",
         start: Instant | None = None,
         end: Instant | None = None,
     ) -> "xr.Dataset":
@@ -156,7 +166,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Domain = "model",
+        domain: Grid | str = "model",
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
@@ -173,11 +183,39 @@ class MedicanePredictor:
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
-        scene = self.open(source, domain=domain, start=start, end=end)
-        run = self.run(scene, start=start, end=end, every_minutes=every_minutes)
-        if run.warning is not None:
-            warnings.warn(run.warning, stacklevel=2)
-        return run.collect(list(run.clips()))
+        run = self._opened_run(source, domain, start, end, every_minutes, pictures=False)
+        for _ in run:
+            pass
+        return run.link()
+
+    def stream(
+        self,
+        source: Any,
+        *,
+        domain: Grid | str = "model",
+        start: Instant | None = None,
+        end: Instant | None = None,
+        every_minutes: int = 60,
+        pictures: bool = False,
+    ) -> PredictionRun:
+        """Judge clip by clip: an iterator over what is found in each.
+
+        Example:
+            ``run = predictor.stream(scene)``, ``for clip in run: print(clip.table)``, and then
+            ``run.link()`` for the tracks.
+
+        Args:
+            source: as in :meth:`predict`, as are the bounds and ``domain``.
+            domain: as in :meth:`open`.
+            start: the earliest end of a clip, UTC.
+            end: the latest end of a clip, UTC.
+            every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+            pictures: whether each clip comes with the picture of its newest frame.
+
+        Raises:
+            SceneError: if the scene does not fit the model.
+        """
+        return self._opened_run(source, domain, start, end, every_minutes, pictures=pictures)
 
     def run(
         self,
@@ -186,8 +224,9 @@ class MedicanePredictor:
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
+        pictures: bool = False,
     ) -> PredictionRun:
-        """Plan the clips of an opened scene, to be judged one by one.
+        """Plan the clips of an opened scene; iterating judges one by one.
 
         Raises:
             SceneError: if the scene's pixels, cadence or sensor are not the model's.
@@ -207,9 +246,27 @@ class MedicanePredictor:
             start=start,
             end=end,
             every_minutes=every_minutes,
+            pictures=pictures,
+            untracked=self.untracked,
         )
 
-    def _domain(self, domain: Domain) -> Grid:
+    def _opened_run(
+        self,
+        source: Any,
+        domain: Grid | str,
+        start: Instant | None,
+        end: Instant | None,
+        every_minutes: int,
+        *,
+        pictures: bool,
+    ) -> PredictionRun:
+        scene = self.open(source, domain=domain, start=start, end=end)
+        run = self.run(scene, start=start, end=end, every_minutes=every_minutes, pictures=pictures)
+        if run.warning is not None:
+            warnings.warn(run.warning, stacklevel=3)
+        return run
+
+    def _domain(self, domain: Grid | str) -> Grid:
         grid = self.processor.grid
         if domain == "model":
             return grid
@@ -226,118 +283,13 @@ class MedicanePredictor:
 
 
 class OnnxPredictor(MedicanePredictor):
-    """The same on onnxruntime: exported models, and torch is never imported.
+    """A predictor on onnxruntime, whatever the models' folders hold; torch is never imported.
 
     Example:
         ``OnnxPredictor.from_pretrained("detector/", "tracker/", device="cuda")``
     """
 
     @classmethod
-    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls,
-        detector: str | Path,
-        tracker: str | Path,
-        *,
-        device: OnnxDevice = "auto",
-        settings: OnnxSettings = DEFAULTS,
-        precision: Precision = "fp32",
-        threshold: float | None = None,
-        max_missing: int | None = None,
-        revision: str | None = None,
-        tracker_revision: str | None = None,
-        **hub_options: Any,
-    ) -> Self:
-        """Open what ``medicane-export onnx`` made of a classification and a tracking model.
-
-        Args:
-            detector: an exported file, the folder of ``model.onnx`` or a Hub id.
-            tracker: the same of the tracking model; it must read the same clips.
-            device: "cpu", "cuda", "tensorrt", or "auto", which takes CUDA if it really loads and
-                logs what it took; any other never runs elsewhere than asked.
-            settings: threads, batches, CUDA graphs and options of the provider.
-            precision: which variant a folder or repository gives.
-            threshold: as in :meth:`MedicanePredictor.from_pretrained`, as are the rest.
-            max_missing: frames of a clip that may be missing.
-            revision: branch, tag or commit of the detector on the Hub.
-            tracker_revision: the same of the tracker.
-            **hub_options: token, cache_dir, local_files_only, force_download.
-
-        Raises:
-            CheckpointError: a file is missing, has no metadata, or newer ones.
-            ConfigurationError: the device does not work here, or the models do not fit.
-        """
-        paths = (
-            find_onnx(detector, precision=precision, revision=revision, **hub_options),
-            find_onnx(tracker, precision=precision, revision=tracker_revision, **hub_options),
-        )
-        runtime = OnnxRuntime(*paths, device=device, settings=settings)
-        found = _Described.exported(detector, paths[0], runtime.detector)
-        located = _Described.exported(tracker, paths[1], runtime.tracker)
-        _check_pair(found, located)
-        return cls._assembled(runtime, found, located, threshold, max_missing)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Described:
-    """What a predictor knows of a model, whatever runs it."""
-
-    config: MedicaneConfig
-    processor: MedicaneProcessor
-    source: ModelSource
-
-    @classmethod
-    def in_folder(cls, name: str | Path, **hub_options: Any) -> "_Described":
-        config = MedicaneConfig.from_pretrained(name, **hub_options)
-        return cls(
-            config=config,
-            processor=MedicaneProcessor.from_pretrained(name, **hub_options),
-            source=ModelSource(
-                name=str(name),
-                revision=resolve_revision(name, **hub_options),
-                trained_on=config.trained_on,
-            ),
-        )
-
-    @classmethod
-    def exported(cls, name: str | Path, path: Path, model: OnnxModel) -> "_Described":
-        metadata = model.metadata
-        if metadata.processor is None:
-            raise ConfigurationError(
-                f"{path} has no processor, so nothing says how scenes become its clips; save a "
-                "preprocessor_config.json beside the model and export it again"
-            )
-        return cls(
-            config=metadata.config,
-            processor=metadata.processor,
-            source=ModelSource(
-                name=str(name),
-                revision=snapshot(path) or metadata.revision,
-                trained_on=metadata.config.trained_on,
-            ),
-        )
-
-
-def _check_pair(detector: _Described, tracker: _Described) -> None:
-    """Refuse models of other tasks, or trained on other clips than one another or their own."""
-    own, other = detector.processor.to_dict(), tracker.processor.to_dict()
-    differing = [key for key in own if key != "max_missing" and own[key] != other[key]]
-    if differing:
-        raise ConfigurationError(
-            f"detector and tracker read different clips ({', '.join(differing)} differ); "
-            "choose two models with the same processor"
-        )
-    _check_model(detector, "classification")
-    _check_model(tracker, "tracking")
-
-
-def _check_model(model: _Described, task: Task) -> None:
-    config, processor, name = model.config, model.processor, model.source.name
-    if config.task != task:
-        raise ConfigurationError(f"{name} is a {config.task} model; a {task} model is needed here")
-    size = processor.tile_size
-    made = (processor.num_frames, len(processor.bands), size, size)
-    if config.clip_shape != made:
-        raise ConfigurationError(
-            f"{name} reads clips of shape {config.clip_shape} (T, C, H, W), its processor makes "
-            f"{made}; correct config.json or preprocessor_config.json there"
-        )
+    def from_pretrained(cls, *models: Any, **options: Any) -> Self:
+        """As :meth:`MedicanePredictor.from_pretrained` with ``runtime="onnx"``."""
+        return super().from_pretrained(*models, **{**options, "runtime": "onnx"})

@@ -1,9 +1,8 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from medicane_models.errors import SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
 from medicane_models.prediction.linking import LinkSettings, link_detections
+from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
@@ -26,46 +26,15 @@ from medicane_models.scenes.clips import (
 )
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DetectedClip", "Instant", "ModelSource", "PredictionRun"]
+__all__ = ["DetectedClip", "PredictionRun"]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
-UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
-SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
-
-Instant = str | datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """Where a model came from.
-
-    Attributes:
-        name: folder, embedded name or Hub id.
-        revision: commit on the Hub, if it came from there.
-        trained_on: what its card says, None if it was never trained.
-    """
-
-    name: str
-    revision: str | None
-    trained_on: str | None
-
-    @property
-    def label(self) -> str:
-        """Its name, marked if it was never trained."""
-        return self.name if self.trained_on is not None else f"{self.name} (UNTRAINED)"
-
-    def caution(self, platform: str) -> str | None:
-        """Why its numbers may mean nothing on scenes of a platform; None if they should."""
-        if self.trained_on is None:
-            return UNTRAINED
-        last = self.trained_on.partition("Before that:")[0].lower()
-        return SIMULATED if "simulated" in last and platform != "simulated" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,32 +43,37 @@ class DetectedClip:
 
     Attributes:
         end: its last time, UTC.
-        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing of the
-            clip could be judged.
-        picture_time: when that frame was taken, UTC; earlier than ``end`` if the last is missing.
+        newest_time: when the newest of its frames was taken, UTC; earlier than ``end`` if the last
+            is missing, None if nothing of the clip could be judged.
         table: one row a tile, the columns DETECTION_COLUMNS.
         skipped: the clip, or the tiles of it, that could not be judged.
+        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing could be
+            judged, or the run makes no pictures.
     """
 
     end: pd.Timestamp
-    picture: np.ndarray | None
-    picture_time: pd.Timestamp | None
+    newest_time: pd.Timestamp | None
     table: pd.DataFrame
     skipped: tuple[SkippedClip, ...]
+    picture: np.ndarray | None = None
 
 
 class PredictionRun:
-    """A scene on the model's pixels and the clips planned in it.
+    """An iterator over a scene's clips, each judged as it comes; then :meth:`link` joins them.
+
+    It holds the frames of one clip and the tables of all that were judged, but no pictures.
 
     Args:
         scene: as ``MedicanePredictor.open`` returned it.
         runtime: the detector and the tracker.
-        processor: theirs.
-        sources: where the detector and the tracker came from.
+        processor: how scenes become their clips.
+        models: what the detector and the tracker are.
+        untracked: why there is no tracker, and so no centres and tracks; None if there is one.
         threshold: probability from which on a tile counts.
         start: the earliest end of a clip, UTC.
         end: the latest end of a clip, UTC.
         every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+        pictures: whether each clip comes with the picture of its newest frame.
 
     Raises:
         ConfigurationError: if ``every_minutes`` does not divide a day, or a bound is no time.
@@ -111,23 +85,27 @@ class PredictionRun:
         scene: "xr.Dataset",
         runtime: Runtime,
         processor: MedicaneProcessor,
-        sources: tuple[ModelSource, ModelSource],
+        models: tuple[ModelDescription, ModelDescription | None],
         *,
         threshold: float,
+        untracked: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
+        pictures: bool = False,
     ) -> None:
         check_cadence(scene, processor)
         self.scene = with_time_convention(scene, processor)
         self.runtime = runtime
         self.processor = processor.for_sensor(scene.attrs["sensor"])
-        self.detector, self.tracker = sources
+        self.detector, self.tracker = models
         self.threshold = threshold
+        self.untracked = untracked
         self.grid = scene_grid(scene)
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
-        self.plans = plan_clips(
+        self.pictures = pictures
+        plans = plan_clips(
             frame_times(self.scene),
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
@@ -135,6 +113,27 @@ class PredictionRun:
             start=None if start is None else utc(start),
             end=None if end is None else utc(end),
         )
+        tiles = self.grid.tiles(processor.tile_size)
+        self._clips = ClipReader(self.scene, self.processor, tiles).read(plans)
+        self._planned, self._judged = len(plans), 0
+        self._tables: list[pd.DataFrame] = []
+        self._skipped: list[SkippedClip] = []
+
+    def __len__(self) -> int:
+        """How many clips are planned."""
+        return self._planned
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> DetectedClip:
+        """Judge the next clip."""
+        clip = self._detect(next(self._clips))
+        self._judged += 1
+        self._skipped.extend(clip.skipped)
+        if len(clip.table):
+            self._tables.append(clip.table)
+        return clip
 
     @property
     def link_settings(self) -> LinkSettings:
@@ -144,52 +143,53 @@ class PredictionRun:
         )
 
     @property
+    def models(self) -> list[ModelDescription]:
+        """The detector and, if there is one, the tracker."""
+        return [self.detector] if self.tracker is None else [self.detector, self.tracker]
+
+    @property
     def warning(self) -> str | None:
         """Which models are untrained, or new to real scenes; None where there is nothing to say."""
-        models: dict[str, list[str]] = {}
-        for source in (self.detector, self.tracker):
-            if caution := source.caution(self.scene.attrs["platform"]):
-                models.setdefault(caution, []).append(source.name)
-        lines = [f"{' and '.join(names)}: {caution}" for caution, names in models.items()]
+        cautions: dict[str, list[str]] = {}
+        for model in self.models:
+            if caution := model.caution(self.scene.attrs["platform"]):
+                cautions.setdefault(caution, []).append(model.name)
+        lines = [f"{' and '.join(names)}: {caution}" for caution, names in cautions.items()]
         return "; ".join(lines) or None
 
-    def clips(self) -> Iterator[DetectedClip]:
-        """Judge clip by clip, holding one clip in memory at a time."""
-        tiles = self.grid.tiles(self.processor.tile_size)
-        for clip in ClipReader(self.scene, self.processor, tiles).read(self.plans):
-            yield self._detect(clip)
+    @property
+    def has_results(self) -> bool:
+        """Whether a tile was judged so far."""
+        return bool(self._tables)
 
-    def collect(self, clips: Sequence[DetectedClip]) -> Detections:
-        """Join what :meth:`clips` yielded, and link it.
+    def link(self) -> Detections:
+        """Join what was judged so far, and link it into tracks.
 
         Raises:
             SceneError: if nothing could be judged; it says why.
         """
-        skipped = tuple(skip for clip in clips for skip in clip.skipped)
-        tables = [clip.table for clip in clips if len(clip.table)]
-        if not tables:
-            raise SceneError(self._nothing_judged(skipped))
-        table = pd.concat(tables, ignore_index=True)
+        if not self.has_results:
+            raise SceneError(self._nothing_judged())
+        table = pd.concat(self._tables, ignore_index=True)
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if None in (self.detector.trained_on, self.tracker.trained_on):
+        if not all(model.trained for model in self.models):
             tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
             tracks=tracks,
-            skipped=skipped,
-            provenance=self.provenance(complete=len(clips) == len(self.plans)),
+            skipped=tuple(self._skipped),
+            provenance=self.provenance(),
         )
 
-    def provenance(self, *, complete: bool = True) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Scene, models, settings and software behind a result, ready for JSON.
 
-        Args:
-            complete: whether all planned clips were judged.
+        ``complete`` says whether all planned clips were judged.
         """
         times = frame_times(self.scene)
         return {
             "warning": self.warning,
-            "complete": complete,
+            "complete": self._judged == self._planned,
             "created": pd.Timestamp.now("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
             "scene": {
                 **{key: str(value) for key, value in self.scene.attrs.items()},
@@ -198,8 +198,9 @@ class PredictionRun:
                 "frames": len(times),
                 "grid": self.grid.to_dict(),
             },
-            "detector": vars(self.detector),
-            "tracker": vars(self.tracker),
+            "detector": self.detector.provenance(),
+            "tracker": self.tracker and self.tracker.provenance(),
+            "untracked": self.untracked,
             "settings": {
                 "threshold": self.threshold,
                 "every_minutes": self.every_minutes,
@@ -224,20 +225,21 @@ class PredictionRun:
                 "tile_y": [tile.tile.y for tile in clip.tiles],
                 "probability": probability,
                 "detected": probability >= self.threshold,
-                "newest_frame": clip.picture_time,
+                "newest_frame": clip.newest_time,
                 "missing_frames": [tile.missing for tile in clip.tiles],
                 "model": self.detector.label,
                 "revision": self.detector.revision or "",
             }
         )
         table = table.reindex(columns=list(DETECTION_COLUMNS))
-        self._locate(table, clip.tiles)
+        if self.tracker is not None:
+            self._locate(table, clip.tiles)
         return DetectedClip(
             end=clip.end,
-            picture=clip.picture,
-            picture_time=clip.picture_time,
+            newest_time=clip.newest_time,
             table=table,
             skipped=clip.skipped,
+            picture=self.processor.picture(clip.newest) if self.pictures else None,
         )
 
     def _locate(self, table: pd.DataFrame, tiles: Sequence[TileClip]) -> None:
@@ -258,12 +260,12 @@ class PredictionRun:
     def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
         return self.processor.normalise(np.stack(tile.frames))
 
-    def _nothing_judged(self, skipped: Sequence[SkippedClip]) -> str:
+    def _nothing_judged(self) -> str:
         times = frame_times(self.scene)
         span = f"{len(times)} frames from {times[0]} to {times[-1]} UTC"
-        if not skipped:
+        if not self._skipped:
             return f"no clip ends in the time range asked for; the scene has {span}"
-        last = skipped[-1]
+        last = self._skipped[-1]
         return (
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             "give more frames, or raise --max-missing"
@@ -272,4 +274,4 @@ class PredictionRun:
 
 def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:
     table = pd.DataFrame(columns=list(DETECTION_COLUMNS))
-    return DetectedClip(end=end, picture=None, picture_time=None, table=table, skipped=skipped)
+    return DetectedClip(end=end, newest_time=None, table=table, skipped=skipped)

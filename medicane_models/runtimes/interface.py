@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from medicane_models.network.base import MedicaneModel
 
-__all__ = ["Centres", "DeviceName", "Runtime", "TorchRuntime", "pick_device"]
+__all__ = ["Centres", "DeviceName", "PixelValues", "Runtime", "TorchRuntime", "pick_device"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 CYCLONE = "cyclone"
-Clip = Float[np.ndarray, "T C H W"]
+PixelValues = Float[np.ndarray, "T C H W"]  # of one clip, normalised
 
 
 class Centres(NamedTuple):
@@ -34,48 +34,53 @@ class Centres(NamedTuple):
 
 @runtime_checkable
 class Runtime(Protocol):
-    """What a predictor needs: a detector and a tracker on some device."""
+    """What a predictor needs: a detector and, for centres, a tracker on some device."""
 
     @property
     def device(self) -> object:
         """Where they run."""
         ...
 
-    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """Calibrated probability of each clip that a cyclone's centre is in the tile."""
         ...
 
-    def centres(self, clips: Iterable[Clip]) -> Centres:
+    def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """Where the centre is in each clip, given that its tile holds one."""
         ...
 
 
 class TorchRuntime:
-    """A detector and a tracker in PyTorch on one device."""
+    """A detector and, for centres, a tracker in PyTorch on one device."""
 
     def __init__(
-        self, detector: "MedicaneModel", tracker: "MedicaneModel", *, device: DeviceName = "auto"
+        self,
+        detector: "MedicaneModel",
+        tracker: "MedicaneModel | None",
+        *,
+        device: DeviceName = "auto",
     ) -> None:
         self.device = pick_device(device)
         self.batch_size = 16 if self.device.type == "cuda" else 4
         self._cyclone = cyclone_index(detector.config)
         self._detector = detector.to(self.device).eval()
-        self._tracker = tracker.to(self.device).eval()
+        self._tracker = tracker and tracker.to(self.device).eval()
 
-    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`Runtime.probabilities`."""
         outputs = self._run(self._detector, clips)
         return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
 
-    def centres(self, clips: Iterable[Clip]) -> Centres:
+    def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`Runtime.centres`."""
+        assert self._tracker is not None
         outputs = list(self._run(self._tracker, clips))
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),
             np.concatenate([_numpy(out.covariance) for out in outputs]),
         )
 
-    def _run(self, model: "torch.nn.Module", clips: Iterable[Clip]) -> Iterator[Any]:
+    def _run(self, model: "torch.nn.Module", clips: Iterable[PixelValues]) -> Iterator[Any]:
         """Outputs of batches of at least one clip; no more than one batch is held."""
         import torch
 

@@ -28,7 +28,7 @@ from medicane_models.runtimes.accelerators import (
     import_onnxruntime,
     onnxruntime_build,
 )
-from medicane_models.runtimes.interface import Centres, Clip, cyclone_index
+from medicane_models.runtimes.interface import Centres, PixelValues, cyclone_index
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, Precision, onnx_file_name
 from medicane_models.runtimes.onnx_session import (
     DEFAULTS,
@@ -80,7 +80,7 @@ class OnnxModel:
         self._fixed = settings.cuda_graph
         self._memory = _Memory(self._session, self.metadata, outputs, self.batch_size, self.device)
 
-    def run(self, clips: Iterable[Clip]) -> Iterator[Outputs]:
+    def run(self, clips: Iterable[PixelValues]) -> Iterator[Outputs]:
         """Outputs of batches of at least one clip; no more than one batch is held.
 
         Raises:
@@ -135,7 +135,7 @@ class _Memory:
         self.binding = session.io_binding()
         self.bound = 0
 
-    def fill(self, clips: Sequence[Clip]) -> int:
+    def fill(self, clips: Sequence[PixelValues]) -> int:
         """Copy clips to the device; how many there were."""
         for place, clip in zip(self.host, clips, strict=False):
             if clip.shape != place.shape:  # numpy would repeat one band to fill three
@@ -164,7 +164,7 @@ class _Memory:
 
 
 class OnnxRuntime:
-    """A detector and a tracker in onnxruntime on one device.
+    """A detector and, for centres, a tracker in onnxruntime on one device.
 
     Example:
         ``OnnxRuntime(Path("detector/model.onnx"), Path("tracker/model.onnx"), device="cuda")``
@@ -173,7 +173,7 @@ class OnnxRuntime:
     def __init__(
         self,
         detector: str | Path,
-        tracker: str | Path,
+        tracker: str | Path | None,
         *,
         device: OnnxDevice = "auto",
         settings: OnnxSettings = DEFAULTS,
@@ -181,9 +181,15 @@ class OnnxRuntime:
         self.detector = OnnxModel(
             Path(detector), ["probabilities"], device=device, settings=settings
         )
-        taken = self.detector.device
-        self.tracker = OnnxModel(
-            Path(tracker), ["center", "covariance"], device=taken, settings=settings
+        self.tracker = (
+            None
+            if tracker is None
+            else OnnxModel(
+                Path(tracker),
+                ["center", "covariance"],
+                device=self.detector.device,
+                settings=settings,
+            )
         )
         self._cyclone = cyclone_index(self.detector.metadata.config)
         log.info("models run on %s, %d clips at once", self.device, self.detector.batch_size)
@@ -193,13 +199,14 @@ class OnnxRuntime:
         """Where they run, and in what."""
         return f"{self.detector.device} ({onnxruntime_build()})"
 
-    def probabilities(self, clips: Iterable[Clip]) -> Float[np.ndarray, " B"]:
+    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`medicane_models.runtimes.interface.Runtime.probabilities`."""
         outputs = self.detector.run(clips)
         return np.concatenate([out["probabilities"][:, self._cyclone] for out in outputs])
 
-    def centres(self, clips: Iterable[Clip]) -> Centres:
+    def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`medicane_models.runtimes.interface.Runtime.centres`."""
+        assert self.tracker is not None
         outputs = list(self.tracker.run(clips))
         return Centres(
             np.concatenate([out["center"] for out in outputs]),
@@ -207,8 +214,8 @@ class OnnxRuntime:
         )
 
     def warm_up(self) -> float:
-        """Run one batch through both, so that the first real one is not slower; seconds it took."""
-        return self.detector.warm_up() + self.tracker.warm_up()
+        """Run one batch through each, so that the first real one is not slower; seconds it took."""
+        return self.detector.warm_up() + (self.tracker.warm_up() if self.tracker else 0.0)
 
 
 def _check_variant(metadata: OnnxMetadata, outputs: Sequence[str], path: Path) -> None:

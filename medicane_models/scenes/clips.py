@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
@@ -28,13 +28,22 @@ __all__ = [
     "TileClip",
     "check_cadence",
     "frame_times",
+    "is_present",
     "plan_clips",
     "with_time_convention",
 ]
 
 DAY_MINUTES = 24 * 60
 SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
-FULL = 0.9  # a tile's frame counts as present when this share of its pixels is
+FULL = 0.9  # a tile's frame is present when this share of its pixels is
+
+
+def is_present(pixels: Float[np.ndarray, "C H W"]) -> bool:
+    """Whether a tile has a frame: nine tenths of its pixels have a value in every band.
+
+    The one rule of what is missing. A frame of the whole grid is there if any tile has it.
+    """
+    return bool(np.isfinite(pixels).all(axis=0).mean() >= FULL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +84,15 @@ class Clip:
 
     Attributes:
         end: time of the last slot.
-        picture: the newest frame present, 0…1, NaN where missing.
-        picture_time: when that was, UTC.
+        newest: the newest frame that any tile has, 0…1 with NaN for missing.
+        newest_time: when that was, UTC.
         tiles: those with enough frames.
         skipped: the others.
     """
 
     end: pd.Timestamp
-    picture: Float[np.ndarray, "H W 3"]
-    picture_time: pd.Timestamp
+    newest: Float[np.ndarray, "C H W"]
+    newest_time: pd.Timestamp
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
 
@@ -151,7 +160,7 @@ class ClipReader:
         self.scene = scene
         self.processor = processor
         self.tiles = tuple(tiles)
-        self._frames: dict[int, np.ndarray] = {}
+        self._frames: dict[int, _Frame] = {}
 
     def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
         """Yield a clip, or why there is none, for each plan; plans are sorted by time."""
@@ -160,54 +169,67 @@ class ClipReader:
             yield self._clip(plan)
 
     def _load(self, plan: ClipPlan) -> None:
-        wanted = [row for row in plan.rows if row is not None]
         self._frames = {
-            row: self._frames[row] if row in self._frames else self._read_frame(row)
-            for row in wanted
+            row: self._frames.get(row) or self._read_frame(row)
+            for row in plan.rows
+            if row is not None
         }
 
-    def _read_frame(self, row: int) -> Float[np.ndarray, "C H W"]:
+    def _read_frame(self, row: int) -> "_Frame":
         frame = self.scene.isel(time=row).compute(scheduler="synchronous")
-        return self.processor.stretch(frame)
+        pixels = self.processor.stretch(frame)
+        present = np.array([is_present(self._window(pixels, tile)) for tile in self.tiles], bool)
+        return _Frame(pixels=pixels, present=present)
+
+    def _window(self, pixels: Float[np.ndarray, "C H W"], tile: Tile) -> Float[np.ndarray, "C h w"]:
+        size = self.processor.tile_size
+        return pixels[:, tile.y : tile.y + size, tile.x : tile.x + size]
 
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
-        frames = [None if row is None else self._frames[row] for row in plan.rows]
-        rows = [
-            row
-            for row, frame in zip(plan.rows, frames, strict=True)
-            if row is not None and frame is not None and not np.isnan(frame[0]).all()
-        ]
-        missing = len(frames) - len(rows)
+        present = self._present(plan)
+        (slots,) = np.nonzero(present.any(axis=0))
+        missing = len(plan.rows) - len(slots)
         if missing > self.processor.max_missing:
             return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
-        cut = [self._cut(plan.end, frames, tile) for tile in self.tiles]
+        newest = plan.rows[slots[-1]]
+        assert newest is not None  # a slot without a frame is present nowhere
+        cut = [self._cut(plan, *pair) for pair in zip(self.tiles, present, strict=True)]
         return Clip(
             end=plan.end,
-            picture=self.processor.picture(self._frames[rows[-1]]),
-            picture_time=utc(self.scene["time"].to_numpy()[rows[-1]]),
+            newest=self._frames[newest].pixels,
+            newest_time=utc(self.scene["time"].to_numpy()[newest]),
             tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
             skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
         )
 
+    def _present(self, plan: ClipPlan) -> Bool[np.ndarray, "tiles T"]:
+        """Which tiles have which slots' frames."""
+        nowhere = np.zeros(len(self.tiles), bool)
+        slots = [nowhere if row is None else self._frames[row].present for row in plan.rows]
+        return np.stack(slots, axis=1)
+
     def _cut(
-        self, end: pd.Timestamp, frames: Sequence[np.ndarray | None], tile: Tile
+        self, plan: ClipPlan, tile: Tile, present: Bool[np.ndarray, " T"]
     ) -> TileClip | SkippedClip:
-        size = self.processor.tile_size
-        window = (..., slice(tile.y, tile.y + size), slice(tile.x, tile.x + size))
-        views = {
-            slot: frame[window]
-            for slot, frame in enumerate(frames)
-            if frame is not None and np.isfinite(frame[0][window]).mean() >= FULL
-        }
-        missing = len(frames) - len(views)
+        (slots,) = np.nonzero(present)
+        missing = len(plan.rows) - len(slots)
         if missing > self.processor.max_missing:
-            return SkippedClip(end=end, tile=tile, reason=self._too_few(missing))
-        filled = tuple(views[slot] for slot in nearest_slots(list(views), len(frames)))
-        return TileClip(tile=tile, frames=filled, missing=missing)
+            return SkippedClip(end=plan.end, tile=tile, reason=self._too_few(missing))
+        rows = [plan.rows[slot] for slot in nearest_slots(slots.tolist(), len(plan.rows))]
+        frames = [self._window(self._frames[row].pixels, tile) for row in rows if row is not None]
+        return TileClip(tile=tile, frames=tuple(frames), missing=missing)
 
     def _too_few(self, missing: int) -> str:
         limit = self.processor.max_missing
         return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Frame:
+    """A stretched frame of the grid, and which tiles have it."""
+
+    pixels: Float[np.ndarray, "C H W"]
+    present: Bool[np.ndarray, " tiles"]
 
 
 def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:

@@ -19,7 +19,7 @@ from medicane_models.scenes.readers.frames import lazy_pixels
 from medicane_models.scenes.readers.recording import RGB, Frame, Recording
 from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.resampling import place
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
 __all__ = ["open_scene", "scene_grid"]
 
@@ -33,7 +33,6 @@ LISTED = 3
 COARSER = 1.5  # ratio of pixel sizes from which on a scene is said to lack detail
 
 Source = str | Path | xr.Dataset | Sequence[str | Path]
-Instant = Any  # whatever pandas.Timestamp takes
 
 
 def open_scene(
@@ -41,8 +40,8 @@ def open_scene(
     *,
     domain: Grid | None = None,
     channels: Sequence[str] | None = None,
-    start: Instant = None,
-    end: Instant = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
 ) -> xr.Dataset:
     """Open satellite images as one lazy dataset; nothing is read until a frame is needed.
 
@@ -183,7 +182,7 @@ def _timed(frames: Sequence[Frame]) -> list[Frame]:
     return [frame for frame in frames if not pd.isna(frame.time)]
 
 
-def _between(frames: Sequence[Frame], start: Instant, end: Instant) -> list[Frame]:
+def _between(frames: Sequence[Frame], start: Instant | None, end: Instant | None) -> list[Frame]:
     if not frames:
         raise SceneError("the input holds no frame")
     first = frames[0].time if start is None else utc(start)

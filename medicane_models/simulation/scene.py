@@ -1,7 +1,7 @@
 """Simulated scenes in the form of ``open_scene``, and the truth beside them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dask.array as da
@@ -17,11 +17,9 @@ from medicane_models.simulation.instrument import Instrument, Recorder
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.storms import Kind, Storm, draw_storm, storm_table
 from medicane_models.simulation.weather import Weather
-from medicane_models.times import utc
+from medicane_models.times import Instant, utc
 
-__all__ = ["Frames", "frame_times", "medicanes", "scene_coordinates", "simulate_scene"]
-
-Instant = str | datetime
+__all__ = ["Frames", "medicanes", "scene_coordinates", "simulate_scene", "times_at_cadence"]
 
 
 def simulate_scene(
@@ -50,7 +48,7 @@ def simulate_scene(
         The scene in the form of ``open_scene``, and the true tracks of its medicanes: track_id,
         time, lon, lat, kind, phase, intensity, radius_km, eye_km, shear.
     """
-    times = frame_times(start, hours, cadence_minutes)
+    times = times_at_cadence(start, hours, cadence_minutes)
     if storms is None:
         middle = times[len(times) // 2]
         storms = [draw_storm(Kind.MEDICANE, grid=grid, middle=middle, seed=seed)]
@@ -83,7 +81,7 @@ class Frames:
         return self.recorder.record(self.weather.frame(time), minute)
 
 
-def frame_times(start: Instant, hours: float, cadence_minutes: float) -> pd.DatetimeIndex:
+def times_at_cadence(start: Instant, hours: float, cadence_minutes: float) -> pd.DatetimeIndex:
     """From the start on, at the cadence, until the hours are over."""
     if hours < 0 or cadence_minutes <= 0:
         raise ConfigurationError(

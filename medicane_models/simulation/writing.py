@@ -20,12 +20,12 @@ from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.scene import (
     Frames,
-    Instant,
-    frame_times,
     medicanes,
     scene_coordinates,
+    times_at_cadence,
 )
 from medicane_models.simulation.storms import StormRates, draw_storms, storm_table
+from medicane_models.times import Instant
 
 __all__ = ["Written", "write_simulation"]
 
@@ -79,7 +79,7 @@ def write_simulation(
     path = Path(path)
     if path.suffix != ".zarr" or path.exists():
         raise SceneError(f"{path}: give the name of a new store that ends in .zarr")
-    times = frame_times(start, hours, cadence_minutes)
+    times = times_at_cadence(start, hours, cadence_minutes)
     storms = draw_storms(rates or StormRates(), grid=grid, start=times[0], end=times[-1], seed=seed)
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
     tracks, lookalikes = (path.with_suffix(f".{name}.csv") for name in ("tracks", "lookalikes"))

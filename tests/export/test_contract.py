@@ -60,7 +60,7 @@ def row(scene, exported) -> dict:
     predictor = MedicanePredictor.from_pretrained(
         exported[DETECTOR], exported[TRACKER], device="cpu", threshold=1e-9
     )
-    newest = list(predictor.run(scene).clips())[-1]
+    newest = list(predictor.run(scene))[-1]
     return newest.table.iloc[-1].to_dict()
 
 

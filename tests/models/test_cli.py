@@ -5,11 +5,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from cold_spots import predictor, scene
+from onnx_files import cold_scene, write_onnx
 from PIL import Image
 
-from medicane_models import MedicaneConfig, MedicaneForVideoClassification, MedicaneProcessor
+from medicane_models import (
+    MedicaneConfig,
+    MedicaneForVideoClassification,
+    MedicanePredictor,
+    MedicaneProcessor,
+)
 from medicane_models.cli import main
 from medicane_models.domain import great_circle_km
+from medicane_models.errors import CheckpointError
+from medicane_models.prediction.products import ProductWriter
 
 FULL_FRAME = (1290, 420)
 
@@ -86,6 +95,116 @@ def test_an_output_folder_that_is_a_file_is_named(medicane, frames, tmp_path):
     assert "choose another folder" in err
 
 
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Arguments of predict for a scene of three clips whose models take no time."""
+    made = predictor()
+
+    def load(detector, *_, **__):
+        if detector == "no/model":
+            raise CheckpointError("no/model is not on the Hub")
+        return made
+
+    monkeypatch.setattr(MedicanePredictor, "from_pretrained", load)
+    scene().to_netcdf(tmp_path / "scene.nc")
+    return ["predict", tmp_path / "scene.nc", "--out", tmp_path / "a" / "out", "--every", "30"]
+
+
+@pytest.fixture
+def earlier(quick) -> dict[str, bytes]:
+    """Results of an earlier run in the folder that ``quick`` writes to."""
+    files = ("detections.csv", "tracks.nc", "truth.csv", "maps/20200917_0030.png")
+    for name in files:
+        path = quick[3] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return contents(quick[3])
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def interrupt(monkeypatch) -> None:
+    """Press Ctrl-C after the clip of 01:00."""
+
+    def add(self, clip, run):
+        if f"{clip.end:%H:%M}" == "01:00":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProductWriter, "add", add)
+
+
+REFUSALS = {
+    "a scene that is not there": (["predict", "nowhere.zarr"], "nowhere.zarr"),
+    "no clip in the time range": (["predict", "SCENE", "--start", "2020-09-18"], "no frame"),
+    "too few frames": (["predict", "SCENE", "--end", "2020-09-17T00:04"], "frames missing"),
+    "clips that do not divide a day": (["predict", "SCENE", "--every", "7"], "do not divide"),
+    "no model": (["predict", "SCENE", "--model", "no/model"], "no/model is not on the Hub"),
+    "a demo without a model": (["demo", "--model", "no/model"], "no/model is not on the Hub"),
+}
+
+
+def refused(name: str, quick: list) -> tuple[list, str]:
+    arguments, complaint = REFUSALS[name]
+    return [quick[1] if item == "SCENE" else item for item in arguments], complaint
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refused_run_leaves_earlier_results_as_they_were(medicane, quick, earlier, refusal):
+    arguments, complaint = refused(refusal, quick)
+    code, _, err = medicane(*arguments, "--out", quick[3], "--overwrite")
+    assert code
+    assert complaint in err
+    assert contents(quick[3]) == earlier
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_refused_run_leaves_no_folder_behind(medicane, quick, refusal, tmp_path):
+    arguments, _ = refused(refusal, quick)
+    assert medicane(*arguments, "--out", tmp_path / "a" / "b")[0]
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_interrupted_run_writes_what_it_judged(medicane, quick, monkeypatch):
+    interrupt(monkeypatch)
+    code, _, _ = medicane(*quick, "--no-plot")
+    told = json.loads((quick[3] / "detections.json").read_text())
+    assert code
+    assert not told["provenance"]["complete"]
+    assert {row["time"] for row in told["detections"]} == {
+        "2020-09-17T00:30:00Z", "2020-09-17T01:00:00Z",
+    }  # fmt: skip
+    assert sorted(contents(quick[3])) == ["detections.csv", "detections.json", "tracks.csv"]
+
+
+def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier, monkeypatch):
+    out = quick[3]
+    with monkeypatch.context() as patch:
+        interrupt(patch)
+        assert medicane(*quick, "--overwrite")[0]
+    later = contents(out)
+    assert not json.loads(later["interrupted/detections.json"])["provenance"]["complete"]
+    assert {name: later[name] for name in earlier} == earlier
+    assert medicane(*quick, "--overwrite", "--no-plot")[0] == 0
+    assert sorted(contents(out)) == ["detections.csv", "detections.json", "tracks.csv"]
+    assert not (out / "interrupted").exists()
+
+
+@pytest.mark.parametrize(("option", "pictures"), [("--plot", 3), ("--no-plot", 0)])
+def test_pictures_are_made_for_maps_only(medicane, quick, monkeypatch, option, pictures):
+    made, picture = [], MedicaneProcessor.picture
+    monkeypatch.setattr(
+        MedicaneProcessor, "picture", lambda *given: made.append(1) or picture(*given)
+    )
+    assert medicane(*quick, option)[0] == 0
+    assert len(made) == len(list(quick[3].glob("maps/*.png"))) == pictures
+
+
 def test_evaluate_reads_what_predict_wrote(medicane, predicted, tmp_path):
     folder, _, _ = predicted
     truth = pd.DataFrame(
@@ -128,7 +247,8 @@ def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
         (["predict", "x", "--out", "y", "--threads", "2"], "OMP_NUM_THREADS"),
         (["predict", "x", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
         (["predict", "x", "--out", "y", "--runtime", "onnx", "--device", "mps"], "tensorrt"),
-        (["demo", "--out", "y", "--device", "tensorrt"], "tensorrt"),
+        (["demo", "--out", "y", "--runtime", "tensorflow"], "onnx"),
+        (["demo", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
         (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
         (["detect"], "detect"),
     ],
@@ -153,6 +273,48 @@ def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
     assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
 
 
+def test_detecting_alone_writes_no_tracks(medicane, tmp_path):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code, out, err = medicane(
+        "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--model", detector,
+        "--tracker", "none", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    told = json.loads(out)
+    assert any(row["detected"] for row in told["detections"])
+    assert all(row["lon"] is None for row in told["detections"])
+    assert told["provenance"]["tracker"] is None
+    assert told["provenance"]["untracked"] == "no tracker was asked for"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "detections.csv", "detections.json", "maps",
+    ]  # fmt: skip
+
+
+def test_a_detector_alone_goes_without_the_embedded_tracker_where_that_does_not_fit(
+    medicane, tmp_path
+):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    cold_scene().to_netcdf(tmp_path / "scene.nc")
+    code, out, err = medicane(
+        "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--model", detector, "--json",
+        "--no-plot",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "detecting without centres and tracks: medicane-tiny-tracker does not fit" in err
+    assert "medicane-tiny-tracker" in json.loads(out)["provenance"]["untracked"]
+
+
+def test_demo_runs_exported_models_too(medicane, tmp_path):
+    detector = write_onnx(tmp_path / "detector.onnx", "classification")
+    code, out, err = medicane(
+        "demo", "--out", tmp_path / "out", "--model", detector, "--hours", "2", "--json",
+        "--no-plot",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "onnxruntime" in json.loads(out)["provenance"]["device"]
+
+
 def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     sizes = {"embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 32}
     model = MedicaneForVideoClassification(MedicaneConfig(**sizes, num_frames=4))
@@ -174,7 +336,6 @@ def test_convert_refuses_an_unknown_setting(medicane, tmp_path):
     assert "key=value" in err
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_demo_finds_its_medicane_offline(medicane, tmp_path):
     code, out, err = medicane("demo", "--out", tmp_path, "--no-plot")

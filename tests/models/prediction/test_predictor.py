@@ -1,4 +1,5 @@
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from cold_spots import GRID, SPOT, predictor, scene
 
 from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
@@ -13,68 +15,8 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.prediction.detections import DETECTION_COLUMNS
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.run import ModelSource
-from medicane_models.runtimes.interface import Centres, cyclone_index, pick_device
+from medicane_models.runtimes.interface import cyclone_index, pick_device
 from medicane_models.scenes.opening import scene_grid
-
-GRID = MEDITERRANEAN.window(600, 190, 80, 48)
-SPOT = (14.16, 37.18)  # longitude and latitude of the coldest pixel in the scenes below
-TRAINED = ModelSource(name="oracle", revision="abc", trained_on="a closed form")
-
-
-class ColdestPixel:
-    """In place of two models: a cyclone is where the last frame is coldest, if it is cold."""
-
-    device = torch.device("cpu")
-
-    def probabilities(self, clips):
-        return np.array([float(clip[-1].max()) for clip in clips])
-
-    def centres(self, clips):
-        rows, columns = zip(
-            *(np.unravel_index(clip[-1, 0].argmax(), clip.shape[-2:]) for clip in clips),
-            strict=True,
-        )
-        covariance = np.tile(np.eye(2) * 4.0, (len(rows), 1, 1))
-        return Centres(np.stack([columns, rows], axis=1).astype(float), covariance)
-
-
-def infrared(**overrides) -> MedicaneProcessor:
-    settings = {"tile_size": 32, "num_frames": 4, "mean": (0.0,), "std": (1.0,), "grid": GRID}
-    return MedicaneProcessor.infrared(low=300, high=200, **(settings | overrides))
-
-
-def predictor(threshold: float = 0.5, **overrides) -> MedicanePredictor:
-    return MedicanePredictor(
-        ColdestPixel(), infrared(**overrides), detector=TRAINED, tracker=TRAINED,
-        threshold=threshold,
-    )  # fmt: skip
-
-
-def scene(grid: Grid = GRID, frames: int = 14, **attributes) -> xr.Dataset:
-    """Warm everywhere but for a block of 3 × 3 pixels, coldest at the one nearest to SPOT."""
-    kelvin = np.random.default_rng(0).uniform(290, 299, (frames, grid.height, grid.width))
-    x, y = (int(v.round()) for v in grid.lonlat_to_pixel(*SPOT))
-    kelvin[:, y - 1 : y + 2, x - 1 : x + 2] = 215
-    kelvin[:, y, x] = 210
-    units = {"units": "m"}
-    attributes_of_kelvin = {"units": "K", "grid_mapping": "crs"}
-    return xr.Dataset(
-        {"IR_108": (("time", "y", "x"), kelvin.astype("f4"), attributes_of_kelvin)},
-        coords={
-            "time": pd.date_range("2020-09-17", periods=frames, freq="5min"),
-            "y": ("y", grid.y, units),
-            "x": ("x", grid.x, units),
-            "crs": ((), 0, grid.cf_attributes()),
-        },
-        attrs={
-            "platform": "Meteosat-11",
-            "sensor": "seviri",
-            "time_convention": "end_of_scan",
-            "sub_satellite_longitude": 9.5,
-            **attributes,
-        },
-    )  # fmt: skip
 
 
 def nearest_pixel_centre(grid: Grid) -> tuple[float, float]:
@@ -294,3 +236,57 @@ def test_provenance_tells_what_was_really_done():
     assert told["scene"]["last_frame"] == "2020-09-17T01:10:00"
     assert told["settings"]["every_minutes"] == 30
     assert told["complete"]
+
+
+def frames_alive(monkeypatch) -> list:
+    """References to every stretched frame that is made from now on."""
+    made, stretch = [], MedicaneProcessor.stretch
+
+    def recorded(self, frame):
+        pixels = stretch(self, frame)
+        made.append(weakref.ref(pixels))
+        return pixels
+
+    monkeypatch.setattr(MedicaneProcessor, "stretch", recorded)
+    return made
+
+
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_run_holds_the_frames_of_one_clip_however_long_it_is(monkeypatch, pictures):
+    made = frames_alive(monkeypatch)
+    held = 5 if pictures else 4  # a clip's, and the one whose picture was made last
+    run = predictor().stream(scene(frames=20), every_minutes=5, pictures=pictures)
+    for _ in run:
+        assert sum(frame() is not None for frame in made) <= held
+    assert len(made) == 20
+
+
+def test_nothing_of_a_picture_is_made_where_none_is_asked_for(monkeypatch):
+    monkeypatch.setattr(MedicaneProcessor, "picture", lambda *_: pytest.fail("a picture"))
+    made = frames_alive(monkeypatch)
+    detections = predictor().predict(scene(), every_minutes=5)
+    assert len(detections.table)
+    assert not any(frame() is not None for frame in made)
+
+
+def test_a_stream_yields_what_predict_returns():
+    run = predictor().stream(scene(), every_minutes=5)
+    tables = [clip.table for clip in run]
+    expected = predictor().predict(scene(), every_minutes=5)
+    assert len(run) == len(tables)
+    pd.testing.assert_frame_equal(run.link().table, expected.table)
+    pd.testing.assert_frame_equal(run.link().tracks, expected.tracks)
+    assert sum(map(len, tables)) == len(expected.table)
+
+
+def test_a_stream_that_was_left_links_what_it_judged():
+    run = predictor().stream(scene(), every_minutes=5)
+    ends = [next(run).end for _ in range(3)]
+    assert run.link().table.time.max() == ends[-1]
+    assert not run.link().provenance["complete"]
+
+
+def test_pictures_come_with_the_clips_where_asked_for():
+    *_, last = predictor().stream(scene(), pictures=True)
+    assert last.picture.shape == (GRID.height, GRID.width, 3)
+    assert last.newest_time == pd.Timestamp("2020-09-17 01:05")

@@ -83,9 +83,13 @@ def test_detections_tracks_and_products_need_no_torch(models, tmp_path):
     code = """
 from pathlib import Path
 from medicane_models import OnnxPredictor
-from medicane_models.prediction.products import write_products
+from medicane_models.prediction.products import replacing_products
 predictor = OnnxPredictor.from_pretrained(*sys.argv[1:3], device="cpu")
-write_products(predictor.run(predictor.open(sys.argv[3])), Path(sys.argv[4]))
+with replacing_products(Path(sys.argv[4])) as writer:
+    run = predictor.stream(sys.argv[3], pictures=True)
+    for clip in run:
+        writer.add(clip, run)
+    writer.write(run.link())
 assert "torch" not in sys.modules
 """
     done = run_without_torch(code, *models, tmp_path / "scene.nc", tmp_path / "out")
@@ -100,11 +104,12 @@ assert "torch" not in sys.modules
     assert len(list((tmp_path / "out" / "maps").iterdir())) == 2
 
 
-def test_the_command_needs_no_torch(models, tmp_path):
+@pytest.mark.parametrize("runtime", [[], ["--runtime", "onnx"]])
+def test_the_command_needs_no_torch(models, tmp_path, runtime):
     cold_scene().to_netcdf(tmp_path / "scene.nc")
     code = "from medicane_models.cli import main\nmain()"
     done = run_without_torch(
-        code, "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", "--runtime", "onnx",
+        code, "predict", tmp_path / "scene.nc", "--out", tmp_path / "out", *runtime,
         "--model", models[0], "--tracker", models[1] / "model.onnx", "--threads", "1",
         "--device", "cpu", "--no-plot", "--json",
     )  # fmt: skip
@@ -361,7 +366,8 @@ NEWER = metadata("classification").to_properties() | {"medicane.format": "2"}
         ({"properties": NEWER}, CheckpointError, "has format 2, this version reads 1; upgrade"),
         ({"input_form": "kelvin"}, ConfigurationError, "takes temperatures in kelvin"),
         ({"processor": None}, ConfigurationError, "has no processor"),
-        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "read different cli"),
+        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "processor makes"),
+        ({"processor": replace(PROCESSOR, sensor="abi")}, ConfigurationError, "read different cli"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(models, tmp_path, changes, error, complaint):

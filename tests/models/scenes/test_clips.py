@@ -6,7 +6,14 @@ import xarray as xr
 
 from medicane_models.domain import MEDITERRANEAN, Tile
 from medicane_models.errors import ConfigurationError
-from medicane_models.scenes.clips import Clip, ClipReader, SkippedClip, nearest_slots, plan_clips
+from medicane_models.scenes.clips import (
+    Clip,
+    ClipReader,
+    SkippedClip,
+    is_present,
+    nearest_slots,
+    plan_clips,
+)
 from medicane_models.scenes.processing import MedicaneProcessor
 
 GRID = MEDITERRANEAN.window(0, 0, 8, 6)
@@ -114,6 +121,42 @@ def test_an_empty_frame_counts_as_missing():
     assert isinstance(clip, Clip)
     assert clip.tiles[0].missing == 1
     assert all((frame == 0.5).all() for frame in clip.tiles[0].frames)
+
+
+@pytest.mark.parametrize("band", [0, 1, 2])
+@pytest.mark.parametrize(("columns", "present"), [(2, True), (3, False)])
+def test_a_frame_is_present_when_nine_tenths_of_it_are_in_every_band(band, columns, present):
+    pixels = np.zeros((3, 4, 20), "f4")
+    pixels[band, :, :columns] = np.nan
+    assert is_present(pixels) is present
+
+
+def half_read(index: pd.DatetimeIndex) -> np.ndarray:
+    """Frames of which the last lost the half that each of two tiles lies in half."""
+    frames = np.full((len(index), 6, 8), 50.0, "f4")
+    frames[-1, :3] = np.nan
+    return frames
+
+
+def test_a_frame_that_no_tile_has_is_missing_from_clip_and_tiles_alike():
+    index = times("2020-09-17 00:45", 4)
+    reader = ClipReader(
+        scene_of(half_read(index), index), small_processor(max_missing=1), [Tile(0, 0), Tile(4, 0)]
+    )
+    (clip,) = reader.read(plan_clips(index, num_frames=4))
+    assert isinstance(clip, Clip)
+    assert clip.newest_time == index[-2]
+    assert [tile.missing for tile in clip.tiles] == [1, 1]
+
+
+def test_a_clip_that_every_tile_lacks_is_skipped_once():
+    index = times("2020-09-17 00:45", 4)
+    reader = ClipReader(
+        scene_of(half_read(index), index), small_processor(max_missing=0), [Tile(0, 0), Tile(4, 0)]
+    )
+    (skipped,) = reader.read(plan_clips(index, num_frames=4))
+    assert isinstance(skipped, SkippedClip)
+    assert skipped.tile is None
 
 
 def test_a_tile_without_data_is_skipped_and_the_others_are_not():

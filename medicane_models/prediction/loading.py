@@ -1,0 +1,162 @@
+"""Load a detector and a tracker on the runtime that their files are for."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from medicane_models.errors import ConfigurationError, MissingFileError
+from medicane_models.hub import TRACKER, WEIGHTS_NAME, resolve_file
+from medicane_models.prediction.models import ModelDescription, check_pair
+from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
+from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
+from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name
+from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
+
+if TYPE_CHECKING:
+    from medicane_models.network.base import MedicaneModel
+
+__all__ = [
+    "LoadedModels",
+    "ModelReference",
+    "RuntimeName",
+    "load_models",
+    "load_with_embedded_tracker",
+]
+
+log = logging.getLogger(__name__)
+
+RuntimeName = Literal["auto", "torch", "onnx"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReference:
+    """A model that is asked for.
+
+    Attributes:
+        name: a folder, an exported file, an embedded name or a Hub id.
+        hub_options: revision, token, cache_dir, local_files_only, force_download.
+    """
+
+    name: str | Path
+    hub_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_exported_only(self) -> bool:
+        """Whether it is a file for onnxruntime, or a place that holds one and no weights."""
+        if Path(self.name).suffix == ".onnx" or Path(self.name).is_file():
+            return True
+        return not self._holds(WEIGHTS_NAME) and self._holds(onnx_file_name())
+
+    def _holds(self, filename: str) -> bool:
+        with suppress(MissingFileError):
+            resolve_file(self.name, filename, **self.hub_options)
+            return True
+        return False
+
+    def described(self) -> ModelDescription:
+        """What its configuration and processor say."""
+        return ModelDescription.in_folder(self.name, **self.hub_options)
+
+    def model(self) -> "MedicaneModel":
+        """The model in PyTorch."""
+        from medicane_models.network.auto import AutoMedicaneModel
+
+        return AutoMedicaneModel.from_pretrained(self.name, **self.hub_options)
+
+    def onnx_file(self, precision: Precision) -> Path:
+        """Its exported file."""
+        return find_onnx(self.name, precision=precision, **self.hub_options)
+
+
+class LoadedModels(NamedTuple):
+    """A runtime and what its models are; ``untracked`` says why one has no tracker."""
+
+    runtime: Runtime
+    detector: ModelDescription
+    tracker: ModelDescription | None
+    untracked: str | None = None
+
+
+def load_models(
+    detector: ModelReference,
+    tracker: ModelReference | None,
+    *,
+    runtime: RuntimeName = "auto",
+    device: OnnxDevice = "auto",
+    settings: OnnxSettings = DEFAULTS,
+    precision: Precision = "fp32",
+) -> LoadedModels:
+    """Load both; ``runtime`` "auto" is onnxruntime where one of them is exported only, else torch.
+
+    Raises:
+        CheckpointError: a file is missing or does not fit.
+        ConfigurationError: the models do not fit one another, or an option the runtime.
+    """
+    given = [detector] if tracker is None else [detector, tracker]
+    if runtime == "auto":
+        runtime = "onnx" if any(model.is_exported_only for model in given) else "torch"
+    if runtime == "onnx":
+        return _on_onnxruntime(detector, tracker, device, settings, precision)
+    _check_torch_takes(device, settings, precision)
+    return _on_torch(detector, tracker, cast("DeviceName", device))
+
+
+def load_with_embedded_tracker(detector: ModelReference, **options: Any) -> LoadedModels:
+    """Load a detector, and the embedded tracker if it reads the same clips on the same runtime.
+
+    Args:
+        detector: the detector.
+        **options: as :func:`load_models` takes them, as are the errors.
+    """
+    try:
+        return load_models(detector, ModelReference(name=TRACKER), **options)
+    except (ConfigurationError, MissingFileError) as error:
+        alone = load_models(detector, None, **options)
+        untracked = f"{TRACKER} does not fit {detector.name}: {error}"
+        log.info("detecting without centres and tracks: %s", untracked)
+        return alone._replace(untracked=untracked)
+
+
+def _on_torch(
+    detector: ModelReference, tracker: ModelReference | None, device: DeviceName
+) -> LoadedModels:
+    found, located = detector.described(), tracker and tracker.described()
+    check_pair(found, located)  # before weights are read
+    runtime = TorchRuntime(detector.model(), tracker and tracker.model(), device=device)
+    return LoadedModels(runtime, found, located)
+
+
+def _on_onnxruntime(
+    detector: ModelReference,
+    tracker: ModelReference | None,
+    device: OnnxDevice,
+    settings: OnnxSettings,
+    precision: Precision,
+) -> LoadedModels:
+    paths = detector.onnx_file(precision), tracker and tracker.onnx_file(precision)
+    runtime = OnnxRuntime(*paths, device=device, settings=settings)
+    found = ModelDescription.exported(detector.name, runtime.detector)
+    located = (
+        ModelDescription.exported(tracker.name, runtime.tracker)
+        if tracker and runtime.tracker
+        else None
+    )
+    check_pair(found, located)
+    return LoadedModels(runtime, found, located)
+
+
+def _check_torch_takes(device: OnnxDevice, settings: OnnxSettings, precision: Precision) -> None:
+    """Refuse what only onnxruntime knows."""
+    if device == "tensorrt":
+        raise ConfigurationError("device tensorrt runs exported models; add --runtime onnx")
+    if settings.threads is not None:
+        raise ConfigurationError(
+            "threads are set for --runtime onnx; with torch set OMP_NUM_THREADS instead"
+        )
+    if settings != DEFAULTS or precision != "fp32":
+        raise ConfigurationError(
+            "settings and precision are for exported models; give runtime='onnx', or leave them out"
+        )
