@@ -15,7 +15,8 @@ from jaxtyping import Bool, Int, Shaped
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.tracks import as_tracks, read_table, require_columns
+from medicane_models.prediction.tracks import as_tracks, require_columns
+from medicane_models.tables import read_table
 from medicane_models.times import utc, utc_times
 from medicane_models.verification.matching import (
     Blocks,
