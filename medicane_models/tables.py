@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from medicane_models.errors import ConfigurationError, SceneError
 __all__ = [
     "COLUMNS",
     "Column",
+    "header_names",
     "numbers",
     "parse_table",
     "read_table",
     "read_text",
+    "typed_table",
 ]
 
 Kind = Literal["text", "time", "number", "count", "flag"]
@@ -116,8 +119,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Raises:
         SceneError: if the file cannot be read, or a field is not what its column holds.
     """
-    source = str(path)
-    table = parse_table(read_text(path), source=source)
+    return typed_table(read_text(path), source=str(path))
+
+
+def typed_table(text: str, *, source: str) -> pd.DataFrame:
+    """The same of a CSV text, from :func:`read_text`."""
+    table = parse_table(text, source=source)
     for name in table.columns.intersection(list(COLUMNS)):
         table[name] = _converted(pd.Series(table[name]), COLUMNS[name].kind, source)
     return table
@@ -138,6 +145,12 @@ def read_text(path: str | Path) -> str:
         raise SceneError(f"cannot read {path} as a table: {error}") from None
     lines = io.StringIO(text, newline=None).read().split("\n")
     return "\n".join("" if line.lstrip().startswith("#") else line for line in lines)
+
+
+def header_names(text: str) -> set[str]:
+    """What the columns of a CSV text are called."""
+    header = text.lstrip().partition("\n")[0]
+    return {name.strip(' "') for name in re.split(f"[{SEPARATORS}]", header)}
 
 
 def parse_table(text: str, *, source: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -1,10 +1,14 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.prediction.detections import DETECTION_COLUMNS
+from medicane_models.prediction.tracks import TRACK_COLUMNS, to_ragged_dataset
+from medicane_models.simulation.storms import COLUMNS as STORM_TABLE
 from medicane_models.tables import COLUMNS, Column, read_table
 
 PLAIN = "track_id,time,lat,lon\n001,2011-11-02,38.5,18.25\nNA,2011-11-03,39,19\n"
@@ -91,6 +95,25 @@ def test_what_is_no_text_is_refused_with_one_sentence(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\x89HDF\r\n\x1a\n\xff\xfe")
     with pytest.raises(SceneError, match=r"t\.csv.*no text in UTF-8"):
         read_table(tmp_path / "t.csv")
+
+
+def test_every_column_that_is_written_is_described():
+    written_columns = {*DETECTION_COLUMNS, *TRACK_COLUMNS, *STORM_TABLE, "end", "part"}
+    assert written_columns <= set(COLUMNS)
+
+
+def test_the_readme_describes_every_column():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for name, column in COLUMNS.items():
+        assert f"| `{name}` | {column.units or column.kind} | {column.meaning} |" in readme
+
+
+def test_netcdf_says_what_the_columns_mean():
+    track = {"track_id": [1], "time": ["2011-11-02"], "lon": [18.5], "lat": [38.0]}
+    dataset = to_ragged_dataset(pd.DataFrame(track))
+    for name in TRACK_COLUMNS:
+        assert dataset[name].attrs["long_name"] == COLUMNS[name].meaning
+        assert dataset[name].attrs.get("units", "") == COLUMNS[name].units
 
 
 def test_only_numbers_have_units():
