@@ -113,6 +113,7 @@ def demo(
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.products import clear_products, write_products
     from medicane_models.simulation import simulate_scene
+    from medicane_models.times import TIME_FORMAT
 
     clear_products(out, overwrite=overwrite)
     predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
@@ -121,7 +122,7 @@ def demo(
     _say(planned.warning)
     detections = write_products(planned, out, plot=plot)
     with replacing(out / "truth.csv") as path:
-        truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+        truth.to_csv(path, index=False, date_format=TIME_FORMAT)
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
 

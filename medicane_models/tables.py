@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from medicane_models.errors import ConfigurationError, SceneError
 
@@ -24,6 +24,7 @@ __all__ = [
     "read_table",
     "read_text",
     "typed_table",
+    "whole_numbers",
 ]
 
 Kind = Literal["text", "time", "number", "count", "flag"]
@@ -213,7 +214,7 @@ def _converted(column: pd.Series, kind: Kind, source: str) -> pd.Series:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)
         case "count":
-            return pd.Series(_whole(column, source), index=column.index)
+            return pd.Series(whole_numbers(column, source=source), index=column.index)
         case "flag":
             return _flags(column, source)
         case _:
@@ -232,7 +233,8 @@ def numbers(column: pd.Series, *, source: str) -> Float[np.ndarray, " n"]:
     return values
 
 
-def _whole(column: pd.Series, source: str) -> np.ndarray:
+def whole_numbers(column: pd.Series, *, source: str) -> Int[np.ndarray, " n"]:
+    """A column of text as whole numbers, none of them unknown; errors as :func:`numbers`."""
     values = numbers(column, source=source)
     _refuse(column, values % 1 != 0, "a whole number", source)
     return values.astype(np.int64)
