@@ -48,7 +48,8 @@ class EvaluationSettings:
             and absent if that is farther off than this.
         max_km: a position farther than this from every storm is a false alarm; a medicane is
             less than 300 km across.
-        start: first time that is judged, UTC; None: the first of the predictions.
+        start: first time that is judged, UTC; None: the first of the predictions, for tracks
+            that of the ``detections.csv`` beside them, if it is there.
         end: last time that is judged; None: the last of the predictions.
         samples: resamples for the intervals.
         seed: of the resampling.
@@ -131,7 +132,7 @@ def open_case(
     path, known = _table_path(Path(predictions)), read_truth(truth)
     kind, rows = _predictions(path)
     settings = _with_geometry(settings, path, kind)
-    start, end = _period(rows, settings, str(path))
+    start, end = _period(rows, settings, path)
     tolerance = timedelta(minutes=settings.tolerance_minutes)
     during = rows["time"].between(start, end).to_numpy()
     near = known.loc[known["time"].between(start - tolerance, end + tolerance)]
@@ -276,11 +277,17 @@ def _detections(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
 
 
 def _period(
-    table: pd.DataFrame, settings: EvaluationSettings, source: str
+    table: pd.DataFrame, settings: EvaluationSettings, path: Path
 ) -> tuple[pd.Timestamp, pd.Timestamp]:
-    if table.empty and None in (settings.start, settings.end):
-        raise SceneError(f"{source} holds no row; say with start and end which period it covers")
-    own = table["time"].min(), table["time"].max()
+    """What was asked for, else what was looked at: the times of the detections, if they are there.
+
+    Tracks alone do not say how long before and after them nothing was found.
+    """
+    beside = path.with_name("detections.csv")
+    looked_at = _predictions(beside)[1]["time"] if beside.is_file() else table["time"]
+    if looked_at.empty and None in (settings.start, settings.end):
+        raise SceneError(f"{path} holds no row; say with start and end which period it covers")
+    own = looked_at.min(), looked_at.max()
     interval(settings.start or own[0], settings.end or own[1])
     return utc(settings.start or own[0]), utc(settings.end or own[1])
 

@@ -60,8 +60,9 @@ def evaluate(
         predictions_path: ``detections.csv``, ``detections.json`` or ``tracks.csv``, their folder
             (its detections), or tracks in any form of :func:`best_tracks.read_tracks`.
         truth_path: what :func:`matching.read_truth` reads; it must list every storm of the
-            period, others count as absent. Give ``start`` and ``end`` for tracks: their own first
-            and last time hide the storms missed before and after.
+            period, others count as absent. Give ``start`` and ``end`` for tracks
+            without ``detections.csv`` beside them: their own first and last time hide the storms
+            missed before and after.
         settings: the defaults if None.
 
     Returns:

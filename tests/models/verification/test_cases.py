@@ -136,6 +136,14 @@ def test_a_calm_day_within_the_truth_is_judged_if_it_is_named(yasa, tmp_path):
     assert report["left_out"]["truth_outside_the_period"] == 24
 
 
+@pytest.mark.parametrize("found", [0, 4])
+def test_tracks_are_judged_while_detections_were_made(found, yasa, tmp_path):
+    folder = results(tmp_path / "out", PACIFIC)
+    write(track(1, np.linspace(179, 181.2, 12), -17).iloc[:found], folder / "tracks.csv")
+    report = evaluate(folder / "tracks.csv", yasa, settings=QUICK)
+    assert counts(report) == {"n": 12, "hits": found, "false_alarms": 0, "misses": 12 - found}
+
+
 def test_nothing_to_judge_is_an_error(yasa, tmp_path):
     empty = write(track(1, 180, -17).iloc[:0], tmp_path / "empty.csv")
     settings = EvaluationSettings(start="2020-09-17", end="2020-09-18")
