@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +143,9 @@ def read_text(path: str | Path) -> str:
         raise SceneError(
             f"cannot read {path} as a table: it is no text in UTF-8; save it as CSV in UTF-8"
         ) from None
-    except (OSError, EOFError, ValueError) as error:
-        raise SceneError(f"cannot read {path} as a table: {error}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SceneError(f"cannot read {path} as a table: {reason}") from None
     lines = io.StringIO(text, newline=None).read().split("\n")
     return "\n".join("" if line.lstrip().startswith("#") else line for line in lines)
 

@@ -222,7 +222,7 @@ def _table_path(path: Path) -> Path:
 def _predictions(path: Path) -> tuple[Kind, pd.DataFrame]:
     """Detections if there are tiles, else tracks in our own or any other form."""
     text, source = read_text(path), str(path)
-    text = _json_rows(text, path) if path.suffix == ".json" else text
+    text = _json_rows(text, path) if text.lstrip().startswith(("{", "[")) else text
     header = header_names(text)
     if "tile_x" in header:
         return "detections", _detections(typed_table(text, source=source), source=source)

@@ -174,9 +174,9 @@ def test_tracks_may_have_any_form_that_truth_may_have(yasa, tmp_path):
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "{", '{"type": "FeatureCollection"}'])
 def test_json_without_detections_is_refused_with_one_sentence(text, yasa, tmp_path):
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(SceneError, match=r"x\.json holds no detections; give"):
-        evaluate(tmp_path / "x.json", yasa)
+    (tmp_path / "x.geojson").write_text(text)
+    with pytest.raises(SceneError, match=r"x\.geojson holds no detections; give"):
+        evaluate(tmp_path / "x.geojson", yasa)
 
 
 def test_a_folder_without_results_is_refused(yasa, tmp_path):
