@@ -25,6 +25,7 @@ __all__ = [
     "FORMATS",
     "TRACK_COLUMNS",
     "as_tracks",
+    "names_as_text",
     "read_csv",
     "require_columns",
     "save_tracks",
@@ -65,7 +66,7 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
     """Sort and check a table with at least ``track_id, time, lon, lat``.
 
     Missing optional columns become NaN (``edge``: False); columns that are not part of a track
-    table are dropped.
+    table are dropped. ``track_id`` is whole numbers or text.
 
     Raises:
         SceneError: if a column, time or position is missing or impossible, or a track is in two
@@ -85,6 +86,8 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
             f"{source}: {len(nameless)} rows have no track_id (first at "
             f"{nameless['time'].iloc[0]}); say which track they belong to"
         )
+    if not pd.api.types.is_integer_dtype(tracks["track_id"]):
+        tracks["track_id"] = names_as_text(pd.Series(tracks["track_id"]))
     twice = tracks.duplicated(["track_id", "time"])
     if twice.any():
         row = tracks.loc[twice].iloc[0]
@@ -259,6 +262,11 @@ def valid_positions(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     wrapped = (table.loc[beyond, "lon"] + 180) % 360 - 180
     table.loc[beyond, "lon"] = wrapped.round(10)  # what wrapping adds would part equal positions
     return table
+
+
+def names_as_text(names: pd.Series) -> pd.Series:
+    """Names of tracks as text; whole numbers that were stored as floats lose their ``.0``."""
+    return names.astype("str").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str) -> None:

@@ -12,7 +12,11 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
 from medicane_models.errors import SceneError
-from medicane_models.prediction.tracks import require_columns, valid_positions
+from medicane_models.prediction.tracks import (
+    names_as_text,
+    require_columns,
+    valid_positions,
+)
 from medicane_models.tables import numbers, parse_table, read_text
 from medicane_models.times import iso_times
 from medicane_models.verification.agencies import AGENCIES, DATE_COLUMNS, iso_dates
@@ -110,7 +114,7 @@ def _csv(text: str, source: str) -> pd.DataFrame:
     if "time" not in table.columns and set(DATE_COLUMNS) <= set(table.columns):
         table["time"] = iso_dates(table)
     require_columns(table, ("time", "lat", "lon"), source=source)
-    track_id = table[identity].str.removesuffix(".0")  # whole numbers that were stored as floats
+    track_id = names_as_text(pd.Series(table[identity]))
     table = table.rename(columns={"start_time": "window_start", "end_time": "window_end"})
     return table.assign(track_id=track_id)
 

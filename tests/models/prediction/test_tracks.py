@@ -88,6 +88,24 @@ def test_csv_says_that_its_times_are_utc(tracks, tmp_path):
     assert times.str.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").all()
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([1, 2], [1, 2]),
+        ([1.0, 2.0], ["1", "2"]),
+        ([1, "a"], ["1", "a"]),
+        (["v2.0", 1], ["1", "v2.0"]),
+    ],
+)
+def test_names_are_whole_numbers_or_text(given, names, tmp_path):
+    parts = [path_of(name, [5.0, 6.0], [40.0, 40.0]) for name in given]
+    tracks = as_tracks(pd.concat(parts))
+    assert tracks["track_id"].unique().tolist() == names
+    write_netcdf(tracks, tmp_path / "tracks.nc")
+    with xr.open_dataset(tmp_path / "tracks.nc") as data:
+        assert data.track_id.data.tolist() == names
+
+
 @pytest.mark.parametrize("form", ["csv", "netcdf"])
 def test_huracanpy_opens_a_day_without_a_cyclone(form, nothing, tmp_path):
     huracanpy = pytest.importorskip("huracanpy")
