@@ -90,9 +90,13 @@ def _listed(table: Path, folder: Path | None) -> pd.DataFrame:
         raise SceneError(f"{table}: {wrong} is not named DD-MM-YYYY_HHMM_x_y")
     stamps, x, y = zip(*(name.groups() for name in names if name), strict=True)
     fields = listed.reindex(columns=["x_pix", "y_pix"], fill_value="")
-    centres = pd.DataFrame({name: numbers(fields[name], source=source) for name in fields})
+    centres = pd.DataFrame(
+        {name: numbers(pd.Series(fields[name]), source=source) for name in fields}
+    )
     whole = ["start", "end", *({"label"} & set(listed.columns))]
-    told = pd.DataFrame({name: whole_numbers(listed[name], source=source) for name in whole})
+    told = pd.DataFrame(
+        {name: whole_numbers(pd.Series(listed[name]), source=source) for name in whole}
+    )
     located = np.where(centres["x_pix"].notna(), CYCLONE, IGNORE)
     return pd.DataFrame(
         {
