@@ -110,12 +110,13 @@ def demo(
     from medicane_models.files import replacing
     from medicane_models.prediction.products import replacing_products
     from medicane_models.simulation import simulate_scene
+    from medicane_models.times import TIME_FORMAT
 
     with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
         predictor = _predictor(model, tracker, runtime, device)
         simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         with replacing(writer.folder / "truth.csv") as path:
-            truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+            truth.to_csv(path, index=False, date_format=TIME_FORMAT)
         detections = _judge(predictor.run(simulated, pictures=plot), writer)
     _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
@@ -168,10 +169,20 @@ def simulate(
 
 @app.command()
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="detections.csv or tracks.csv.")],
-    truth: Annotated[
-        Path, typer.Argument(help="Table of true positions: storm or track id, time, lat, lon.")
+    predictions: Annotated[
+        Path,
+        typer.Argument(help="detections.csv, detections.json, tracks.csv, or their folder."),
     ],
+    truth: Annotated[
+        list[Path],
+        typer.Argument(
+            help="True positions: a table, IBTrACS, HURDAT2, ATCF …, files or a folder."
+        ),
+    ],
+    domain: Annotated[
+        str | None,
+        typer.Option(help="WEST,SOUTH,EAST,NORTH in degrees; default: the predictions' own."),
+    ] = None,
     start: Annotated[str | None, typer.Option(help="First time judged, UTC.")] = None,
     end: Annotated[str | None, typer.Option(help="Last time judged, UTC.")] = None,
     seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
@@ -179,17 +190,16 @@ def evaluate(
 ) -> None:
     """Score detections or tracks against known storms, with counts and intervals.
 
-    The domain is that of the detections.json beside the predictions, or the Mediterranean.
+    The domain is that of the detections.json beside the predictions; for tracks without one it is
+    the whole world.
     """
-    from medicane_models.domain import MEDITERRANEAN
     from medicane_models.files import json_text
-    from medicane_models.prediction.detections import stored_geometry
-    from medicane_models.verification.evaluation import EvaluationSettings
+    from medicane_models.verification.cases import EvaluationSettings, box_domain
     from medicane_models.verification.evaluation import evaluate as score
     from medicane_models.verification.report import format_report
 
-    grid, tile_size = stored_geometry(predictions.parent) or (MEDITERRANEAN, 224)
-    settings = EvaluationSettings(grid=grid, tile_size=tile_size, start=start, end=end, seed=seed)
+    box = None if domain is None else box_domain(domain)
+    settings = EvaluationSettings(domain=box, start=start, end=end, seed=seed)
     report = score(predictions, truth, settings=settings)
     typer.echo(json_text(report) if json else format_report(report))
 

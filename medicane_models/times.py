@@ -1,5 +1,6 @@
-"""One meaning of time: UTC, without a zone."""
+"""One meaning of time: UTC, without a zone, written as ISO 8601 alone."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -8,25 +9,49 @@ import pandas as pd
 
 from medicane_models.errors import ConfigurationError, SceneError
 
-__all__ = ["Instant", "utc", "utc_times"]
+__all__ = ["TIME_FORMAT", "Instant", "interval", "iso_times", "utc", "utc_times"]
 
 Instant = str | datetime | np.datetime64
 """A moment as callers give it; UTC if it names no zone."""
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+"""How every table that is written says a time."""
+
+# the years are those that nanoseconds can count; parsers left alone read 2nov as the year 1
+_DATE = r"(1[7-9]|2[01])\d\d(-\d\d(-\d\d)?|\d{4})?"
+_CLOCK = r"\d\d(:?\d\d(:?\d\d(\.\d+)?)?)?"
+ISO_8601 = re.compile(rf"{_DATE}([T ]{_CLOCK}( ?(Z|[+-]\d\d(:?\d\d)?))?)?")
 
 
 def utc(time: Any) -> pd.Timestamp:
     """A time in UTC without a zone; one that has no zone is taken as UTC.
 
     Raises:
-        ConfigurationError: if it is no time.
+        ConfigurationError: if it is no time, or text in another form than ISO 8601.
     """
     try:
-        moment = pd.Timestamp(time)
+        readable = not isinstance(time, str) or ISO_8601.fullmatch(time.strip())
+        moment = pd.Timestamp(time) if readable else pd.NaT
     except (TypeError, ValueError):
         moment = pd.NaT
     if not isinstance(moment, pd.Timestamp):
         raise ConfigurationError(f"{time!r} is no time; write it like 2020-09-17T12:00")
     return moment if moment.tz is None else moment.tz_convert(None)
+
+
+def interval(start: Any, end: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+    """Both ends in UTC; None leaves an end open.
+
+    Raises:
+        ConfigurationError: if an end is no time, or the last is before the first.
+    """
+    first, last = (None if time is None else utc(time) for time in (start, end))
+    if first is not None and last is not None and last < first:
+        raise ConfigurationError(
+            f"nothing lies between start {first} and end {last} UTC; give an end that is not "
+            "before the start"
+        )
+    return first, last
 
 
 def utc_times(values: Any, *, source: str) -> pd.Series:
@@ -35,11 +60,24 @@ def utc_times(values: Any, *, source: str) -> pd.Series:
     Raises:
         SceneError: if one is missing or no time.
     """
-    try:
-        form = None if pd.api.types.is_datetime64_any_dtype(values) else "ISO8601"
-        times = pd.to_datetime(values, utc=True, format=form)
-    except (TypeError, ValueError) as error:
-        raise SceneError(f"{source}: column time holds what is no ISO 8601 time: {error}") from None
-    if times.isna().any():
-        raise SceneError(f"{source}: {times.isna().sum()} rows have no time; fill or drop them")
+    given, times = pd.Series(values), iso_times(values)
+    missing = (given.isna() | (given.astype(str) == "")).to_numpy()
+    if missing.any():
+        raise SceneError(f"{source}: {missing.sum()} rows have no time; fill or drop them")
+    wrong = times.isna().to_numpy()
+    if wrong.any():
+        raise SceneError(
+            f"{source}: {wrong.sum()} rows of column time hold what is no ISO 8601 time, first "
+            f"{given.to_numpy()[wrong][0]!r}; write it like 2020-09-17T12:00Z"
+        )
+    return times
+
+
+def iso_times(values: Any) -> pd.Series:
+    """The same column, NaT for what is no time."""
+    given = pd.Series(values)
+    if not pd.api.types.is_datetime64_any_dtype(given):
+        text = given.astype(str).str.strip()
+        given = text.where(text.str.fullmatch(ISO_8601.pattern))
+    times = pd.to_datetime(given, utc=True, format="ISO8601", errors="coerce")
     return times.dt.tz_localize(None).dt.as_unit("ns")

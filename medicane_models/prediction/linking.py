@@ -1,9 +1,10 @@
 """From detections to tracks: merge what several tiles saw of one cyclone, then follow it in time.
 
-Three steps. (1) At each time, centres connected by steps of at most ``merge_km`` are one cyclone.
-(2) From time to time, cyclones are paired by optimal assignment of distances, never farther than
-they can move. (3) A track counts if it once reached the probability to start one and lasted long
-enough. Nothing depends on the order of the rows.
+Three steps. (1) At each time, the most probable centres that are farther than ``merge_km`` from one
+another are cyclones, and every other centre belongs to the nearest of them, so that a weak one
+between two cyclones does not join them. (2) From time to time, cyclones are paired by optimal
+assignment of distances, never farther than they can move. (3) A track counts if it once reached the
+probability to start one and lasted long enough. Nothing depends on the order of the rows.
 """
 
 from dataclasses import dataclass, fields
@@ -33,8 +34,9 @@ class LinkSettings:
     Attributes:
         start_probability: a track needs it at least once; take the model's own threshold.
         continue_probability: weaker centres are ignored; those in between only continue tracks.
-        merge_km: centres this close at one time are one cyclone: a medicane is less than 300 km
-            across, and simultaneous reference tracks never come closer than 547 km.
+        merge_km: centres this close to the most probable one at their time are one cyclone with
+            it: a medicane is less than 300 km across, and simultaneous reference tracks never come
+            closer than 547 km.
         max_speed_km_per_hour: 99.7 % of the hourly steps of the reference tracks are slower, the
             median is 21 km/h. The error of both positions comes on top of it.
         max_gap_hours: a cyclone unseen for longer than this is a new one when it comes back.
@@ -107,7 +109,7 @@ def merge_detections(
         Columns ``time, lon, lat, probability, radius_50_km, radius_95_km``, sorted by them.
     """
     rows = _usable(detections, min_probability)
-    label = _connected(rows, merge_km)
+    label = _cyclones(rows, merge_km)
     weight = _weights(rows, label)
     lon, lat = _spherical_mean(rows, label, weight)
     radius_50, radius_95 = rows["radius_50_km"].to_numpy(), rows["radius_95_km"].to_numpy()
@@ -167,21 +169,29 @@ def _usable(detections: pd.DataFrame, min_probability: float) -> pd.DataFrame:
     return rows.drop_duplicates().sort_values(_COLUMNS, ignore_index=True)
 
 
-def _connected(rows: pd.DataFrame, merge_km: float) -> Int[np.ndarray, " n"]:
+def _cyclones(rows: pd.DataFrame, merge_km: float) -> Int[np.ndarray, " n"]:
     """Number of the cyclone that each row belongs to, 0 … cyclones - 1."""
-    from scipy.sparse.csgraph import connected_components
-
     label = np.zeros(len(rows), dtype=np.int64)
-    lon, lat = rows["lon"].to_numpy(), rows["lat"].to_numpy()
+    lon, lat, probability = (rows[c].to_numpy() for c in ("lon", "lat", "probability"))
     count = 0
     for members in _by_time(rows):
-        step = great_circle_km(
-            lon[members, None], lat[members, None], lon[None, members], lat[None, members]
-        )
-        found, parts = connected_components(step <= merge_km, directed=False)
-        label[members] = count + parts
-        count += found
+        here, there = (lon[members, None], lat[members, None]), (lon[members], lat[members])
+        apart = np.asarray(great_circle_km(*here, *there))
+        heads = _heads(apart, probability[members], merge_km)
+        label[members] = count + np.argmin(apart[:, heads], axis=1)
+        count += len(heads)
     return label
+
+
+def _heads(
+    apart_km: Float[np.ndarray, "n n"], probability: Float[np.ndarray, " n"], merge_km: float
+) -> list[int]:
+    """The rows, from the most probable on, that are farther than ``merge_km`` from one another."""
+    heads: list[int] = []
+    for row in np.argsort(-probability, kind="stable").tolist():
+        if (apart_km[row, heads] > merge_km).all():
+            heads.append(row)
+    return heads
 
 
 def _by_time(rows: pd.DataFrame) -> list[Int[np.ndarray, " _"]]:

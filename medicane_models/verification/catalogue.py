@@ -24,5 +24,8 @@ def named_medicanes() -> pd.DataFrame:
         medicane; ``source``, what each statement rests on; ``url`` of the main source.
     """
     return pd.read_csv(
-        CATALOGUE, parse_dates=["start", "end", "time"], keep_default_na=False
+        CATALOGUE,
+        parse_dates=["start", "end", "time"],
+        date_format="ISO8601",
+        keep_default_na=False,
     ).sort_values("start", ignore_index=True)

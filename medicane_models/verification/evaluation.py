@@ -3,9 +3,7 @@
 Every interval comes from drawing whole storms and calm weeks, never rows.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +11,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int, Shaped
 
-from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.tracks import as_tracks, read_table, require_columns
-from medicane_models.times import utc, utc_times
+from medicane_models.times import TIME_FORMAT
+from medicane_models.verification.cases import (
+    Case,
+    EvaluationSettings,
+    described,
+    inside_domain,
+    open_case,
+    tile_centres,
+)
 from medicane_models.verification.matching import (
     Blocks,
     distance_km,
     independent_blocks,
     match_tracks,
-    read_truth,
     storms_at,
     storms_in_tiles,
 )
@@ -37,90 +39,59 @@ from medicane_models.verification.scores import (
 __all__ = ["EvaluationSettings", "evaluate"]
 
 POSITION_SCORES = ("pod", "far", "csi", "frequency_bias")  # positions have no correct negatives
+BEFORE = "true_centre_1h_before_"
 Section = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSettings:
-    """What counts as right, and where and when it is judged.
-
-    Attributes:
-        grid: the domain; a storm outside is not held against the predictions.
-        tile_size: pixels along a side of the tiles that detections refer to.
-        tolerance_minutes: a storm is where it was at the known time nearest to the prediction's,
-            and absent if that is farther off than this.
-        max_km: a position farther than this from every storm is a false alarm; a medicane is
-            less than 300 km across.
-        start: first time that is judged, UTC; None: the first of the predictions.
-        end: last time that is judged; None: the last of the predictions.
-        samples: resamples for the intervals.
-        seed: of the resampling.
-    """
-
-    grid: Grid = MEDITERRANEAN
-    tile_size: int = 224
-    tolerance_minutes: float = 30.0
-    max_km: float = 300.0
-    start: datetime | str | None = None
-    end: datetime | str | None = None
-    samples: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("tile_size", "tolerance_minutes", "max_km", "samples"):
-            if not getattr(self, name) > 0:
-                raise ConfigurationError(f"{name} is {getattr(self, name)}; give a number above 0")
 
 
 def evaluate(
     predictions_path: str | Path,
-    truth_path: str | Path,
+    truth_path: str | Path | Sequence[str | Path],
     *,
     settings: EvaluationSettings | None = None,
 ) -> dict[str, Any]:
-    """Score a table of detections or tracks against the positions of known storms.
+    """Score detections or tracks against the positions of known storms.
 
     Detections are judged by tile and time, by time (is there a cyclone in any tile), as
     probabilities, and by the distance of their centres to the storm in their tile. Tracks are
     judged by position, paired one to one with the storms of each time, and by storm. Centres are
-    compared with the tile's centre and with persistence, the true centre one hour before.
+    compared with the tile's centre and with the true centre one hour before.
 
     Args:
-        predictions_path: ``detections.csv`` or ``tracks.csv``.
-        truth_path: what :func:`verification.matching.read_truth` reads; it must list every
-            storm of the period, others count as absent. Give ``start`` and ``end`` for tracks:
-            their own first and last time hide the storms missed before and after.
+        predictions_path: ``detections.csv``, ``detections.json`` or ``tracks.csv``, their folder
+            (its detections), or tracks in any form of :func:`best_tracks.read_tracks`.
+        truth_path: what :func:`matching.read_truth` reads; it must list every storm of the
+            period, others count as absent. Give ``start`` and ``end`` for tracks
+            without ``detections.csv`` beside them: their own first and last time hide the storms
+            missed before and after.
         settings: the defaults if None.
 
     Returns:
-        ``kind, predictions, truth, start, end, storms, blocks, samples``; ``sections`` with
-        ``counts`` and ``scores`` (each ``value, low, high``, NaN where undefined); ``by_storm``;
-        for detections ``reliability``.
+        ``kind, predictions, truth, start, end, domain, storms, blocks, samples``; ``left_out``,
+        the positions of the truth and the rows of the predictions that were not judged;
+        ``sections`` with ``counts`` and ``scores`` (each ``value, low, high``, NaN where
+        undefined); ``by_storm``; for detections ``reliability``.
 
     Raises:
-        SceneError: if a file cannot be read or lacks what is needed, naming file and column.
+        SceneError: if a file cannot be read or lacks what is needed, naming file and column; if
+            the truth has no time in common with the predictions, or no storm where and when they
+            are judged, unless ``start`` and ``end`` say that a calm period is meant.
     """
-    settings = settings or EvaluationSettings()
-    table, truth = read_table(predictions_path), read_truth(truth_path)
-    is_tracks = "track_id" in table.columns
-    judge = _judge_tracks if is_tracks else _judge_detections
+    case = open_case(predictions_path, truth_path, settings or EvaluationSettings())
     return {
-        "kind": "tracks" if is_tracks else "detections",
-        "predictions": str(predictions_path),
-        "truth": str(truth_path),
-        "samples": settings.samples,
-        **judge(table, truth, settings, source=str(predictions_path)),
+        "kind": case.kind,
+        "predictions": case.source,
+        "truth": case.truth_source,
+        "domain": described(case.settings.domain),
+        "samples": case.settings.samples,
+        **(_judge_tracks if case.kind == "tracks" else _judge_detections)(case),
     }
 
 
-def _judge_detections(
-    table: pd.DataFrame, truth: pd.DataFrame, settings: EvaluationSettings, *, source: str
-) -> dict[str, Any]:
-    rows = _detections(table, source)
-    start, end = _period(rows, settings, source)
-    rows = rows.loc[rows["time"].between(start, end)].reset_index(drop=True)
+def _judge_detections(case: Case) -> dict[str, Any]:
+    rows, settings = case.rows, case.settings
+    assert settings.grid is not None
     times = pd.DatetimeIndex(rows["time"].unique()).sort_values()
-    storms = storms_at(times, truth, tolerance_minutes=settings.tolerance_minutes)
+    storms = storms_at(times, case.near, tolerance_minutes=settings.tolerance_minutes)
     row, storm = storms_in_tiles(rows, storms, grid=settings.grid, tile_size=settings.tile_size)
     happened, detected = np.isin(np.arange(len(rows)), row), rows["detected"].to_numpy()
     blocks = independent_blocks(rows["time"].to_numpy(), storms)
@@ -139,34 +110,36 @@ def _judge_detections(
         "centres": _centre_section(centres, storms, settings),
     }
     return {
-        **_extent(start, end, storms.iloc[storm], blocks),
+        **_extent(case, storms.iloc[storm], blocks),
         "sections": sections,
         "by_storm": _by_storm(storms["storm"].to_numpy()[storm], detected[row], centres),
         "reliability": reliability_table(probability, happened).to_dict("records"),
     }
 
 
-def _judge_tracks(
-    table: pd.DataFrame, truth: pd.DataFrame, settings: EvaluationSettings, *, source: str
-) -> dict[str, Any]:
-    tracks = as_tracks(table, source=source)
-    start, end = _period(tracks, settings, source)
-    tracks = tracks.loc[tracks["time"].between(start, end)].reset_index(drop=True)
-    truth = truth.loc[truth["time"].between(start, end) & _inside(truth, settings.grid)]
-    times = _judged_times(tracks, truth, settings.tolerance_minutes)
-    storms = storms_at(times, truth, tolerance_minutes=settings.tolerance_minutes)
+def _judge_tracks(case: Case) -> dict[str, Any]:
+    """A track may follow a storm across the domain's border: what is paired is no false alarm."""
+    settings, tracks = case.settings, case.rows
+    times = _judged_times(tracks, case.near.loc[case.counted], settings.tolerance_minutes)
+    storms = storms_at(times, case.near, tolerance_minutes=settings.tolerance_minutes)
     ours, theirs = match_tracks(tracks, storms, max_km=settings.max_km)
-    hit, matched = np.isin(np.arange(len(storms)), theirs), np.isin(np.arange(len(tracks)), ours)
-    false = tracks.loc[~matched]
-    judged = np.append(storms["time"].to_numpy(), false["time"].to_numpy())
-    blocks = independent_blocks(judged, storms)
-    centres = _centres(tracks.iloc[ours], storms.iloc[theirs])
+    inside = inside_domain(storms, settings.domain)
+    unpaired = ~np.isin(np.arange(len(tracks)), ours)
+    false = tracks.loc[unpaired & inside_domain(tracks, settings.domain)]
+    hit = np.isin(np.arange(len(storms)), theirs)[inside]
+    ours, theirs = ours[inside[theirs]], theirs[inside[theirs]]
+    outside = {"predictions_outside_the_domain": len(tracks) - len(ours) - len(false)}
+    centres, storms = _centres(tracks.iloc[ours], storms.iloc[theirs]), storms.loc[inside]
+    blocks = independent_blocks(
+        np.append(storms["time"].to_numpy(), false["time"].to_numpy()), storms
+    )
     by_storm = _by_storm(storms["storm"].to_numpy(), hit, centres)
+    judged = len({*centres["track_id"], *false["track_id"]})
     counts = {
         "storms": len(by_storm),
         "storms_found": sum(storm["pod"] > 0 for storm in by_storm),
-        "tracks": tracks["track_id"].nunique(),
-        "tracks_without_a_storm": tracks["track_id"].nunique() - centres["track_id"].nunique(),
+        "tracks": judged,
+        "tracks_without_a_storm": judged - centres["track_id"].nunique(),
         "pairs_of_track_and_storm": len(centres.drop_duplicates(["track_id", "storm"])),
     }
     happened = np.append(np.full(len(hit), True), np.full(len(false), False))
@@ -177,39 +150,11 @@ def _judge_tracks(
         "centres": _centre_section(centres, storms, settings),
     }
     return {
-        **_extent(start, end, storms, blocks),
+        **_extent(case, storms, blocks),
+        "left_out": case.left_out | outside,
         "sections": sections,
         "by_storm": by_storm,
     }
-
-
-def _detections(table: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Sorted detections with checked times, tiles, probabilities and labels."""
-    needed = ["time", "tile_x", "tile_y", "probability", "detected"]
-    require_columns(table, needed, source=source)
-    rows = table.reindex(columns=[*needed, "lon", "lat", "radius_50_km", "radius_95_km"])
-    rows["time"] = utc_times(rows["time"], source=source)
-    if not rows["probability"].between(0, 1).all() or rows["detected"].dtype != bool:
-        raise SceneError(f"{source}: give probability from 0 to 1 and detected as True or False")
-    twice = rows.duplicated(["time", "tile_x", "tile_y"])
-    if twice.any():
-        row = rows.loc[twice].iloc[0]
-        raise SceneError(
-            f"{source}: tile ({row.tile_x}, {row.tile_y}) occurs twice at {row.time}; keep the "
-            "rows of one run"
-        )
-    return rows.sort_values(["time", "tile_y", "tile_x"], ignore_index=True)
-
-
-def _period(
-    table: pd.DataFrame, settings: EvaluationSettings, source: str
-) -> tuple[pd.Timestamp, pd.Timestamp]:
-    if table.empty and None in (settings.start, settings.end):
-        raise SceneError(f"{source} holds no row; say with start and end which period it covers")
-    own = utc_times(table["time"], source=source)
-    start = own.min() if settings.start is None else settings.start
-    end = own.max() if settings.end is None else settings.end
-    return utc(start), utc(end)
 
 
 def _judged_times(
@@ -226,21 +171,13 @@ def _judged_times(
     return pd.DatetimeIndex(np.union1d(ours, theirs))
 
 
-def _inside(truth: pd.DataFrame, grid: Grid) -> Bool[np.ndarray, " n"]:
-    return grid.contains(*grid.lonlat_to_pixel(*_lonlat(truth).T))
-
-
-def _extent(
-    start: pd.Timestamp,
-    end: pd.Timestamp,
-    storms: pd.DataFrame,
-    blocks: Blocks,
-) -> dict[str, Any]:
+def _extent(case: Case, storms: pd.DataFrame, blocks: Blocks) -> dict[str, Any]:
     return {
-        "start": start.isoformat(),
-        "end": end.isoformat(),
+        "start": f"{case.start:{TIME_FORMAT}}",
+        "end": f"{case.end:{TIME_FORMAT}}",
         "storms": len(set(storms["storm"])),
         "blocks": len(set(blocks.label)),
+        "left_out": case.left_out,
     }
 
 
@@ -293,12 +230,12 @@ def _any_tile(
 
 
 def _centres(predicted: pd.DataFrame, storms: pd.DataFrame) -> pd.DataFrame:
-    """Errors of predictions held against storms row by row, and those of persistence."""
+    """Errors of predictions held against storms row by row, and of the centre an hour before."""
     here, there = _lonlat(predicted), _lonlat(storms)
     centres = predicted.reset_index(drop=True)
     centres["storm"] = storms["storm"].to_numpy()
     centres["error_km"] = distance_km(here, there)
-    centres["persistence_km"] = distance_km(_lonlat(storms, "_before"), there)
+    centres[BEFORE + "km"] = distance_km(_lonlat(storms, "_before"), there)
     return centres
 
 
@@ -307,10 +244,7 @@ def _centres_in_tiles(
 ) -> pd.DataFrame:
     """The same for detections: each with the nearest storm of its tile, and the tile's centre."""
     centres = _centres(rows, storms)
-    middle = (settings.tile_size - 1) / 2
-    corner = centres.loc[:, ["tile_x", "tile_y"]].to_numpy(dtype=float)
-    lonlat = np.stack(settings.grid.pixel_to_lonlat(*(corner + middle).T), axis=-1)
-    centres["tile_centre_km"] = distance_km(lonlat, _lonlat(storms))
+    centres["tile_centre_km"] = distance_km(tile_centres(centres, settings), _lonlat(storms))
     centres = centres.dropna(subset="error_km").sort_values("error_km")
     return centres.drop_duplicates(["time", "tile_x", "tile_y"]).sort_index()
 
@@ -325,7 +259,7 @@ def _centre_section(
     """Errors, baselines and the share of true centres inside the radii."""
     columns = {
         name.removesuffix("error_km").removesuffix("km"): centres[name].to_numpy()
-        for name in ("error_km", "tile_centre_km", "persistence_km")
+        for name in ("error_km", "tile_centre_km", BEFORE + "km")
         if name in centres
     }
     error = centres["error_km"].to_numpy()
@@ -345,7 +279,7 @@ def _centre_section(
     counts = {
         "centres": len(centres),
         "storms": len(set(centres["storm"])),
-        "with_a_true_centre_an_hour_before": _known(centres["persistence_km"]),
+        "with_a_true_centre_an_hour_before": _known(centres[BEFORE + "km"]),
         "with_radii": _known(centres["radius_95_km"]),
     }
     return _section(

@@ -1,5 +1,6 @@
 """Which known storm a prediction is about: by tile, by distance, by time."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -23,8 +24,8 @@ __all__ = [
 ]
 
 
-def read_truth(path: str | Path) -> pd.DataFrame:
-    """Read known storms from any file of :func:`verification.best_tracks.read_tracks`.
+def read_truth(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Read known storms from whatever :func:`verification.best_tracks.read_tracks` takes.
 
     Returns:
         ``storm, time, lon, lat`` and ``lon_before, lat_before``, the centre one hour earlier,

@@ -344,7 +344,6 @@ def test_demo_finds_its_medicane_offline(medicane, tmp_path):
     tracks, truth = (
         pd.read_csv(tmp_path / name, parse_dates=["time"]) for name in ("tracks.csv", "truth.csv")
     )
-    truth["time"] = truth["time"].dt.tz_localize(None)
     both = tracks.merge(truth, on="time", suffixes=("", "_true"))
     error = great_circle_km(both["lon"], both["lat"], both["lon_true"], both["lat_true"])
     assert error.min() < 100

@@ -113,12 +113,11 @@ def check(
     ] = None,
 ) -> None:
     """Verify every chunk, clip and label of a store, and that a split does not leak."""
-    import pandas as pd
-
+    from medicane_models.tables import read_table
     from medicane_training.clips.check import check_store
     from medicane_training.store.clip_store import ClipStore
 
-    parts = None if split is None else pd.read_csv(split)
+    parts = None if split is None else read_table(split)
     report = check_store(ClipStore(store), split=parts)
     typer.echo(f"{report.shards} shards, {report.frames} frames, {report.clips} clips checked")
     for problem in report.problems:

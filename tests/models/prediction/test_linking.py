@@ -84,10 +84,63 @@ def test_unknown_radii_stay_unknown_and_do_not_hide_known_ones():
     assert merged["radius_50_km"].tolist() == pytest.approx([30.0, np.nan], nan_ok=True)
 
 
-def test_chains_within_reach_are_one_cyclone_and_others_stay_apart():
-    chain = rows((10.0, 38.0), (10.0, 40.0), (10.0, 42.0), (25.0, 35.0))
+def test_what_is_near_the_most_probable_centre_is_one_cyclone_with_it():
+    chain = rows((10.0, 38.0, 0.8), (10.0, 40.0, 0.9), (10.0, 42.0, 0.8), (25.0, 35.0, 0.9))
     assert len(merge_detections(chain, merge_km=230, min_probability=0.3)) == 2
     assert len(merge_detections(chain, merge_km=200, min_probability=0.3)) == 4
+
+
+def between(one, other, count, *, strong=0.9, weak=0.4):
+    """Two strong centres with weak ones at even distances between them, as tiles that overlap."""
+    geod = pyproj.Geod(a=6371008.8, f=0)
+    way = geod.npts(*one, *other, count)
+    return rows((*one, strong, 20.0), *((*p, weak, 60.0) for p in way), (*other, strong, 20.0))
+
+
+@pytest.mark.parametrize("weak", [1, 2, 3, 6])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((10.0, 38.0), (10.0, 43.117)),
+        ((10.0, 38.0), (16.5, 38.0)),
+        ((177.4, -15.0), (-177.3, -15.0)),
+        ((0.0, 84.0), (50.5, 84.0)),
+    ],
+    ids=["569 km northwards", "569 km eastwards", "antimeridian", "near the pole"],
+)
+def test_weak_centres_between_two_cyclones_do_not_join_them(one, other, weak):
+    pair = between(one, other, weak)
+    assert great_circle_km(*one, *other) == pytest.approx(569, abs=30)
+    merged = merge_detections(pair, merge_km=300, min_probability=0.3)
+    assert len(merged) == 2
+    nearest = np.asarray(
+        great_circle_km(
+            merged["lon"].to_numpy()[:, None],
+            merged["lat"].to_numpy()[:, None],
+            np.array([one[0], other[0]]),
+            np.array([one[1], other[1]]),
+        )
+    ).min(axis=0)
+    assert (nearest < 30).all()  # the weak ones hardly move the centres
+
+
+def test_three_cyclones_in_a_row_stay_three():
+    first = between((5.0, 38.0), (11.5, 38.0), 1)
+    row = pd.concat([first, between((11.5, 38.0), (18.0, 38.0), 1)])
+    assert len(merge_detections(row, merge_km=300, min_probability=0.3)) == 3
+
+
+def test_a_centre_belongs_to_the_nearest_of_two_cyclones():
+    pair = rows((10.0, 38.0, 0.9), (10.0, 40.6, 0.4), (10.0, 40.8, 0.8))
+    merged = merge_detections(pair, merge_km=300, min_probability=0.3)
+    assert sorted(merged["lat"]) == pytest.approx([38.0, 40.733], abs=1e-3)
+
+
+def test_two_cyclones_with_a_weak_tile_between_them_have_two_tracks():
+    hours = [between((10.0, 38.0), (16.5, 38.0), 1) for _ in range(6)]
+    for hour, table in enumerate(hours):
+        table["time"] += pd.Timedelta(hours=hour)
+    assert lengths(link(*hours)) == [6, 6]
 
 
 def test_two_cyclones_at_once_keep_their_tracks():

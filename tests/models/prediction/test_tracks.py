@@ -56,10 +56,11 @@ def lines(collection):
 
 def test_csv_comes_back_to_the_fifth_decimal(tracks, tmp_path):
     write_csv(tracks, tmp_path / "tracks.csv")
-    back, expected = read_csv(tmp_path / "tracks.csv"), as_tracks(tracks)
+    back = read_csv(tmp_path / "tracks.csv")
+    expected = as_tracks(tracks).astype({"track_id": "str"})
     pd.testing.assert_frame_equal(back, expected, rtol=0, atol=0.5e-5)
     assert tuple(back.columns) == TRACK_COLUMNS
-    assert list(back["track_id"]) == [1, 1, 2, 2, 2]
+    assert list(back["track_id"]) == ["1", "1", "2", "2", "2"]
 
 
 def test_huracanpy_reads_csv_and_netcdf_alike(tracks, tmp_path):
@@ -70,6 +71,47 @@ def test_huracanpy_reads_csv_and_netcdf_alike(tracks, tmp_path):
         assert loaded.track_id.data.tolist() == [1, 1, 2, 2, 2]
         assert loaded.lon.data == pytest.approx([5.0, 5.1, 18.0, 18.5, 19.12346], abs=1e-5)
         assert loaded.time.data[0] == np.datetime64("2020-09-16T22:00")
+
+
+def test_names_of_tracks_stay_as_they_are(tracks, tmp_path):
+    write_csv(tracks.replace({"track_id": {1: "001", 2: "NA"}}), tmp_path / "tracks.csv")
+    write_netcdf(read_csv(tmp_path / "tracks.csv"), tmp_path / "tracks.nc")
+    with xr.open_dataset(tmp_path / "tracks.nc") as data:
+        assert data.track_id.data.tolist() == ["001", "NA"]
+        assert data.row_size.data.tolist() == [2, 3]
+
+
+def test_csv_says_that_its_times_are_utc(tracks, tmp_path):
+    write_csv(tracks, tmp_path / "tracks.csv")
+    times = pd.read_csv(tmp_path / "tracks.csv")["time"]
+    assert times.tolist()[0] == "2020-09-16T22:00:00Z"
+    assert times.str.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").all()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([1, 2], [1, 2]),
+        ([1.0, 2.0], ["1", "2"]),
+        ([1, "a"], ["1", "a"]),
+        (["v2.0", 1], ["1", "v2.0"]),
+    ],
+)
+def test_names_are_whole_numbers_or_text(given, names, tmp_path):
+    parts = [path_of(name, [5.0, 6.0], [40.0, 40.0]) for name in given]
+    tracks = as_tracks(pd.concat(parts))
+    assert tracks["track_id"].unique().tolist() == names
+    write_netcdf(tracks, tmp_path / "tracks.nc")
+    with xr.open_dataset(tmp_path / "tracks.nc") as data:
+        assert data.track_id.data.tolist() == names
+
+
+@pytest.mark.parametrize("form", ["csv", "netcdf"])
+def test_huracanpy_opens_a_day_without_a_cyclone(form, nothing, tmp_path):
+    huracanpy = pytest.importorskip("huracanpy")
+    loaded = huracanpy.load(str(save_tracks(nothing, tmp_path, [form])[form]))
+    assert not np.isfinite(loaded.lon.data.astype(float)).any()
+    assert set(TRACK_COLUMNS) <= set(loaded.variables)
 
 
 def test_netcdf_is_a_contiguous_ragged_array_of_trajectories(tracks, tmp_path):
@@ -184,6 +226,9 @@ def test_longitudes_are_brought_to_180_degrees():
     ("change", "message"),
     [
         ({"lat": 91.0}, "no valid position"),
+        ({"lon": 361.0}, "no valid position"),
+        ({"track_id": np.nan}, "2 rows have no track_id"),
+        ({"track_id": ""}, "2 rows have no track_id"),
         ({"lon": np.nan}, "no valid position"),
         ({"time": pd.NaT}, "no time"),
         ({"time": "yesterday"}, "ISO 8601"),

@@ -41,6 +41,27 @@ a,2020-09-17 02:00+02:00,4,40
 """
 
 
+ATCF = """\
+AL, 09, 2011082100,   , BEST,   0, 150N,  590W,  45, 1006, TS,  34, NEQ,  105,    0,    0,   45, 1010, 300, 20, 0, 0, L, 0, , 0, 0, INVEST, M
+AL, 09, 2011082100,   , BEST,   0, 150N,  590W,  45, 1006, TS,  50, NEQ,   45,    0,    0,   45, 1010, 300, 20, 0, 0, L, 0, , 0, 0, INVEST, M
+AL, 09, 2011082712, 30, BEST,   0, 347N,  766W,  75,    0, HU,  34, NEQ,  225,    0,    0,   45, 1010, 300, 20, 0, 0, L, 0, , 0, 0,  IRENE, D
+"""  # noqa: E501
+
+A_DECK = """\
+AL, 09, 2011082100, 01, CARQ, -12, 148N,  580W,  40,    0
+AL, 09, 2011082100, 01, CARQ,   0, 150N,  590W,  45,    0
+AL, 09, 2011082100, 03, OFCL,   0, 151N,  590W,  45,    0
+AL, 09, 2011082100, 03, OFCL,  12, 155N,  610W,  50,    0
+AL, 09, 2011082100, 03, AVNO,   0,   0N,    0W,   0,    0
+"""
+
+TEMPEST = """\
+track_id, year, month, day, hour, i, j, lon, lat, slp
+0, 1980, 1, 6, 6, 482, 417, 359.500000, -14.250000, 9.987638e+04
+0, 1980.0, 1.0, 6.0, 12.0, 476, 419, 0.250000, -14.750000, 9.981100e+04
+"""
+
+
 def written(tmp_path, text, name="tracks.csv"):
     path = tmp_path / name
     path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
@@ -66,6 +87,98 @@ def test_ibtracs_skips_units_and_spurs_and_prefers_the_responsible_centre(tmp_pa
     assert tracks["wind_kt"].tolist()[:2] == [45, 46]
     assert tracks["pressure_hpa"].fillna(0).tolist() == [1006, 0, 0]
     assert tracks["lon"].tolist() == [-59, -59.7, -178.5]
+
+
+def test_ibtracs_without_its_line_of_units_keeps_its_first_position(tmp_path):
+    saved_again = IBTRACS.replace(IBTRACS.splitlines()[1] + "\n", "")
+    whole, bare = (read_tracks(written(tmp_path, text)) for text in (IBTRACS, saved_again))
+    pd.testing.assert_frame_equal(whole, bare)
+
+
+def test_ibtracs_may_have_gone_through_a_spreadsheet(tmp_path):
+    saved_again = "".join(f"{n};{line}\n" for n, line in enumerate(IBTRACS.splitlines()))
+    saved_again = saved_again.replace("0;SID", ";SID").replace(",", ";").replace(".00;", ",00;")
+    pd.testing.assert_frame_equal(
+        read_tracks(written(tmp_path, saved_again)), read_tracks(written(tmp_path, IBTRACS))
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["spur-merge", "SPUR", "PROVISIONAL_spur", "US-PROVISIONAL_spur", "US-PROVISIONAL"]
+)
+def test_a_second_opinion_is_no_second_place(kind, tmp_path):
+    row = f"2011233N15301,2011,NA,IRENE,2011-08-21 00:00:00,15.90,-59.00, , ,{kind}, , \n"
+    pd.testing.assert_frame_equal(
+        read_tracks(written(tmp_path, IBTRACS + row)), read_tracks(written(tmp_path, IBTRACS))
+    )
+
+
+def test_provisional_positions_stand_where_there_is_no_other(tmp_path):
+    tracks = read_tracks(written(tmp_path, IBTRACS.replace(",main,", ",US-PROVISIONAL,")))
+    assert len(tracks) == 3
+
+
+def test_b_decks_of_atcf_are_best_tracks(tmp_path):
+    tracks = read_tracks(written(tmp_path, ATCF, "bal092011.dat"))
+    expected = [
+        ("AL092011", pd.Timestamp("2011-08-21"), -59.0, 15.0, "IRENE", 1006, 45),
+        ("AL092011", pd.Timestamp("2011-08-27T12:30"), -76.6, 34.7, "IRENE", np.nan, 75),
+    ]
+    columns = ["track_id", "time", "lon", "lat", "name", "pressure_hpa", "wind_kt"]
+    expected = pd.DataFrame(expected, columns=columns)
+    pd.testing.assert_frame_equal(tracks, expected, check_dtype=False)
+
+
+def test_a_season_that_began_last_year_is_told_by_the_name_of_the_deck(tmp_path):
+    deck = ATCF.replace("AL, 09", "SH, 03").replace("N,", "S,")
+    storms = [read_tracks(written(tmp_path, deck, name)) for name in ("bsh032012.dat", "deck.txt")]
+    assert [storm["track_id"].unique().tolist() for storm in storms] == [["SH032012"], ["SH032011"]]
+    assert storms[0]["lat"].tolist() == [-15.0, -34.7]
+
+
+def test_a_decks_give_the_operational_position_and_no_forecast(tmp_path):
+    tracks = read_tracks(written(tmp_path, A_DECK))
+    assert tracks[["lon", "lat"]].to_numpy().tolist() == [[-59.0, 15.0]]
+    only = read_tracks(written(tmp_path, A_DECK.replace("CARQ", "OFCL").replace("151N", "150N")))
+    assert len(only) == 1
+
+
+def test_years_months_days_and_hours_are_a_time(tmp_path):
+    tracks = read_tracks(written(tmp_path, TEMPEST))
+    assert tracks["time"].tolist() == [
+        pd.Timestamp("1980-01-06T06"),
+        pd.Timestamp("1980-01-06T12"),
+    ]
+    assert tracks["lon"].tolist() == [-0.5, 0.25]
+
+
+def test_names_of_storms_are_text(tmp_path):
+    text = PLAIN.replace("b,", "NA,").replace("a,", "001,")
+    assert read_tracks(written(tmp_path, text))["track_id"].unique().tolist() == ["001", "NA"]
+
+
+def test_longitudes_of_both_kinds_meet_in_one_track(tmp_path):
+    head = "track_id,time,lon,lat\n"
+    rows = [f"a,2020-09-17T0{n},{lon},-15\n" for n, lon in enumerate(["179.9", "180.1", "-179.7"])]
+    twice = "a,2020-09-17T01,-179.9,-15\n"
+    tracks = read_tracks(written(tmp_path, head + "".join(rows) + twice))
+    assert tracks["lon"].tolist() == pytest.approx([179.9, -179.9, -179.7])
+
+
+def test_tracks_lie_in_several_files_or_in_a_folder(tmp_path):
+    (tmp_path / "decks").mkdir()
+    one = written(tmp_path, ATCF, "decks/bal092011.dat")
+    other = written(tmp_path, PLAIN, "decks/plain.csv")
+    tracks = read_tracks([one, other])
+    assert tracks["track_id"].unique().tolist() == ["AL092011", "a", "b"]
+    assert tracks["name"].unique().tolist() == ["IRENE", ""]
+    pd.testing.assert_frame_equal(tracks, read_tracks(tmp_path / "decks"))
+
+
+def test_files_that_contradict_each_other_are_named(tmp_path):
+    other = written(tmp_path, PLAIN.replace("18.5", "18.6"), "other.csv")
+    with pytest.raises(SceneError, match=r"b is in two places .*tracks\.csv, .*other\.csv"):
+        read_tracks([written(tmp_path, PLAIN), other])
 
 
 def test_ids_of_composite_tracks_carry_their_file(tmp_path):
@@ -146,6 +259,22 @@ def test_tables_without_positions_are_refused(shared_data, name):
         (PLAIN.replace("lon", "longitude"), "no column lon"),
         (PLAIN + "a,b,c,d,e\n", "as CSV"),
         (HURDAT2 + "20201115, 0600\n", "line 6 is no HURDAT2 row"),
+        (HURDAT2.replace("34.7N", "34.7"), r"valid lat \(line 3; first '34.7'\); .*N or S"),
+        (HURDAT2.replace("76.6W", "76.6"), r"valid lon \(line 3; first '76.6'\); .*E or W"),
+        (HURDAT2.replace("76.6W", "76.6N"), r"valid lon \(line 3"),
+        (ATCF.replace("766W", "766"), r"valid lon \(line 3"),
+        (ATCF + "AL, 09, 2011\n", "line 4 is no ATCF row"),
+        (ATCF.replace("2011082712", "2011083712"), r"valid time \(line 3"),
+        (A_DECK.replace("CARQ", "HWRF"), "positions of HWRF, OFCL and none of BEST or CARQ"),
+        (A_DECK.replace(",   0,", ",  24,"), "no position of a storm, forecasts aside"),
+        (TEMPEST.replace("1.0, 6.0", "13.0, 6.0"), r"valid time \(line 3; first '1980-13-06T12'"),
+        ("start 2 1980 1 6 6\n 482 417 120.5 -14.25 1980 1 6 6\n", "--out_file_format csv"),
+        (COMPOSITE + "00000206 -005.230\n", "line 4 is no composite track row"),
+        (
+            PLAIN.replace("lat\n", "lat,wind_kt\n").replace("37.5", "37.5,strong"),
+            "line 2 has wind_kt",
+        ),
+        (PLAIN.replace("2020-09-17T01:00,18", "17/09/2020 01:00,18"), r"valid time .*ISO 8601"),
         (HURDAT2.replace("15.0S", "?"), r"valid lat \(line 5; first '\?'"),
         (COMPOSITE.replace("12 17 15", "13 17 15"), r"valid time \(line 3; first '2020-13-17T15'"),
         (IBTRACS.replace("15.25", "  "), r"valid lat \(line 4"),
@@ -160,6 +289,8 @@ def test_what_is_wrong_is_named_by_its_line(tmp_path, text, message):
 def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(SceneError, match=r"cannot read .*absent\.csv"):
         read_tracks(tmp_path / "absent.csv")
+    with pytest.raises(SceneError, match="holds no file"):
+        read_tracks(tmp_path)
     (tmp_path / "torn.gz").write_bytes(gzip.compress(PLAIN.encode())[:-9])
     with pytest.raises(SceneError, match=r"cannot read .*torn\.gz"):
         read_tracks(tmp_path / "torn.gz")

@@ -82,6 +82,20 @@ def test_a_saved_split_is_the_same_split(clips, store, tmp_path):
     pd.testing.assert_series_equal(again.part, clips.part)
 
 
+def test_a_saved_split_says_that_its_times_are_utc(clips, tmp_path):
+    clips.save_split(tmp_path / "split.csv")
+    assert pd.read_csv(tmp_path / "split.csv")["end"].str.endswith("Z").all()
+
+
+def test_a_split_may_have_gone_through_a_spreadsheet(clips, store, tmp_path):
+    clips.save_split(tmp_path / "split.csv")
+    text = (tmp_path / "split.csv").read_text().replace(",", ";")
+    (tmp_path / "split.csv").write_text("# ours\n" + text, encoding="utf-8-sig")
+    split = SplitSettings(by="file", file=str(tmp_path / "split.csv"))
+    again = Clips(store, settings(store, split=split), seed=0)
+    pd.testing.assert_series_equal(again.part, clips.part)
+
+
 def test_a_split_that_tears_a_storm_is_refused(clips, store, tmp_path):
     torn = clips.part.where(store.clips["end"] != pd.Timestamp("2020-09-17 17:00"), "train")
     table = store.clips[["end", "tile_x", "tile_y"]].assign(part=torn)

@@ -148,6 +148,23 @@ def test_a_product_without_an_image_is_named(tmp_path):
         download_products([product], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("2020-09-18", "2020-09-17", r"start 2020-09-18.* end 2020-09-17"),
+        ("17/09/2020", "2020-09-18", "'17/09/2020' is no time"),
+        ("2020-09-17", "18sep", "'18sep' is no time"),
+    ],
+)
+def test_days_are_iso_8601_and_in_order(start, end, message, archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("EUMETSAT_CONSUMER_KEY", "k")
+    monkeypatch.setenv("EUMETSAT_CONSUMER_SECRET", "s")
+    with pytest.raises(ConfigurationError, match=message):
+        download_archive(tmp_path / "out", archive=str(archive), start=start, end=end)
+    with pytest.raises(ConfigurationError, match=message):
+        list(data_store_products(start=start, end=end))
+
+
 def test_the_data_store_asks_for_credentials(monkeypatch):
     monkeypatch.delenv("EUMETSAT_CONSUMER_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="EUMETSAT_CONSUMER_SECRET"):

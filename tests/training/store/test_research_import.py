@@ -106,6 +106,20 @@ def test_a_broken_image_is_named(layout):
         import_research(layout / "train.csv", layout / "s.zarr", processor=PROCESSOR)
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("airmass/06-11-2011_0000_0_0,1,4,", "line 2 has label ''; give label as a whole number"),
+        ("airmass/06-11-2011_0000_0_0,1,four,1", "line 2 has end 'four'"),
+        ("airmass/06-11-2011_0000_0_0,1,4.5,1", "line 2 has end '4.5'"),
+    ],
+)
+def test_what_is_no_number_is_named_by_its_line(row, message, layout):
+    (layout / "odd.csv").write_text(f"path,start,end,label\n{row}\n")
+    with pytest.raises(SceneError, match=message):
+        import_research(layout / "odd.csv", layout / "s.zarr", processor=PROCESSOR)
+
+
 def test_a_folder_without_time_is_named(layout):
     (layout / "odd.csv").write_text("path,start,end\nairmass/storm,1,4\n")
     with pytest.raises(SceneError, match=r"odd\.csv: airmass/storm is not named"):

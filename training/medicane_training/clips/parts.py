@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import replacing
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.times import TIME_FORMAT
 from medicane_training.clips.dataset import ClipDataset, ClipLoader
 from medicane_training.clips.sampling import (
     ClipSampler,
@@ -143,7 +144,7 @@ class Clips:
         """Write ``end, tile_x, tile_y, part`` of every clip, for ``data.split.by file``."""
         table = self.store.clips[CLIP_KEY].assign(part=self.part.to_numpy())
         with replacing(Path(path)) as temporary:
-            table.to_csv(temporary, index=False)
+            table.to_csv(temporary, index=False, date_format=TIME_FORMAT)
 
     def _order(self) -> Order:
         rows, settings = self.rows("train"), self.settings

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.tracks import require_columns
+from medicane_models.tables import read_table
 from medicane_models.times import utc, utc_times
 from medicane_training.clips.splits import (
     GUARD_HOURS,
@@ -123,8 +124,8 @@ def _with_storms(clips: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
 
 def _read(file: str) -> pd.DataFrame:
     try:
-        return pd.read_csv(file)
-    except (OSError, ValueError) as error:
+        return read_table(file)
+    except SceneError as error:
         raise ConfigurationError(
             f"data.split.file {file} cannot be read ({error}); give a CSV of "
             f"{', '.join(CLIP_KEY)}, part"

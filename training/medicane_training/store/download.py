@@ -20,7 +20,7 @@ from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError, require
 from medicane_models.files import replacing
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.times import utc
+from medicane_models.times import interval, utc
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -75,6 +75,7 @@ def download_archive(
         SceneError: if the archive cannot be reached; run it again.
         MissingExtraError: without gcsfs or ocf_blosc2, for gs://.
     """
+    interval(start, end)
     days = pd.date_range(utc(start).normalize(), utc(end).normalize(), freq="D")
     files = {day: Path(out) / f"seviri_{day:%Y%m%d}.nc" for day in days}
     wanted = [day for day, path in files.items() if not path.exists()]
@@ -157,6 +158,7 @@ def data_store_products(
         raise ConfigurationError(
             f"set {KEY} and {SECRET} to the key and secret of https://api.eumetsat.int/api-key"
         )
+    interval(start, end)
     eumdac = require("eumdac", "satellite")
     store = eumdac.DataStore(eumdac.AccessToken(credentials))
     first, last = (datetime.fromisoformat(utc(time).isoformat()) for time in (start, end))

@@ -23,6 +23,7 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.files import replacing
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.tables import numbers, parse_table, read_text, whole_numbers
 from medicane_training.store.clip_store import LEVELS, ClipStore
 from medicane_training.store.index import describe_clip, save_index
 from medicane_training.store.labels import CYCLONE, IGNORE
@@ -81,27 +82,33 @@ def import_research(
 
 def _listed(table: Path, folder: Path | None) -> pd.DataFrame:
     """``path, start, end, tile_x, tile_y, label, target_x, target_y`` of each clip."""
-    listed = pd.read_csv(table)
-    require_columns(listed, ("path", "start", "end"), source=str(table))
+    listed, source = parse_table(read_text(table), source=str(table)), str(table)
+    require_columns(listed, ("path", "start", "end"), source=source)
     names = [FOLDER.fullmatch(Path(path).name) for path in listed["path"]]
     wrong = next((p for p, n in zip(listed["path"], names, strict=True) if n is None), None)
     if wrong is not None:
         raise SceneError(f"{table}: {wrong} is not named DD-MM-YYYY_HHMM_x_y")
     stamps, x, y = zip(*(name.groups() for name in names if name), strict=True)
-    known = listed.reindex(columns=["label", "x_pix", "y_pix"]).astype(float)
-    located = np.where(known["x_pix"].notna(), CYCLONE, IGNORE)
-    label = known["label"].to_numpy() if "label" in listed else located
+    fields = listed.reindex(columns=["x_pix", "y_pix"], fill_value="")
+    centres = pd.DataFrame(
+        {name: numbers(pd.Series(fields[name]), source=source) for name in fields}
+    )
+    whole = ["start", "end", *({"label"} & set(listed.columns))]
+    told = pd.DataFrame(
+        {name: whole_numbers(pd.Series(listed[name]), source=source) for name in whole}
+    )
+    located = np.where(centres["x_pix"].notna(), CYCLONE, IGNORE)
     return pd.DataFrame(
         {
             "path": [folder / Path(p).name if folder else Path(p) for p in listed["path"]],
-            "start": listed["start"],
-            "count": listed["end"] - listed["start"] + 1,
+            "start": told["start"],
+            "count": told["end"] - told["start"] + 1,
             "end": pd.to_datetime(list(stamps), format=STAMP),
             "tile_x": [int(value) for value in x],
             "tile_y": [int(value) for value in y],
-            "label": label.astype(int),
-            "target_x": known["x_pix"],
-            "target_y": known["y_pix"] - LEGACY_ROW,
+            "label": told.get("label", located),
+            "target_x": centres["x_pix"],
+            "target_y": centres["y_pix"] - LEGACY_ROW,
         }
     ).drop_duplicates(["end", "tile_x", "tile_y"], ignore_index=True)
 

@@ -1,0 +1,300 @@
+"""What is held against each other: predictions and truth, cut to one time and place."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from medicane_models.domain import Grid
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.prediction.detections import stored_geometry
+from medicane_models.prediction.tracks import as_tracks, require_columns
+from medicane_models.tables import header_names, read_text, typed_table
+from medicane_models.times import interval, utc, utc_times
+from medicane_models.verification.best_tracks import read_tracks
+from medicane_models.verification.matching import read_truth
+
+__all__ = [
+    "Case",
+    "EvaluationSettings",
+    "box_domain",
+    "described",
+    "inside_domain",
+    "open_case",
+    "tile_centres",
+]
+
+TABLES = ("detections.csv", "tracks.csv")  # of a folder of results, the first that is there
+Kind = Literal["detections", "tracks"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """What counts as right, and where and when it is judged.
+
+    Attributes:
+        grid: what the tiles of detections count in; None: the grid and the tile size of the
+            ``detections.json`` beside the predictions.
+        tile_size: pixels along a side of the tiles, where ``grid`` is given.
+        domain: a storm outside is not held against the predictions, nor an alarm; None: the grid,
+            and the whole world for tracks without one.
+        tolerance_minutes: a storm is where it was at the known time nearest to the prediction's,
+            and absent if that is farther off than this.
+        max_km: a position farther than this from every storm is a false alarm; a medicane is
+            less than 300 km across.
+        start: first time that is judged, UTC; None: the first of the predictions, for tracks
+            that of the ``detections.csv`` beside them, if it is there.
+        end: last time that is judged; None: the last of the predictions.
+        samples: resamples for the intervals.
+        seed: of the resampling.
+    """
+
+    grid: Grid | None = None
+    tile_size: int = 224
+    domain: Grid | None = None
+    tolerance_minutes: float = 30.0
+    max_km: float = 300.0
+    start: datetime | str | None = None
+    end: datetime | str | None = None
+    samples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tile_size", "tolerance_minutes", "max_km", "samples"):
+            if not getattr(self, name) > 0:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}; give a number above 0")
+        interval(self.start, self.end)
+
+
+def box_domain(text: str) -> Grid:
+    """The box "WEST,SOUTH,EAST,NORTH" in degrees, as one pixel; it may cross the antimeridian.
+
+    Raises:
+        ConfigurationError: if the text is no such box.
+    """
+    try:
+        west, south, east, north = (float(value) for value in text.split(","))
+    except ValueError:
+        west = south = east = north = np.nan
+    east += 360 if -180 <= east < west <= 180 else 0
+    if not (-180 <= west < east <= west + 360 <= 720 and -90 <= south < north <= 90):
+        raise ConfigurationError(f"domain {text!r} is not WEST,SOUTH,EAST,NORTH in degrees")
+    return Grid(
+        crs="+proj=longlat +datum=WGS84",
+        width=1,
+        height=1,
+        x_origin=(west + east) / 2,
+        y_origin=(north + south) / 2,
+        x_step=east - west,
+        y_step=south - north,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Predictions and truth, cut to the time and place where they are held against each other.
+
+    Attributes:
+        kind: of the predictions.
+        source: the file of the predictions.
+        truth_source: the files of the truth.
+        settings: with the grid and the domain filled in.
+        start: first time that is judged, UTC.
+        end: last time that is judged.
+        rows: predictions within the period; of detections those in tiles within the domain.
+        near: the truth within the period and the tolerance around it, inside the domain or not.
+        counted: (near,) which of it lies inside the domain and the period itself.
+        left_out: how many rows of both were not judged, and why.
+    """
+
+    kind: Kind
+    source: str
+    truth_source: str
+    settings: EvaluationSettings
+    start: pd.Timestamp
+    end: pd.Timestamp
+    rows: pd.DataFrame
+    near: pd.DataFrame
+    counted: Bool[np.ndarray, " near"]
+    left_out: dict[str, int]
+
+
+def open_case(
+    predictions: str | Path, truth: str | Path | Sequence[str | Path], settings: EvaluationSettings
+) -> Case:
+    """Read both sides; arguments and errors are those of :func:`evaluation.evaluate`."""
+    path, known = _table_path(Path(predictions)), read_truth(truth)
+    kind, rows = _predictions(path)
+    settings = _with_geometry(settings, path, kind)
+    start, end = _period(rows, settings, path)
+    tolerance = timedelta(minutes=settings.tolerance_minutes)
+    during = rows["time"].between(start, end).to_numpy()
+    near = known.loc[known["time"].between(start - tolerance, end + tolerance)]
+    inside = inside_domain(near, settings.domain)
+    case = Case(
+        kind=kind,
+        source=str(path),
+        truth_source=_names(truth),
+        settings=settings,
+        start=start,
+        end=end,
+        rows=rows.loc[during].reset_index(drop=True),
+        near=near.reset_index(drop=True),
+        counted=inside & near["time"].between(start, end).to_numpy(),
+        left_out={
+            "truth_outside_the_period": len(known) - len(near),
+            "truth_outside_the_domain": int((~inside).sum()),
+            "storms_left_out": known["storm"].nunique() - near.loc[inside, "storm"].nunique(),
+            "predictions_outside_the_period": int((~during).sum()),
+            "predictions_outside_the_domain": 0,
+        },
+    )
+    _refuse_nothing(case, known, calm=not inside.any())
+    return _in_tiles_of_domain(case) if kind == "detections" else case
+
+
+def _with_geometry(settings: EvaluationSettings, path: Path, kind: Kind) -> EvaluationSettings:
+    """Grid, tile size and domain from the ``detections.json`` beside a table, where not given."""
+    if settings.grid is None and (stored := stored_geometry(path.parent)) is not None:
+        settings = replace(settings, grid=stored[0], tile_size=stored[1])
+    if settings.grid is None and kind == "detections":
+        raise SceneError(
+            f"{path}: no detections.json beside it says which grid its tiles count in; evaluate "
+            "it in the folder that predict wrote"
+        )
+    return replace(settings, domain=settings.domain or settings.grid)
+
+
+def _refuse_nothing(case: Case, known: pd.DataFrame, *, calm: bool) -> None:
+    """Refuse a truth that says nothing of the time or place of the predictions."""
+    if known.empty:
+        raise SceneError(f"{case.truth_source} holds no position to judge {case.source} by")
+    first, last = utc(known["time"].min()), utc(known["time"].max())
+    if case.near.empty and (last < case.start or first > case.end):
+        raise SceneError(
+            f"{case.source} is judged from {case.start} to {case.end} UTC and {case.truth_source} "
+            f"covers {first} to {last}; they have no time in common, give the truth of that period"
+        )
+    if calm and None in (case.settings.start, case.settings.end):
+        raise SceneError(
+            f"{case.truth_source} has no storm within {described(case.settings.domain)} from "
+            f"{case.start} to {case.end} UTC; give the truth of {case.source}, or start and end "
+            "if that period was calm"
+        )
+
+
+def _in_tiles_of_domain(case: Case) -> Case:
+    """Detections in tiles whose middle lies in the domain."""
+    lonlat = tile_centres(case.rows, case.settings)
+    inside = inside_domain(pd.DataFrame(lonlat, columns=["lon", "lat"]), case.settings.domain)
+    if not inside.any():
+        raise SceneError(
+            f"{case.source} has no tile within {described(case.settings.domain)} from "
+            f"{case.start} to {case.end} UTC; nothing is left to judge"
+        )
+    left_out = case.left_out | {"predictions_outside_the_domain": int((~inside).sum())}
+    return replace(case, rows=case.rows.loc[inside].reset_index(drop=True), left_out=left_out)
+
+
+def tile_centres(rows: pd.DataFrame, settings: EvaluationSettings) -> Float[np.ndarray, "n 2"]:
+    """Longitude and latitude of the middle of each row's tile."""
+    assert settings.grid is not None
+    middle = rows.loc[:, ["tile_x", "tile_y"]].to_numpy(dtype=float) + (settings.tile_size - 1) / 2
+    return np.stack(settings.grid.pixel_to_lonlat(*middle.T), axis=-1)
+
+
+def _table_path(path: Path) -> Path:
+    """The table of a folder of results, else the path as it is."""
+    if not path.is_dir():
+        return path
+    found = [path / name for name in TABLES if (path / name).is_file()]
+    if not found:
+        raise SceneError(f"{path} holds no {' or '.join(TABLES)}; name a table of predictions")
+    return found[0]
+
+
+def _predictions(path: Path) -> tuple[Kind, pd.DataFrame]:
+    """Detections if there are tiles, else tracks in our own or any other form."""
+    text, source = read_text(path), str(path)
+    text = _json_rows(text, path) if text.lstrip().startswith(("{", "[")) else text
+    header = header_names(text)
+    if "tile_x" in header:
+        return "detections", _detections(typed_table(text, source=source), source=source)
+    own = {"track_id", "time"} <= header
+    tracks = typed_table(text, source=source) if own else read_tracks(path)
+    return "tracks", as_tracks(tracks, source=source)
+
+
+def _json_rows(text: str, path: Path) -> str:
+    """The rows of ``detections.json`` as CSV."""
+    try:
+        rows = json.loads(text)["detections"]
+        return pd.DataFrame(rows).to_csv(index=False)
+    except (ValueError, KeyError, TypeError):
+        raise SceneError(
+            f"{path} holds no detections; give detections.json, detections.csv or tracks.csv"
+        ) from None
+
+
+def _names(paths: str | Path | Sequence[str | Path]) -> str:
+    return ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
+
+
+def described(domain: Grid | None) -> str:
+    """A domain in degrees."""
+    if domain is None:
+        return "the whole world"
+    west, south, east, north = domain.extent
+    if domain.projection.is_geographic:  # not cut to ±180
+        west = domain.x_origin - domain.x_step / 2
+        east = west + domain.width * domain.x_step
+    west, south, east, north = (f"{round(edge, 2):g}" for edge in (west, south, east, north))
+    return f"{west}…{east}°E {south}…{north}°N"
+
+
+def _detections(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """Sorted detections with checked times, tiles, probabilities and labels."""
+    needed = ["time", "tile_x", "tile_y", "probability", "detected"]
+    require_columns(table, needed, source=source)
+    rows = table.reindex(columns=[*needed, "lon", "lat", "radius_50_km", "radius_95_km"])
+    rows["time"] = utc_times(rows["time"], source=source)
+    if not rows["probability"].between(0, 1).all() or rows["detected"].dtype != bool:
+        raise SceneError(f"{source}: give probability from 0 to 1 and detected as True or False")
+    twice = rows.loc[rows.duplicated(["time", "tile_x", "tile_y"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise SceneError(
+            f"{source}: tile ({row.tile_x}, {row.tile_y}) occurs twice at {row.time}; keep the "
+            "rows of one run"
+        )
+    return rows.sort_values(["time", "tile_y", "tile_x"], ignore_index=True)
+
+
+def _period(
+    table: pd.DataFrame, settings: EvaluationSettings, path: Path
+) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """What was asked for, else what was looked at: the times of the detections, if they are there.
+
+    Tracks alone do not say how long before and after them nothing was found.
+    """
+    beside = path.with_name("detections.csv")
+    looked_at = _predictions(beside)[1]["time"] if beside.is_file() else table["time"]
+    if looked_at.empty and None in (settings.start, settings.end):
+        raise SceneError(f"{path} holds no row; say with start and end which period it covers")
+    own = looked_at.min(), looked_at.max()
+    interval(settings.start or own[0], settings.end or own[1])
+    return utc(settings.start or own[0]), utc(settings.end or own[1])
+
+
+def inside_domain(table: pd.DataFrame, domain: Grid | None) -> Bool[np.ndarray, " n"]:
+    """Whether positions lie in a domain; None is the whole world."""
+    if domain is None:
+        return np.full(len(table), True)
+    lonlat = (table[name].to_numpy(dtype=float) for name in ("lon", "lat"))
+    return domain.contains(*domain.lonlat_to_pixel(*lonlat))

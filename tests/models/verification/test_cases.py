@@ -1,0 +1,239 @@
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medicane_models.cli import main
+from medicane_models.domain import MEDITERRANEAN, Grid
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.verification.cases import EvaluationSettings, box_domain, inside_domain
+from medicane_models.verification.evaluation import evaluate
+from medicane_models.verification.report import format_report, meaning
+
+HOURS = pd.date_range("2020-09-17", periods=12, freq="h")
+FIRST, LAST = "2020-09-17T00:00", "2020-09-17T11:00"
+PACIFIC = Grid.lonlat(west=150, south=-40, east=210, north=10, step_degrees=0.1)
+QUICK = EvaluationSettings(samples=20)
+
+
+def track(name, lon, lat, times=HOURS):
+    lats = lat + 0.1 * np.arange(len(times))
+    return pd.DataFrame({"track_id": name, "time": times, "lon": lon, "lat": lats})
+
+
+def write(table, path):
+    path.parent.mkdir(exist_ok=True)
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def yasa(tmp_path):
+    """A storm of the Pacific that crosses the antimeridian, as truth."""
+    return write(track("yasa", np.linspace(179, 181.2, 12), -17), tmp_path / "truth.csv")
+
+
+def results(folder, grid, *, tile_size=224):
+    """Every tile of a grid at every hour, a cyclone in the first, with provenance."""
+    tiles = [(t, x, y) for t in HOURS for x, y in grid.tiles(tile_size)]
+    table = pd.DataFrame(tiles, columns=["time", "tile_x", "tile_y"])
+    detected = (table["tile_x"] == 0) & (table["tile_y"] == 0)
+    table = table.assign(probability=np.where(detected, 0.9, 0.1), detected=detected)
+    lon, lat = grid.pixel_to_lonlat(112, 112)
+    table = table.assign(lon=float(lon), lat=float(lat), radius_50_km=np.nan, radius_95_km=np.nan)
+    table.loc[~detected, ["lon", "lat"]] = np.nan
+    write(table, folder / "detections.csv")
+    provenance = {"scene": {"grid": grid.to_dict()}, "processor": {"tile_size": tile_size}}
+    records = table.assign(time=table["time"].astype(str)).astype(object)
+    rows = records.where(records.notna(), None).to_dict("records")
+    text = json.dumps({"provenance": provenance, "detections": rows})
+    (folder / "detections.json").write_text(text)
+    return folder
+
+
+def counts(report, section="positions"):
+    return report["sections"][section]["counts"]
+
+
+def test_a_perfect_track_is_perfect_in_every_ocean(yasa, tmp_path):
+    report = evaluate(write(track(1, np.linspace(179, 181.2, 12), -17), tmp_path / "t.csv"), yasa)
+    assert counts(report) == {"n": 12, "hits": 12, "false_alarms": 0, "misses": 0}
+    assert report["domain"] == "the whole world"
+
+
+def test_the_domain_is_that_of_the_detections_beside_the_tracks(yasa, tmp_path):
+    folder = results(tmp_path / "out", PACIFIC)
+    write(track(1, 179.5, -17), folder / "tracks.csv")
+    pd.concat([pd.read_csv(yasa), track("ianos", 18, 37)]).to_csv(yasa, index=False)
+    report = evaluate(folder / "tracks.csv", yasa, settings=QUICK)
+    assert counts(report)["misses"] == 0
+    assert report["left_out"]["truth_outside_the_domain"] == 12
+    assert report["left_out"]["storms_left_out"] == 1
+    assert "1 storms with all their positions" in format_report(report)
+
+
+@pytest.mark.parametrize("name", ["", "detections.csv", "detections.json"])
+def test_detections_are_read_from_a_folder_and_from_both_files(name, yasa, tmp_path):
+    folder = results(tmp_path / "out", PACIFIC)
+    report = evaluate(folder / name, yasa, settings=QUICK)
+    assert report["kind"] == "detections"
+    assert report["domain"] == "149.95…210.05°E -40.05…10.05°N"
+    tiles = len(PACIFIC.tiles(224))
+    assert counts(report, "tiles and times")["n"] == 12 * tiles
+    assert report["storms"] == 1
+
+
+def test_a_folder_of_tracks_alone_is_their_table(yasa, tmp_path):
+    write(track(1, 180, -17), tmp_path / "out" / "tracks.csv")
+    assert evaluate(tmp_path / "out", yasa, settings=QUICK)["kind"] == "tracks"
+
+
+def test_a_box_cuts_truth_tracks_and_tiles(yasa, tmp_path):
+    settings = EvaluationSettings(domain=box_domain("178,-20,-179.9,-10"), samples=20)
+    alarms = [track(1, np.linspace(179, 181.2, 12), -17), track(2, 100, -17)]
+    report = evaluate(write(pd.concat(alarms), tmp_path / "t.csv"), yasa, settings=settings)
+    assert counts(report) == {"n": 6, "hits": 6, "false_alarms": 0, "misses": 0}
+    assert report["left_out"]["predictions_outside_the_domain"] == 18
+    tiles = evaluate(results(tmp_path / "out", PACIFIC), yasa, settings=settings)
+    assert 0 < counts(tiles, "tiles and times")["n"] < 12 * len(PACIFIC.tiles(224))
+
+
+def test_a_track_of_a_storm_just_outside_is_no_false_alarm(yasa, tmp_path):
+    settings = EvaluationSettings(domain=box_domain("170,-20,180.1,-10"), samples=20)
+    inside = track(1, 180.05, -17)
+    report = evaluate(write(inside, tmp_path / "t.csv"), yasa, settings=settings)
+    assert counts(report)["false_alarms"] == 0
+
+
+def test_truth_of_another_time_is_refused_by_both_times(yasa, tmp_path):
+    later = write(track(1, 180, -17, HOURS + pd.Timedelta(days=365)), tmp_path / "t.csv")
+    with pytest.raises(SceneError, match=r"2021-09-17.*truth\.csv covers 2020-09-17.*in common"):
+        evaluate(later, yasa)
+    forced = EvaluationSettings(start="2021-09-17", end="2021-09-18")
+    with pytest.raises(SceneError, match="no time in common"):
+        evaluate(later, yasa, settings=forced)
+
+
+def test_truth_of_another_place_is_refused_unless_a_calm_period_is_meant(yasa, tmp_path):
+    folder = results(tmp_path / "out", MEDITERRANEAN)
+    with pytest.raises(SceneError, match=r"no storm within -.*°E .*°N from 2020-09-17.*calm"):
+        evaluate(folder, yasa, settings=QUICK)
+    calm = EvaluationSettings(start=FIRST, end=LAST, samples=20)
+    report = evaluate(folder, yasa, settings=calm)
+    assert counts(report, "tiles and times")["false_alarms"] == 12
+    assert report["left_out"]["storms_left_out"] == 1
+
+
+def test_a_calm_day_within_the_truth_is_judged_if_it_is_named(yasa, tmp_path):
+    later = track("zoe", 170, -12, HOURS + pd.Timedelta(days=9))
+    pd.concat([pd.read_csv(yasa), later]).to_csv(yasa, index=False)
+    calm = HOURS + pd.Timedelta(days=4)
+    settings = EvaluationSettings(start="2020-09-21", end="2020-09-22", samples=20)
+    report = evaluate(write(track(1, 180, -17, calm), tmp_path / "t.csv"), yasa, settings=settings)
+    assert counts(report) == {"n": 12, "hits": 0, "false_alarms": 12, "misses": 0}
+    assert report["left_out"]["truth_outside_the_period"] == 24
+
+
+@pytest.mark.parametrize("found", [0, 4])
+def test_tracks_are_judged_while_detections_were_made(found, yasa, tmp_path):
+    folder = results(tmp_path / "out", PACIFIC)
+    write(track(1, np.linspace(179, 181.2, 12), -17).iloc[:found], folder / "tracks.csv")
+    report = evaluate(folder / "tracks.csv", yasa, settings=QUICK)
+    assert counts(report) == {"n": 12, "hits": found, "false_alarms": 0, "misses": 12 - found}
+
+
+def test_nothing_to_judge_is_an_error(yasa, tmp_path):
+    empty = write(track(1, 180, -17).iloc[:0], tmp_path / "empty.csv")
+    settings = EvaluationSettings(start="2020-09-17", end="2020-09-18")
+    with pytest.raises(SceneError, match="holds no position"):
+        evaluate(write(track(1, 180, -17), tmp_path / "t.csv"), empty)
+    assert counts(evaluate(empty, yasa, settings=settings))["misses"] == 12
+    elsewhere = EvaluationSettings(domain=box_domain("0,30,40,45"), start=FIRST, end=LAST)
+    with pytest.raises(SceneError, match="no tile within"):
+        evaluate(results(tmp_path / "out", PACIFIC), yasa, settings=elsewhere)
+
+
+def test_detections_without_their_grid_are_refused(yasa, tmp_path):
+    folder = results(tmp_path / "out", PACIFIC)
+    (folder / "detections.json").unlink()
+    with pytest.raises(SceneError, match=r"no detections\.json beside it"):
+        evaluate(folder, yasa)
+
+
+def test_tracks_may_have_any_form_that_truth_may_have(yasa, tmp_path):
+    table = track("yasa", np.linspace(179, 181.2, 12), -17)
+    text = table.to_csv(index=False, sep=";", decimal=",")
+    (tmp_path / "excel.csv").write_text(text)
+    dates = {name: getattr(table["time"].dt, name) for name in ("year", "month", "day", "hour")}
+    tempest = write(table.drop(columns="time").assign(**dates), tmp_path / "tempest.csv")
+    for path in (tmp_path / "excel.csv", tempest):
+        assert counts(evaluate(path, yasa, settings=QUICK))["hits"] == 12
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "{", '{"type": "FeatureCollection"}'])
+def test_json_without_detections_is_refused_with_one_sentence(text, yasa, tmp_path):
+    (tmp_path / "x.geojson").write_text(text)
+    with pytest.raises(SceneError, match=r"x\.geojson holds no detections; give"):
+        evaluate(tmp_path / "x.geojson", yasa)
+
+
+def test_a_folder_without_results_is_refused(yasa, tmp_path):
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SceneError, match=r"holds no detections\.csv or tracks\.csv"):
+        evaluate(tmp_path / "none", yasa)
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [("0,30,40,45", [True, False, False]), ("170,-20,-170,0", [False, True, True])],
+)
+def test_a_box_holds_what_lies_in_it(box, inside):
+    places = pd.DataFrame({"lon": [18.0, 179.0, -179.0], "lat": [37.0, -10.0, -10.0]})
+    assert inside_domain(places, box_domain(box)).tolist() == inside
+
+
+@pytest.mark.parametrize("box", ["model", "1,2,3", "0,45,40,30", "0,0,0,1", "0,-91,1,0", "a,b,c,d"])
+def test_what_is_no_box_is_refused(box):
+    with pytest.raises(ConfigurationError, match="is not WEST,SOUTH,EAST,NORTH"):
+        box_domain(box)
+
+
+def test_an_empty_period_is_refused():
+    with pytest.raises(ConfigurationError, match=r"start 2020-09-18.* end 2020-09-17"):
+        EvaluationSettings(start="2020-09-18", end="2020-09-17")
+
+
+def test_every_score_is_explained_and_absent_intervals_are_not_printed(yasa, tmp_path):
+    report = evaluate(results(tmp_path / "out", PACIFIC), yasa, settings=QUICK)
+    text = format_report(report)
+    names = [name for section in report["sections"].values() for name in section["scores"]]
+    assert all(meaning(name) in text for name in names)
+    assert "the true centre 1 h before" in text
+    assert "persistence" not in text
+    assert "– …" not in text
+    assert "no intervals" in text
+
+
+def test_intervals_are_printed_where_there_are_any(tmp_path):
+    storms = [track(n, 20 * n, 10, HOURS + pd.Timedelta(days=30 * n)) for n in range(3)]
+    truth = write(pd.concat(storms), tmp_path / "truth.csv")
+    found = write(pd.concat(storms[1:]), tmp_path / "found.csv")
+    settings = EvaluationSettings(start="2020-09-01", end="2020-12-31", samples=20)
+    text = format_report(evaluate(found, truth, settings=settings))
+    assert "20 resamples of 3 storms and calm weeks (few: take them as rough)" in text
+    assert "0 … 1" in text
+
+
+def test_the_command_takes_a_folder_a_box_and_several_truths(yasa, tmp_path, monkeypatch, capsys):
+    other = write(track("ianos", 18, 37), tmp_path / "other.csv")
+    folder = results(tmp_path / "out", PACIFIC)
+    arguments = ["evaluate", folder, yasa, other, "--domain", "150,-40,210,10", "--json"]
+    monkeypatch.setattr(sys, "argv", ["medicane", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    report = json.loads(capsys.readouterr().out)
+    assert report["truth"] == f"{yasa}, {other}"
+    assert report["left_out"]["storms_left_out"] == 1
