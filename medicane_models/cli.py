@@ -1,27 +1,41 @@
 """The ``medicane`` command."""
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medicane_models.checks import check_free, check_model, check_present, check_store_name
 from medicane_models.commands import (
+    START,
+    AnyDevice,
     Device,
-    DeviceOption,
+    Domain,
+    End,
     Json,
     Model,
-    OnnxDevice,
     Out,
     Overwrite,
     Plot,
-    RuntimeName,
-    Task,
+    Revision,
+    Scenes,
+    Seed,
+    Start,
+    Threads,
     Tracker,
+    TrackerRevision,
+    checked,
     command_line,
+    print_json,
     print_rows,
     run,
+    say,
 )
+from medicane_models.errors import ConfigurationError
 from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig, Task
+from medicane_models.runtimes.choices import RuntimeName
 
 if TYPE_CHECKING:
     from medicane_models.network.weights import MedicaneModel
@@ -30,33 +44,35 @@ if TYPE_CHECKING:
     from medicane_models.scenes.processing import MedicaneProcessor
 
 app = command_line(
-    "Detect and track medicanes and other cyclones in geostationary satellite video."
+    "medicane",
+    "Detect and track medicanes and other cyclones in geostationary satellite video.",
 )
+
+
+def _check_formats(text: str) -> None:
+    from medicane_models.prediction.tracks import FORMATS
+
+    if unknown := sorted(set(_split(text)) - set(FORMATS)):
+        raise ConfigurationError(
+            f"--formats has {', '.join(unknown)}; choose from {', '.join(FORMATS)}"
+        )
 
 
 @app.command()
 def predict(
-    scene: Annotated[
-        list[str],
-        typer.Argument(
-            help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several."
-        ),
-    ],
+    scene: Scenes,
     out: Out,
     model: Model = DETECTOR,
+    revision: Revision = None,
     tracker: Tracker = TRACKER,
-    start: Annotated[str | None, typer.Option(help="Earliest end of a clip, UTC.")] = None,
-    end: Annotated[str | None, typer.Option(help="Latest end of a clip, UTC.")] = None,
+    tracker_revision: TrackerRevision = None,
+    start: Start = None,
+    end: End = None,
     every: Annotated[
-        int, typer.Option(help="Minutes between the ends of clips; the newest frame's is added.")
+        int,
+        typer.Option(min=1, help="Minutes between the ends of clips; the newest frame's is added."),
     ] = 60,
-    domain: Annotated[
-        str,
-        typer.Option(
-            help="model: the grid it was trained on; native: all of the scene; "
-            "or WEST,SOUTH,EAST,NORTH in degrees."
-        ),
-    ] = "model",
+    domain: Domain = "model",
     threshold: Annotated[
         float | None,
         typer.Option(help="Probability that counts, above 0; default: the model's."),
@@ -66,70 +82,85 @@ def predict(
         typer.Option(min=0, help="Missing frames allowed in a clip; default: the model's."),
     ] = None,
     formats: Annotated[
-        str, typer.Option(help="Of the tracks: csv, netcdf, geojson, separated by commas.")
+        str,
+        typer.Option(
+            callback=checked(_check_formats),
+            help="Of the tracks: csv, netcdf, geojson, separated by commas.",
+        ),
     ] = "csv",
     plot: Plot = True,
     overwrite: Overwrite = False,
     runtime: Annotated[
         RuntimeName,
         typer.Option(help="onnx runs what medicane-export onnx made, without torch."),
-    ] = RuntimeName.TORCH,
-    device: Annotated[
-        OnnxDevice,
-        typer.Option(help="auto takes the GPU if any; tensorrt needs --runtime onnx."),
-    ] = OnnxDevice.AUTO,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of --runtime onnx; default: all cores.")
-    ] = None,
+    ] = "torch",
+    device: AnyDevice = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Find cyclones in satellite scenes: detections, tracks and maps."""
+    """Find cyclones in satellite scenes: detections, tracks and maps.
+
+    Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
+    --overwrite replaced.
+    """
     from medicane_models.prediction.products import clear_products, write_products
 
-    track_formats = _formats(formats)
     clear_products(out, overwrite=overwrite)
-    options = {"device": device.value, "threshold": threshold, "max_missing": max_missing}
+    options: dict[str, Any] = {
+        "device": device,
+        "threshold": threshold,
+        "max_missing": max_missing,
+        "revision": revision,
+        "tracker_revision": tracker_revision,
+    }
     predictor = _predictor(runtime, model, tracker, threads, **options)
     opened = predictor.open(scene, domain=domain, start=start, end=end)
     planned = predictor.run(opened, start=start, end=end, every_minutes=every)
-    _say(planned.warning)
-    _show(write_products(planned, out, formats=track_formats, plot=plot), out, json=json)
+    say(planned.warning)
+    _show(write_products(planned, out, formats=_split(formats), plot=plot), out, json=json)
 
 
 @app.command()
 def demo(
     out: Out,
     model: Model = DETECTOR,
+    revision: Revision = None,
     tracker: Tracker = TRACKER,
+    tracker_revision: TrackerRevision = None,
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same scene.")] = 0,
+    seed: Seed = 0,
     plot: Plot = True,
     overwrite: Overwrite = False,
-    device: DeviceOption = Device.AUTO,
+    device: Device = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Simulate a medicane, offline, and look for it with the embedded models."""
     from medicane_models.files import replacing
-    from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.products import clear_products, write_products
     from medicane_models.simulation import simulate_scene
 
     clear_products(out, overwrite=overwrite)
-    predictor = MedicanePredictor.from_pretrained(model, tracker, device=device.value)
+    options: dict[str, Any] = {
+        "device": device,
+        "revision": revision,
+        "tracker_revision": tracker_revision,
+    }
+    predictor = _predictor("torch", model, tracker, threads, **options)
     simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
     planned = predictor.run(simulated)
-    _say(planned.warning)
+    say(planned.warning)
     detections = write_products(planned, out, plot=plot)
     with replacing(out / "truth.csv") as path:
         truth.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
-    _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
+    say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
 
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="The Zarr store to write, NAME.zarr.")],
-    start: Annotated[str, typer.Option(help="Time of the first frame, UTC.")] = "2021-10-01",
+    out: Out,
+    start: Annotated[str, START] = "2021-10-01",
     hours: Annotated[float | None, typer.Option(min=0, help="Length; --days are added.")] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Length in days.")] = None,
     storms: Annotated[
@@ -145,18 +176,23 @@ def simulate(
         float,
         typer.Option(min=0, max=672, help="Without frames every 28 days; 48 in the rapid scans."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scene.")] = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Simulate weather of the Mediterranean with medicanes whose centres are known.
 
-    Writes NAME.zarr, NAME.tracks.csv (the truth) and NAME.lookalikes.csv. It is crude: scores on
-    it say nothing about real storms.
+    --out is a Zarr store, NAME.zarr; NAME.tracks.csv (the truth) and NAME.lookalikes.csv come
+    beside it. It is crude: scores on it say nothing about real storms.
     """
+    if hours is None and days is None:
+        raise ConfigurationError("no length is given; name one with --hours, --days or both")
+    check_store_name(out)
+    check_free(out, overwrite=overwrite)
+
     from medicane_models.commands import with_progress
     from medicane_models.simulation import Instrument, StormRates, write_simulation
 
-    if hours is None and days is None:
-        raise typer.BadParameter("give the length: --hours, --days or both")
     losses = {} if gaps else {"missing_frames": 0.0, "missing_lines": 0.0}
     written = write_simulation(
         out,
@@ -165,29 +201,41 @@ def simulate(
         rates=StormRates.scaled(medicane=storms, lookalikes=lookalikes),
         instrument=Instrument(pause_hours=pause_hours, **losses),
         seed=seed,
+        overwrite=overwrite,
         progress=lambda times: with_progress(times, len(times), "frames"),
     )
-    _say(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes} medicanes")
-    _say(f"are in {written.tracks}, what only looks like one in {written.lookalikes}.")
+    if json:
+        print_json(written._asdict())
+        return
+    typer.echo(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes}")
+    typer.echo(f"medicanes are in {written.tracks}, what only looks like one in")
+    typer.echo(f"{written.lookalikes}.")
 
 
 @app.command()
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="detections.csv or tracks.csv.")],
-    truth: Annotated[
-        Path, typer.Argument(help="Table of true positions: storm or track id, time, lat, lon.")
+    predictions: Annotated[
+        Path,
+        typer.Argument(callback=checked(check_present), help="detections.csv or tracks.csv."),
     ],
-    start: Annotated[str | None, typer.Option(help="First time judged, UTC.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last time judged, UTC.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            callback=checked(check_present),
+            help="Table of true positions: storm or track id, time, lat, lon.",
+        ),
+    ],
+    start: Start = None,
+    end: End = None,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Score detections or tracks against known storms, with counts and intervals.
 
-    The domain is that of the detections.json beside the predictions, or the Mediterranean.
+    The domain is that of the detections.json beside the predictions, or the Mediterranean. What is
+    drawn by --seed is the resampling behind the intervals.
     """
     from medicane_models.domain import MEDITERRANEAN
-    from medicane_models.files import json_text
     from medicane_models.prediction.detections import stored_geometry
     from medicane_models.verification.evaluation import EvaluationSettings
     from medicane_models.verification.evaluation import evaluate as score
@@ -196,7 +244,10 @@ def evaluate(
     grid, tile_size = stored_geometry(predictions.parent) or (MEDITERRANEAN, 224)
     settings = EvaluationSettings(grid=grid, tile_size=tile_size, start=start, end=end, seed=seed)
     report = score(predictions, truth, settings=settings)
-    typer.echo(json_text(report) if json else format_report(report))
+    if json:
+        print_json(report)
+    else:
+        typer.echo(format_report(report))
 
 
 @app.command()
@@ -204,7 +255,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="A .pth, .pt, .bin, .ckpt or .safetensors file, or a Hugging Face VideoMAE."
+            callback=checked(check_model),
+            help="A .pth, .pt, .bin, .ckpt or .safetensors file, or a Hugging Face VideoMAE.",
         ),
     ],
     out: Out,
@@ -224,23 +276,46 @@ def convert(
         list[str] | None,
         typer.Option("--set", help="key=value: a setting the tensors cannot tell, as num_heads."),
     ] = None,
+    revision: Revision = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder."""
-    from medicane_models.network.conversion import from_foreign
+    """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder.
 
+    What the weights lack, such as the head of another task, is drawn by --seed.
+    """
+    settings = _settings(set_ or [])
+    check_free(out / CONFIG_NAME, overwrite=overwrite)
+
+    import torch
+
+    from medicane_models.files import move_all, staging
+    from medicane_models.network.conversion import from_foreign
+    from medicane_models.scenes.processing import PREPROCESSOR_FILE
+
+    torch.manual_seed(seed)
     model, report = from_foreign(
         source,
-        task=task.value if task else None,
+        task=task,
         id2label=dict(enumerate(label)) if label else None,
         in_channels=in_channels,
         trained_on=trained_on,
-        **_settings(set_ or []),
+        revision=revision,
+        **settings,
     )
     model.processor = _processor_for(model)
-    model.save_pretrained(out)
-    typer.echo(str(report))
+    with staging(out) as work:
+        model.save_pretrained(work)
+        if model.processor is None:  # that of an earlier model would not fit
+            (out / PREPROCESSOR_FILE).unlink(missing_ok=True)
+        move_all(work, out, first=CONFIG_NAME)
+    if json:
+        print_json(asdict(report))
+    else:
+        typer.echo(str(report))
     if model.processor is None:
-        _say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
+        say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
 
 
 @app.command()
@@ -248,19 +323,19 @@ def inspect(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id."
+            callback=checked(check_model),
+            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id.",
         ),
     ],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    revision: Revision = None,
     json: Json = False,
 ) -> None:
     """Show what a model expects and returns, without loading it."""
     from medicane_models.diagnosis.inspection import description_rows, inspect_model
-    from medicane_models.files import json_text
 
     description = inspect_model(model, revision=revision)
     if json:
-        typer.echo(json_text(description))
+        print_json(description)
     else:
         print_rows(description_rows(description))
 
@@ -269,11 +344,10 @@ def inspect(
 def doctor(json: Json = False) -> None:
     """Check packages, devices and runtimes, and try each; exit code 1 if something is broken."""
     from medicane_models.diagnosis.doctor import examine
-    from medicane_models.files import json_text
 
     examination = examine()
     if json:
-        typer.echo(json_text(examination.to_dict()))
+        print_json(examination.to_dict())
     else:
         print_rows(examination.rows())
     raise typer.Exit(1 if examination.broken else 0)
@@ -288,24 +362,20 @@ def _predictor(
     runtime: RuntimeName, model: str, tracker: str, threads: int | None, **options: Any
 ) -> "MedicanePredictor":
     """A predictor on the runtime asked for."""
-    if runtime is RuntimeName.TORCH:
-        from medicane_models.prediction.predictor import MedicanePredictor
+    if runtime == "torch":
+        if options["device"] == "tensorrt":
+            raise ConfigurationError("--device tensorrt runs exported models; add --runtime onnx")
 
-        if options["device"] == OnnxDevice.TENSORRT:
-            raise typer.BadParameter("--device tensorrt runs exported models; add --runtime onnx")
-        if threads is not None:
-            raise typer.BadParameter("--threads is for --runtime onnx; set OMP_NUM_THREADS instead")
+        from medicane_models.prediction.predictor import MedicanePredictor
+        from medicane_models.runtimes.interface import limit_threads
+
+        limit_threads(threads)
         return MedicanePredictor.from_pretrained(model, tracker, **options)
     from medicane_models.prediction.predictor import OnnxPredictor
     from medicane_models.runtimes.onnx_session import OnnxSettings
 
     settings = OnnxSettings(threads=threads)
     return OnnxPredictor.from_pretrained(model, tracker, settings=settings, **options)
-
-
-def _say(text: str | None) -> None:
-    if text is not None:
-        typer.echo(text, err=True)
 
 
 def _show(detections: "Detections", out: Path, *, json: bool) -> None:
@@ -318,18 +388,23 @@ def _show(detections: "Detections", out: Path, *, json: bool) -> None:
         typer.echo(detections.to_json())
     else:
         Console().print(summary_table(detections))
-    _say(f"Results are in {out}.")
+    say(f"Results are in {out}.")
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
     """key=value as a mapping; values are JSON where they can be, text otherwise."""
     import json
 
+    known = {field.name for field in fields(MedicaneConfig)}
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--set {pair!r}: write it as key=value")
+            raise ConfigurationError(f"--set is {pair!r}; write it as key=value")
+        if key not in known:
+            raise ConfigurationError(
+                f"--set {pair} names no setting of a model; choose from {', '.join(sorted(known))}"
+            )
         try:
             settings[key] = json.loads(value)
         except ValueError:
@@ -351,13 +426,8 @@ def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
     )
 
 
-def _formats(text: str) -> list[str]:
-    from medicane_models.prediction.tracks import FORMATS
-
-    formats = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := sorted(set(formats) - set(FORMATS)):
-        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(FORMATS)}")
-    return formats
+def _split(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 if __name__ == "__main__":

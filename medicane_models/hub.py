@@ -4,11 +4,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from medicane_models.errors import CheckpointError, MissingFileError
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MissingFileError,
+    MissingModelError,
+)
 
 __all__ = [
     "DETECTOR",
     "TRACKER",
+    "check_name",
     "embedded_models",
     "local_folder",
     "resolve_file",
@@ -16,6 +22,9 @@ __all__ = [
     "snapshot",
 ]
 
+
+WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+"""Of files; no model on the Hub is meant by a name that ends so."""
 
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
@@ -55,13 +64,18 @@ def resolve_file(
 
     Raises:
         MissingFileError: the model is there, the file is not.
+        MissingModelError: there is no such model, or no such revision of it.
+        ConfigurationError: a revision is given of what is not on the Hub.
         CheckpointError: the file cannot be had; the message says where it was looked for.
     """
     folder = local_folder(id_or_dir)
     if folder is not None:
+        if revision is not None:
+            raise ConfigurationError(
+                f"revision is {revision!r} and {id_or_dir} is not on the Hub; leave it out"
+            )
         return _file_in(folder / subfolder, filename)
-    if _looks_like_path(str(id_or_dir)):
-        raise CheckpointError(f"{id_or_dir} is not a folder; {_choices()}")
+    check_name(id_or_dir)
     return _download(
         str(id_or_dir),
         filename,
@@ -99,6 +113,17 @@ def local_folder(id_or_dir: str | Path) -> Path | None:
     return embedded_models().get(str(id_or_dir))
 
 
+def check_name(id_or_dir: str | Path) -> None:
+    """Refuse a name that is neither of a folder, nor of an embedded model, nor like a Hub id.
+
+    Raises:
+        MissingModelError: naming what may be given.
+    """
+    name = str(id_or_dir)
+    if local_folder(name) is None and (_looks_like_path(name) or name.endswith(WEIGHT_SUFFIXES)):
+        raise MissingModelError(f"{name} is not a folder; {_choices()}")
+
+
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name
 
@@ -120,7 +145,7 @@ def _download(repo_id: str, filename: str, **options: Any) -> Path:
     try:
         return Path(hf_hub_download(repo_id, filename, **options))
     except errors.RevisionNotFoundError:
-        raise CheckpointError(
+        raise MissingModelError(
             f"{repo_id} has no revision {options['revision']!r}; see its history on the Hub"
         ) from None
     except errors.LocalEntryNotFoundError as error:
@@ -131,7 +156,7 @@ def _download(repo_id: str, filename: str, **options: Any) -> Path:
     except errors.EntryNotFoundError:
         raise MissingFileError(f"{repo_id} on the Hub holds no {filename}") from None
     except errors.RepositoryNotFoundError:
-        raise CheckpointError(
+        raise MissingModelError(
             f"{repo_id} is not on the Hub, or needs a token; {_choices()}"
         ) from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:

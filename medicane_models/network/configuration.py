@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import replacing
 from medicane_models.hub import resolve_file
 
@@ -219,12 +219,14 @@ class MedicaneConfig:
             options: as `medicane_models.hub.resolve_file` takes them.
 
         Raises:
-            CheckpointError: there is no such file.
+            CheckpointError: there is no such file, or it is damaged.
             ConfigurationError: it is not valid.
         """
         path = resolve_file(id_or_dir, CONFIG_NAME, **options)
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
