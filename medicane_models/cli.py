@@ -1,28 +1,48 @@
 """The ``medicane`` command."""
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medicane_models.checks import (
+    check_box,
+    check_free,
+    check_model,
+    check_present,
+    check_store_name,
+)
 from medicane_models.commands import (
+    START,
+    AnyDevice,
+    Domain,
+    End,
     Json,
     Model,
-    OnnxDevice,
     Out,
     Overwrite,
     Plot,
+    Revision,
     Runtime,
-    RuntimeDevice,
-    RuntimeName,
-    Task,
+    Scenes,
+    Seed,
+    Start,
+    Threads,
     Tracker,
+    TrackerRevision,
+    checked,
     command_line,
+    print_json,
     print_rows,
     run,
+    say,
     with_progress,
 )
+from medicane_models.errors import ConfigurationError
 from medicane_models.hub import DETECTOR
+from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig, Task
+from medicane_models.runtimes.choices import OnnxDevice, RuntimeName
 
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
@@ -33,33 +53,35 @@ if TYPE_CHECKING:
     from medicane_models.scenes.processing import MedicaneProcessor
 
 app = command_line(
-    "Detect and track medicanes and other cyclones in geostationary satellite video."
+    "medicane",
+    "Detect and track medicanes and other cyclones in geostationary satellite video.",
 )
+
+
+def _check_formats(text: str) -> None:
+    from medicane_models.prediction.tracks import FORMATS
+
+    if unknown := sorted(set(_split(text)) - set(FORMATS)):
+        raise ConfigurationError(
+            f"--formats has {', '.join(unknown)}; choose from {', '.join(FORMATS)}"
+        )
 
 
 @app.command()
 def predict(
-    scene: Annotated[
-        list[str],
-        typer.Argument(
-            help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several."
-        ),
-    ],
+    scene: Scenes,
     out: Out,
     model: Model = DETECTOR,
+    revision: Revision = None,
     tracker: Tracker = "auto",
-    start: Annotated[str | None, typer.Option(help="Earliest end of a clip, UTC.")] = None,
-    end: Annotated[str | None, typer.Option(help="Latest end of a clip, UTC.")] = None,
+    tracker_revision: TrackerRevision = None,
+    start: Start = None,
+    end: End = None,
     every: Annotated[
-        int, typer.Option(help="Minutes between the ends of clips; the newest frame's is added.")
+        int,
+        typer.Option(min=1, help="Minutes between the ends of clips; the newest frame's is added."),
     ] = 60,
-    domain: Annotated[
-        str,
-        typer.Option(
-            help="model: the grid it was trained on; native: all of the scene; "
-            "or WEST,SOUTH,EAST,NORTH in degrees."
-        ),
-    ] = "model",
+    domain: Domain = "model",
     threshold: Annotated[
         float | None,
         typer.Option(help="Probability that counts, above 0; default: the model's."),
@@ -69,22 +91,34 @@ def predict(
         typer.Option(min=0, help="Missing frames allowed in a clip; default: the model's."),
     ] = None,
     formats: Annotated[
-        str, typer.Option(help="Of the tracks: csv, netcdf, geojson, separated by commas.")
+        str,
+        typer.Option(
+            callback=checked(_check_formats),
+            help="Of the tracks: csv, netcdf, geojson, separated by commas.",
+        ),
     ] = "csv",
     plot: Plot = True,
     overwrite: Overwrite = False,
-    runtime: Runtime = RuntimeName.AUTO,
-    device: RuntimeDevice = OnnxDevice.AUTO,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of --runtime onnx; default: all cores.")
-    ] = None,
+    runtime: Runtime = "auto",
+    device: AnyDevice = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Find cyclones in satellite scenes: detections, tracks and maps."""
+    """Find cyclones in satellite scenes: detections, tracks and maps.
+
+    Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
+    --overwrite replaced.
+    """
     from medicane_models.prediction.products import replacing_products
 
-    chosen = {"formats": _formats(formats), "plot": plot, "overwrite": overwrite}
-    options = {"threshold": threshold, "max_missing": max_missing, "threads": threads}
+    chosen = {"formats": _split(formats), "plot": plot, "overwrite": overwrite}
+    options = {
+        "threshold": threshold,
+        "max_missing": max_missing,
+        "threads": threads,
+        "revision": revision,
+        "tracker_revision": tracker_revision,
+    }
     with replacing_products(out, **chosen) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)
         opened = predictor.open(scene, domain=domain, start=start, end=end)
@@ -97,13 +131,16 @@ def predict(
 def demo(
     out: Out,
     model: Model = DETECTOR,
+    revision: Revision = None,
     tracker: Tracker = "auto",
+    tracker_revision: TrackerRevision = None,
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same scene.")] = 0,
+    seed: Seed = 0,
     plot: Plot = True,
     overwrite: Overwrite = False,
-    runtime: Runtime = RuntimeName.AUTO,
-    device: RuntimeDevice = OnnxDevice.AUTO,
+    runtime: Runtime = "auto",
+    device: AnyDevice = "auto",
+    threads: Threads = None,
     json: Json = False,
 ) -> None:
     """Simulate a medicane, offline, and look for it with the embedded models."""
@@ -112,20 +149,21 @@ def demo(
     from medicane_models.simulation import simulate_scene
     from medicane_models.times import TIME_FORMAT
 
+    options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
-        predictor = _predictor(model, tracker, runtime, device)
+        predictor = _predictor(model, tracker, runtime, device, **options)
         simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         with replacing(writer.folder / "truth.csv") as path:
             truth.to_csv(path, index=False, date_format=TIME_FORMAT)
         detections = _judge(predictor.run(simulated, pictures=plot), writer)
-    _say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
+    say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
     _show(detections, out, json=json)
 
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="The Zarr store to write, NAME.zarr.")],
-    start: Annotated[str, typer.Option(help="Time of the first frame, UTC.")] = "2021-10-01",
+    out: Out,
+    start: Annotated[str, START] = "2021-10-01",
     hours: Annotated[float | None, typer.Option(min=0, help="Length; --days are added.")] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Length in days.")] = None,
     storms: Annotated[
@@ -141,18 +179,23 @@ def simulate(
         float,
         typer.Option(min=0, max=672, help="Without frames every 28 days; 48 in the rapid scans."),
     ] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scene.")] = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Simulate weather of the Mediterranean with medicanes whose centres are known.
 
-    Writes NAME.zarr, NAME.tracks.csv (the truth) and NAME.lookalikes.csv. It is crude: scores on
-    it say nothing about real storms.
+    --out is a Zarr store, NAME.zarr; NAME.tracks.csv (the truth) and NAME.lookalikes.csv come
+    beside it. It is crude: scores on it say nothing about real storms.
     """
+    if hours is None and days is None:
+        raise ConfigurationError("no length is given; name one with --hours, --days or both")
+    check_store_name(out)
+    check_free(out, overwrite=overwrite)
+
     from medicane_models.commands import with_progress
     from medicane_models.simulation import Instrument, StormRates, write_simulation
 
-    if hours is None and days is None:
-        raise typer.BadParameter("give the length: --hours, --days or both")
     losses = {} if gaps else {"missing_frames": 0.0, "missing_lines": 0.0}
     written = write_simulation(
         out,
@@ -161,39 +204,51 @@ def simulate(
         rates=StormRates.scaled(medicane=storms, lookalikes=lookalikes),
         instrument=Instrument(pause_hours=pause_hours, **losses),
         seed=seed,
+        overwrite=overwrite,
         progress=lambda times: with_progress(times, len(times), "frames"),
     )
-    _say(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes} medicanes")
-    _say(f"are in {written.tracks}, what only looks like one in {written.lookalikes}.")
+    if json:
+        print_json(written._asdict())
+        return
+    typer.echo(f"{written.frames} frames are in {written.scene}; tracks of {written.medicanes}")
+    typer.echo(f"medicanes are in {written.tracks}, what only looks like one in")
+    typer.echo(f"{written.lookalikes}.")
 
 
 @app.command()
 def evaluate(
     predictions: Annotated[
         Path,
-        typer.Argument(help="detections.csv, detections.json, tracks.csv, or their folder."),
+        typer.Argument(
+            callback=checked(check_present),
+            help="detections.csv, detections.json, tracks.csv, or their folder.",
+        ),
     ],
     truth: Annotated[
         list[Path],
         typer.Argument(
-            help="True positions: a table, IBTrACS, HURDAT2, ATCF …, files or a folder."
+            callback=checked(lambda paths: check_present(*paths)),
+            help="True positions: a table, IBTrACS, HURDAT2, ATCF …, files or a folder.",
         ),
     ],
     domain: Annotated[
         str | None,
-        typer.Option(help="WEST,SOUTH,EAST,NORTH in degrees; default: the predictions' own."),
+        typer.Option(
+            "--domain",
+            callback=checked(check_box),
+            help="WEST,SOUTH,EAST,NORTH in degrees; default: the predictions' own.",
+        ),
     ] = None,
-    start: Annotated[str | None, typer.Option(help="First time judged, UTC.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last time judged, UTC.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the resampling behind the intervals.")] = 0,
+    start: Start = None,
+    end: End = None,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Score detections or tracks against known storms, with counts and intervals.
 
     The domain is that of the detections.json beside the predictions; for tracks without one it is
-    the whole world.
+    the whole world. What is drawn by --seed is the resampling behind the intervals.
     """
-    from medicane_models.files import json_text
     from medicane_models.verification.cases import EvaluationSettings, box_domain
     from medicane_models.verification.evaluation import evaluate as score
     from medicane_models.verification.report import format_report
@@ -201,7 +256,10 @@ def evaluate(
     box = None if domain is None else box_domain(domain)
     settings = EvaluationSettings(domain=box, start=start, end=end, seed=seed)
     report = score(predictions, truth, settings=settings)
-    typer.echo(json_text(report) if json else format_report(report))
+    if json:
+        print_json(report)
+    else:
+        typer.echo(format_report(report))
 
 
 @app.command()
@@ -209,7 +267,8 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            help="A .pth, .pt, .bin, .ckpt or .safetensors file, or a Hugging Face VideoMAE."
+            callback=checked(check_model),
+            help="A .pth, .pt, .bin, .ckpt or .safetensors file, or a Hugging Face VideoMAE.",
         ),
     ],
     out: Out,
@@ -229,23 +288,46 @@ def convert(
         list[str] | None,
         typer.Option("--set", help="key=value: a setting the tensors cannot tell, as num_heads."),
     ] = None,
+    revision: Revision = None,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder."""
-    from medicane_models.network.conversion import from_foreign
+    """Convert weights of VideoMAE, VideoMAEv2, the research code or timm into a model's folder.
 
+    What the weights lack, such as the head of another task, is drawn by --seed.
+    """
+    settings = _settings(set_ or [])
+    check_free(out / CONFIG_NAME, overwrite=overwrite)
+
+    import torch
+
+    from medicane_models.files import move_all, staging
+    from medicane_models.network.conversion import from_foreign
+    from medicane_models.scenes.processing import PREPROCESSOR_FILE
+
+    torch.manual_seed(seed)
     model, report = from_foreign(
         source,
-        task=task.value if task else None,
+        task=task,
         id2label=dict(enumerate(label)) if label else None,
         in_channels=in_channels,
         trained_on=trained_on,
-        **_settings(set_ or []),
+        revision=revision,
+        **settings,
     )
     model.processor = _processor_for(model)
-    model.save_pretrained(out)
-    typer.echo(str(report))
+    with staging(out) as work:
+        model.save_pretrained(work)
+        if model.processor is None:  # that of an earlier model would not fit
+            (out / PREPROCESSOR_FILE).unlink(missing_ok=True)
+        move_all(work, out, first=CONFIG_NAME)
+    if json:
+        print_json(asdict(report))
+    else:
+        typer.echo(str(report))
     if model.processor is None:
-        _say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
+        say(f"{out} has no preprocessor_config.json: save the MedicaneProcessor of its channels.")
 
 
 @app.command()
@@ -253,19 +335,19 @@ def inspect(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id."
+            callback=checked(check_model),
+            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id.",
         ),
     ],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    revision: Revision = None,
     json: Json = False,
 ) -> None:
     """Show what a model expects and returns, without loading it."""
     from medicane_models.diagnosis.inspection import description_rows, inspect_model
-    from medicane_models.files import json_text
 
     description = inspect_model(model, revision=revision)
     if json:
-        typer.echo(json_text(description))
+        print_json(description)
     else:
         print_rows(description_rows(description))
 
@@ -274,11 +356,10 @@ def inspect(
 def doctor(json: Json = False) -> None:
     """Check packages, devices and runtimes, and try each; exit code 1 if something is broken."""
     from medicane_models.diagnosis.doctor import examine
-    from medicane_models.files import json_text
 
     examination = examine()
     if json:
-        typer.echo(json_text(examination.to_dict()))
+        print_json(examination.to_dict())
     else:
         print_rows(examination.rows())
     raise typer.Exit(1 if examination.broken else 0)
@@ -304,8 +385,8 @@ def _predictor(
     return MedicanePredictor.from_pretrained(
         model,
         None if tracker == "none" else tracker,
-        runtime=runtime.value,
-        device=device.value,
+        runtime=runtime,
+        device=device,
         settings=OnnxSettings(threads=threads),
         **options,
     )
@@ -313,7 +394,7 @@ def _predictor(
 
 def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
     """Judge and write clip by clip; what an interrupted run had judged is written too."""
-    _say(run.warning)
+    say(run.warning)
     try:
         for clip in with_progress(run, len(run), "clips"):
             writer.add(clip, run)
@@ -326,11 +407,6 @@ def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
     return detections
 
 
-def _say(text: str | None) -> None:
-    if text is not None:
-        typer.echo(text, err=True)
-
-
 def _show(detections: "Detections", out: Path, *, json: bool) -> None:
     """Print the result on stdout and where the files are on stderr."""
     from rich.console import Console
@@ -341,18 +417,23 @@ def _show(detections: "Detections", out: Path, *, json: bool) -> None:
         typer.echo(detections.to_json())
     else:
         Console().print(summary_table(detections))
-    _say(f"Results are in {out}.")
+    say(f"Results are in {out}.")
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
     """key=value as a mapping; values are JSON where they can be, text otherwise."""
     import json
 
+    known = {field.name for field in fields(MedicaneConfig)}
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--set {pair!r}: write it as key=value")
+            raise ConfigurationError(f"--set is {pair!r}; write it as key=value")
+        if key not in known:
+            raise ConfigurationError(
+                f"--set {pair} names no setting of a model; choose from {', '.join(sorted(known))}"
+            )
         try:
             settings[key] = json.loads(value)
         except ValueError:
@@ -374,13 +455,8 @@ def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
     )
 
 
-def _formats(text: str) -> list[str]:
-    from medicane_models.prediction.tracks import FORMATS
-
-    formats = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := sorted(set(formats) - set(FORMATS)):
-        raise typer.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(FORMATS)}")
-    return formats
+def _split(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
 
 
 if __name__ == "__main__":

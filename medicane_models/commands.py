@@ -1,10 +1,14 @@
-"""What every command of the project shares: its form, its messages and its exit codes."""
+"""What every command of the project shares: its form, its options, its messages, its exit codes.
+
+Names of files, models and folders, times and domains are looked at when the command line is read,
+before anything heavy is imported.
+"""
 
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,39 +16,84 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from medicane_models.errors import ConfigurationError, MedicaneError
+from medicane_models.checks import (
+    check_box,
+    check_folder,
+    check_model,
+    check_present,
+    check_time,
+    check_tracker,
+)
+from medicane_models.errors import MedicaneError, exit_code
+from medicane_models.files import json_text
+from medicane_models.hub import check_name
+from medicane_models.runtimes.choices import DeviceName, OnnxDevice, RuntimeName
 
 __all__ = [
+    "DEVICE",
+    "END",
+    "OUT",
+    "SEED",
+    "START",
+    "AnyDevice",
+    "Device",
+    "Domain",
+    "End",
     "Json",
     "Model",
-    "OnnxDevice",
+    "ModelName",
     "Out",
     "Overwrite",
     "Plot",
+    "Revision",
     "Runtime",
-    "RuntimeDevice",
-    "RuntimeName",
-    "Task",
+    "Scenes",
+    "Seed",
+    "Start",
+    "Threads",
     "Tracker",
+    "TrackerRevision",
+    "checked",
     "command_line",
+    "print_json",
     "print_rows",
     "run",
+    "say",
     "with_progress",
 ]
 
+DISTRIBUTION = "medicane-models"
 
-def command_line(description: str) -> typer.Typer:
-    """An empty command with the given description."""
-    return typer.Typer(
+T = TypeVar("T")
+
+
+def command_line(program: str, description: str) -> typer.Typer:
+    """An empty command of the given name and description, which tells its version."""
+    app = typer.Typer(
         help=description,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
 
+    @app.callback()
+    def program_options(
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                callback=_print_version(program),
+                is_eager=True,
+                help="Print the version and exit.",
+            ),
+        ] = False,
+    ) -> None: ...
+
+    return app
+
 
 def run(app: typer.Typer, package: str) -> None:
-    """Run a command; a failed run prints one sentence and exits with 1, wrong use with 2.
+    """Run a command; an error prints one sentence, see `exit_code` for what it exits with.
 
     Args:
         app: what to run.
@@ -59,7 +108,17 @@ def run(app: typer.Typer, package: str) -> None:
         app()
     except (MedicaneError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+        sys.exit(exit_code(error))
+
+
+def _print_version(program: str) -> Callable[[bool], bool]:
+    def show(asked: bool) -> bool:
+        if asked:
+            typer.echo(f"{program} {version(DISTRIBUTION)}")
+            raise typer.Exit
+        return asked
+
+    return show
 
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:
@@ -69,7 +128,6 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
         for label, text in rows:
             typer.echo(f"{label:<{width}}  {text}")
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -79,44 +137,75 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
     Console().print(table)
 
 
+def print_json(result: Any) -> None:
+    """Print a result on stdout as strict JSON."""
+    typer.echo(json_text(result))
+
+
+def say(text: str | None) -> None:
+    """Tell a person something on stderr, where it is no part of the result."""
+    if text is not None:
+        typer.echo(text, err=True)
+
+
 def _show_warning(message: Warning | str, *_: Any) -> None:
-    typer.echo(f"Warning: {message}", err=True)
+    say(f"Warning: {message}")
 
 
-class Task(StrEnum):
-    """What a model does."""
+def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """A callback of typer: checks a value when the command line is read, and leaves it as it is."""
 
-    PRETRAINING = "pretraining"
-    CLASSIFICATION = "classification"
-    TRACKING = "tracking"
+    def callback(value: Any) -> Any:
+        check(value)
+        return value
 
-
-class OnnxDevice(StrEnum):
-    """Where the models run."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-    TENSORRT = "tensorrt"
+    return callback
 
 
-class RuntimeName(StrEnum):
-    """What runs the models."""
-
-    AUTO = "auto"
-    TORCH = "torch"
-    ONNX = "onnx"
+def _each_present(names: list[str] | None) -> None:
+    check_present(*(names or ()))
 
 
-Out = Annotated[Path, typer.Option("--out", help="Folder for the results, made if absent.")]
+OUT = typer.Option(
+    "--out", callback=checked(check_folder), help="Where the result goes; made if absent."
+)
+"""Of a command that can do without a folder: Annotated[Path | None, OUT]."""
+
+SEED = typer.Option("--seed", min=0, help="The same seed gives the same random numbers.")
+"""Of a command that otherwise takes a seed from elsewhere: Annotated[int | None, SEED]."""
+
+DEVICE = typer.Option("--device", help="auto takes the GPU if any.")
+"""Of a command that otherwise takes a device from elsewhere: Annotated[DeviceName | None, …]."""
+
+START = typer.Option("--start", callback=checked(check_time), help="From this time on, UTC.")
+END = typer.Option("--end", callback=checked(check_time), help="Up to this time, UTC.")
+
+Scenes = Annotated[
+    list[str],
+    typer.Argument(
+        callback=checked(_each_present),
+        help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several.",
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Argument(callback=checked(check_name), help="A folder, an embedded model or a Hub id."),
+]
+Out = Annotated[Path, OUT]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier result.")]
 Model = Annotated[
     str,
-    typer.Option("--model", help="Detector: a folder, an .onnx file, an embedded model or Hub id."),
+    typer.Option(
+        "--model",
+        callback=checked(check_model),
+        help="Detector: a folder, an .onnx file, an embedded model or Hub id.",
+    ),
 ]
 Tracker = Annotated[
     str,
     typer.Option(
         "--tracker",
+        callback=checked(check_tracker),
         help="Tracker: likewise, or none to detect only; auto is the embedded one if it fits.",
     ),
 ]
@@ -124,16 +213,32 @@ Runtime = Annotated[
     RuntimeName,
     typer.Option("--runtime", help="auto is what the models' files are for; onnx needs no torch."),
 ]
-RuntimeDevice = Annotated[
-    OnnxDevice,
-    typer.Option("--device", help="auto takes the GPU if any; tensorrt needs --runtime onnx."),
+Revision = Annotated[
+    str | None,
+    typer.Option("--revision", help="Branch, tag or commit of the model, if it is on the Hub."),
 ]
+TrackerRevision = Annotated[
+    str | None, typer.Option("--tracker-revision", help="The same of the tracker.")
+]
+Start = Annotated[str | None, START]
+End = Annotated[str | None, END]
+Domain = Annotated[
+    str,
+    typer.Option(
+        "--domain",
+        callback=checked(check_box),
+        help="model: the grid of the model or processor; native: all of the scene; "
+        "or WEST,SOUTH,EAST,NORTH in degrees.",
+    ),
+]
+Device = Annotated[DeviceName, DEVICE]
+AnyDevice = Annotated[OnnxDevice, DEVICE]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Of the CPU; default: one a core.")
+]
+Seed = Annotated[int, SEED]
 Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-
-
-T = TypeVar("T")
 
 
 def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:

@@ -26,6 +26,7 @@ __all__ = [
     "great_circle_km",
     "legacy_pixel",
     "parse_box",
+    "parse_degrees",
     "same_crs",
 ]
 
@@ -376,6 +377,17 @@ def parse_box(text: str, grid: Grid) -> Grid:
     Raises:
         ConfigurationError: if the text is no such box.
     """
+    west, south, east, north = parse_degrees(text)
+    box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
+    return grid.covering(box)
+
+
+def parse_degrees(text: str) -> tuple[float, float, float, float]:
+    """West, south, east and north of "WEST,SOUTH,EAST,NORTH" in degrees.
+
+    Raises:
+        ConfigurationError: if the text is no such box.
+    """
     try:
         west, south, east, north = (float(value) for value in text.split(","))
     except ValueError:
@@ -384,8 +396,7 @@ def parse_box(text: str, grid: Grid) -> Grid:
         raise ConfigurationError(
             f"domain {text!r} is neither model, nor native, nor WEST,SOUTH,EAST,NORTH in degrees"
         )
-    box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
-    return grid.covering(box)
+    return west, south, east, north
 
 
 def same_crs(one: str, other: str) -> bool:

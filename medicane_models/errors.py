@@ -9,15 +9,23 @@ __all__ = [
     "MedicaneError",
     "MissingExtraError",
     "MissingFileError",
+    "MissingInputError",
+    "MissingModelError",
     "OutputError",
     "SceneError",
     "SceneWarning",
+    "WrongUseError",
+    "exit_code",
     "require",
 ]
 
 
 class MedicaneError(Exception):
-    """Base of every error this package raises on purpose; the commands print it and exit with 1."""
+    """Base of every error this package raises on purpose; the commands print it."""
+
+
+class WrongUseError(MedicaneError):
+    """What was asked for is not there or cannot be meant; any other error is of a failed run."""
 
 
 class SceneError(MedicaneError, ValueError):
@@ -28,7 +36,11 @@ class SceneWarning(UserWarning):
     """Part of the satellite input was left out; the message names the file, the time and why."""
 
 
-class ConfigurationError(MedicaneError, ValueError):
+class MissingInputError(WrongUseError, SceneError):
+    """There is no scene, table, clip store or other file of the name that was given."""
+
+
+class ConfigurationError(WrongUseError, ValueError):
     """A setting is unknown, impossible or contradicts another one."""
 
 
@@ -36,7 +48,11 @@ class CheckpointError(MedicaneError, ValueError):
     """Weights cannot be read, or do not fit the model they are loaded into."""
 
 
-class MissingFileError(CheckpointError):
+class MissingModelError(WrongUseError, CheckpointError):
+    """There is no model of the name that was given."""
+
+
+class MissingFileError(MissingModelError):
     """A model's folder or repository is there, the file in it is not."""
 
 
@@ -46,6 +62,11 @@ class OutputError(MedicaneError, OSError):
 
 class MissingExtraError(MedicaneError, ImportError):
     """An optional dependency is not installed."""
+
+
+def exit_code(error: Exception) -> int:
+    """What a command that ended in an error leaves with: 2 for wrong use, 1 for a failed run."""
+    return 2 if isinstance(error, WrongUseError) else 1
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
@@ -13,7 +15,7 @@ from typing import Any
 
 from medicane_models.errors import OutputError
 
-__all__ = ["json_text", "plain", "replacing", "write_json"]
+__all__ = ["json_text", "move_all", "plain", "replacing", "staging", "write_json"]
 
 
 def json_text(value: Any) -> str:
@@ -79,3 +81,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A folder inside ``out`` for files that are not whole or verified yet; gone at the end.
+
+    Raises:
+        OutputError: if nothing can be written there.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".staging-", dir=out))
+    except OSError as error:
+        raise OutputError(
+            f"{out} cannot be written ({error.strerror or error}); choose another folder"
+        ) from error
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def move_all(work: Path, place: Path, *, first: str) -> None:
+    """Move all staged files; first the one of that name, which says whose folder it is."""
+    place.mkdir(exist_ok=True)
+    for path in sorted(work.iterdir(), key=lambda path: path.name != first):
+        path.replace(place / path.name)

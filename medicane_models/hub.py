@@ -5,13 +5,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, cast
 
-from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MissingFileError,
+    MissingModelError,
+)
 
 __all__ = [
     "DETECTOR",
     "TRACKER",
     "WEIGHTS_NAME",
     "HubOptions",
+    "check_name",
     "embedded_models",
     "local_folder",
     "resolve_file",
@@ -21,6 +27,10 @@ __all__ = [
 ]
 
 WEIGHTS_NAME = "model.safetensors"
+
+WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+"""Of files; no model on the Hub is meant by a name that ends so."""
+
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
 """Embedded models that are used when none is named."""
@@ -71,6 +81,8 @@ def resolve_file(id_or_dir: str | Path, filename: str, **hub_options: Unpack[Hub
 
     Raises:
         MissingFileError: the model is there, the file is not.
+        MissingModelError: there is no such model, or no such revision of it.
+        ConfigurationError: a revision is given of what is not on the Hub.
         CheckpointError: the file cannot be had; the message says where it was looked for.
         ConfigurationError: an option is unknown.
     """
@@ -80,9 +92,12 @@ def resolve_file(id_or_dir: str | Path, filename: str, **hub_options: Unpack[Hub
         raise ConfigurationError(f"unknown option {', '.join(unknown)}; known are {known}")
     folder = local_folder(id_or_dir)
     if folder is not None:
+        if (revision := at.get("revision")) is not None:
+            raise ConfigurationError(
+                f"revision is {revision!r} and {id_or_dir} is not on the Hub; leave it out"
+            )
         return _file_in(folder / at.get("subfolder", ""), filename)
-    if _looks_like_path(str(id_or_dir)):
-        raise CheckpointError(f"{id_or_dir} is not a folder; {_choices()}")
+    check_name(id_or_dir)
     return _download(str(id_or_dir), filename, at)
 
 
@@ -111,6 +126,17 @@ def local_folder(id_or_dir: str | Path) -> Path | None:
     return embedded_models().get(str(id_or_dir))
 
 
+def check_name(id_or_dir: str | Path) -> None:
+    """Refuse a name that is neither of a folder, nor of an embedded model, nor like a Hub id.
+
+    Raises:
+        MissingModelError: naming what may be given.
+    """
+    name = str(id_or_dir)
+    if local_folder(name) is None and (_looks_like_path(name) or name.endswith(WEIGHT_SUFFIXES)):
+        raise MissingModelError(f"{name} is not a folder; {_choices()}")
+
+
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") != 1 or "\\" in name
 
@@ -132,7 +158,7 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
     try:
         return Path(hf_hub_download(repo_id, filename, **at))
     except errors.RevisionNotFoundError:
-        raise CheckpointError(
+        raise MissingModelError(
             f"{repo_id} has no revision {at.get('revision')!r}; see its history on the Hub"
         ) from None
     except errors.LocalEntryNotFoundError as error:
@@ -145,7 +171,7 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
     except errors.EntryNotFoundError:
         raise MissingFileError(f"{repo_id} on the Hub holds no {filename}") from None
     except errors.RepositoryNotFoundError:
-        raise CheckpointError(
+        raise MissingModelError(
             f"{repo_id} is not on the Hub, or needs a token; {_choices()}"
         ) from None
     except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:

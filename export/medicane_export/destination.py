@@ -1,27 +1,24 @@
 """The folder an export goes to: whole files, other people's left alone, failures kept apart."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medicane_models.errors import ConfigurationError, MedicaneError, OutputError
+from medicane_models.errors import ConfigurationError, MedicaneError
 from medicane_models.files import json_text, replacing
-from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
+from medicane_models.hub import local_folder
+from medicane_models.network.configuration import MedicaneConfig
 
 __all__ = [
     "PARITY_FILE",
     "README",
     "REFUSED",
     "check_folder",
-    "move_all",
+    "check_not_itself",
     "present_files",
     "publish",
     "record",
-    "staging",
     "write_readme",
 ]
 
@@ -53,29 +50,20 @@ def check_folder(out: Path, config: MedicaneConfig) -> None:
         )
 
 
+def check_not_itself(name: str, out: Path) -> None:
+    """Refuse to write over the weights that are read, perhaps in a smaller type.
+
+    Raises:
+        ConfigurationError: the folder is the model's own.
+    """
+    folder = local_folder(name)
+    if folder is not None and out.resolve() == folder.resolve():
+        raise ConfigurationError(f"{out} is the model itself; give another folder with --out")
+
+
 def present_files(out: Path) -> list[Path]:
     """What a folder holds, but for hidden files and refused exports."""
     return [path for path in out.glob("[!.]*") if path.name != REFUSED]
-
-
-@contextmanager
-def staging(out: Path) -> Iterator[Path]:
-    """A folder inside ``out`` for files that are not verified yet; gone at the end.
-
-    Raises:
-        OutputError: if nothing can be written there.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".export-", dir=out))
-    except OSError as error:
-        raise OutputError(
-            f"{out} cannot be written ({error.strerror or error}); choose another folder"
-        ) from error
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def publish(path: Path, out: Path, *, accepted: bool) -> str:
@@ -86,17 +74,14 @@ def publish(path: Path, out: Path, *, accepted: bool) -> str:
     """
     place = out if accepted else out / REFUSED
     place.mkdir(exist_ok=True)
-    for part in (path.with_name(f"{path.name}.data"), path):  # data first: no file without its own
-        if part.exists():
-            part.replace(place / part.name)
+    data = path.with_name(f"{path.name}.data")
+    replaced = place / data.name
+    if has_data := data.exists():
+        data.replace(replaced)  # first: no file without its own
+    path.replace(place / path.name)
+    if not has_data:
+        replaced.unlink(missing_ok=True)
     return str((place / path.name).relative_to(out))
-
-
-def move_all(work: Path, place: Path) -> None:
-    """Move all staged files; the configuration first, which says whose folder it is."""
-    place.mkdir(exist_ok=True)
-    for path in sorted(work.iterdir(), key=lambda path: path.name != CONFIG_NAME):
-        path.replace(place / path.name)
 
 
 def record(out: Path, about: Mapping[str, Any], variants: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """`medicane-export onnx`: trace, convert, compare, and only then publish."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 from medicane_export.comparing.parity import compare, machine
 from medicane_export.comparing.reference import Arrays, torch_outputs
 from medicane_export.comparing.verdicts import Tolerance, faults
-from medicane_export.destination import check_folder, publish, record, staging, write_readme
+from medicane_export.destination import check_folder, publish, record, write_readme
 from medicane_export.export_cards import onnx_card
 from medicane_export.graphs.half import in_half, rounded_like
 from medicane_export.graphs.int8 import kept_float, quantize_dynamically, quantize_statically
-from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
+from medicane_export.graphs.tracing import metadata_of, save_onnx, trace
 from medicane_export.loaded_model import LoadedModel
+from medicane_export.request import SIMULATED, OnnxRequest
 from medicane_export.sample_clips import ClipSet, given_clips, random_clips, simulated_clips
+from medicane_models.checks import check_free
 from medicane_models.errors import ConfigurationError
+from medicane_models.files import staging
 from medicane_models.runtimes.onnx_metadata import (
-    GraphContents,
-    InputForm,
     OnnxMetadata,
-    Precision,
     onnx_file_name,
 )
 
@@ -31,47 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRequest", "Variant", "export_onnx"]
 
 RANDOM_CLIPS = 8
-SIMULATED = "simulated"
 EMULATED = "in float32, values rounded to bfloat16: onnxruntime's CPU provider has no bfloat16"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnnxRequest:
-    """What to export and how to judge it.
-
-    Attributes:
-        precisions: "fp32", "fp16", "bf16", "int8".
-        input_forms: "normalised", "kelvin".
-        contents: "head", "embeddings" or "reconstruction".
-        opset: of the default operators.
-        calibrate: "simulated", or a scene or clip store whose clips fix the ranges of int8; None
-            measures them at run time.
-        clips: scenes or clip stores to compare on beside random and simulated clips.
-        count: clips of each such set, simulated ones included; 0 leaves those out.
-        tolerances: fields of `Tolerance` that differ from the usual.
-    """
-
-    precisions: tuple[Precision, ...] = ("fp32",)
-    input_forms: tuple[InputForm, ...] = ("normalised",)
-    contents: GraphContents = "head"
-    opset: int = OPSET
-    calibrate: str | None = None
-    clips: tuple[str, ...] = ()
-    count: int = 12
-    tolerances: Mapping[str, float | None] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.calibrate is not None and "int8" not in self.precisions:
-            raise ConfigurationError(
-                "--calibrate is for int8; add --precision int8 or leave it out"
-            )
-        if self.contents == "reconstruction" and "int8" in self.precisions and self.calibrate:
-            raise ConfigurationError("a reconstruction cannot be calibrated; leave out --calibrate")
-        if self.clips and not self.count:
-            raise ConfigurationError(
-                f"--clip-count is 0, which leaves nothing of {self.clips[0]} to compare on; give a "
-                "larger one, or leave out --clips"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +50,12 @@ class Variant:
 
 
 def export_onnx(
-    source: LoadedModel, out: Path, request: OnnxRequest, say: Callable[[str], None]
+    source: LoadedModel,
+    out: Path,
+    request: OnnxRequest,
+    say: Callable[[str], None],
+    *,
+    overwrite: bool = False,
 ) -> list[Variant]:
     """Write the variants asked for, each compared with PyTorch, and ``parity.json``.
 
@@ -99,15 +64,18 @@ def export_onnx(
         out: new or empty, or an earlier export of the same model.
         request: what to export.
         say: is told what happens.
+        overwrite: replace accepted variants that are there by new ones that are accepted too.
 
     Returns:
-        In the order in which they were made. Refused ones lie in ``out/refused``; nothing that
-        was there is deleted.
+        In the order in which they were made. Refused ones lie in ``out/refused``; accepted ones
+        that were there stay.
 
     Raises:
-        ConfigurationError: the folder or the model does not fit the request.
+        ConfigurationError: the folder or the model does not fit the request, or a variant is
+            there already and is not to be replaced.
         OutputError: a file cannot be written.
     """
+    check_free(*(out / name for name in request.file_names), overwrite=overwrite)
     check_folder(out, source.model.config)
     variants = []
     with staging(out) as work:
@@ -160,9 +128,9 @@ class _Job:
 
     def _clips(self) -> Iterator[ClipSet]:
         config, processor = self.source.model.config, self.source.processor
-        yield random_clips(config, processor, count=RANDOM_CLIPS)
+        yield random_clips(config, processor, count=RANDOM_CLIPS, seed=self.request.seed)
         if processor is not None and self.request.count:
-            simulated = simulated_clips(processor, count=self.request.count)
+            simulated = simulated_clips(processor, count=self.request.count, seed=self.request.seed)
             if simulated is not None:
                 yield simulated
         for place in self.request.clips:
@@ -226,7 +194,7 @@ class _Job:
             return given_clips(str(self.request.calibrate), config, processor, count=count)
         clips = None
         if processor is not None:
-            clips = simulated_clips(processor, count=count, seed=1000)
+            clips = simulated_clips(processor, count=count, seed=self.request.seed + 1000)
         if clips is None:
             raise ConfigurationError(
                 f"{self.source.name} reads channels that cannot be simulated; give --calibrate a "

@@ -5,11 +5,13 @@ from typing import Literal
 
 import torch
 
-from medicane_export.destination import README, check_folder, move_all, staging, write_readme
+from medicane_export.destination import README, check_folder, check_not_itself, write_readme
 from medicane_export.loaded_model import LoadedModel
+from medicane_models.checks import check_free
 from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.hub import local_folder, resolve_file
+from medicane_models.files import move_all, staging
+from medicane_models.hub import WEIGHTS_NAME, local_folder, resolve_file
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.cards import license_of, model_card
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE
@@ -30,6 +32,7 @@ def export_safetensors(
     base_model: str | None = None,
     license_id: str | None = None,
     revision: str | None = None,
+    overwrite: bool = False,
 ) -> tuple[str, ...]:
     """Write weights, configuration, processor and card, and nothing that only training needs.
 
@@ -44,6 +47,7 @@ def export_safetensors(
         license_id: of the weights, as the Hub spells it; None takes that of the
             model's own card on the Hub.
         revision: branch, tag or commit on the Hub.
+        overwrite: replace weights that are there, once the new ones are whole.
 
     Returns:
         What was written and what is missing, line by line.
@@ -51,8 +55,10 @@ def export_safetensors(
     Raises:
         CheckpointError: there is no such model.
         ConfigurationError: the folder holds something else or the model itself, or the model's own
-            card says what the arguments do.
+            card says what the arguments do, or there are weights not to be replaced.
     """
+    check_not_itself(name, out)
+    check_free(out / WEIGHTS_NAME, overwrite=overwrite)
     own = _own_card(name)
     if own is not None and (license_id or base_model):
         raise ConfigurationError(
@@ -60,7 +66,6 @@ def export_safetensors(
             f"the head of its {README}"
         )
     model, processor, said = _read(name, revision)
-    _check_not_itself(name, out)
     check_folder(out, model.config)
     license_id = license_id or license_of(name, revision=revision)
     card = own or model_card(
@@ -69,7 +74,7 @@ def export_safetensors(
     model.processor = processor
     with staging(out) as work:
         model.save_pretrained(work, dtype=_DTYPES[dtype])
-        move_all(work, out)
+        move_all(work, out, first=CONFIG_NAME)
     write_readme(out, card)
     if processor is None:
         said = (
@@ -83,22 +88,10 @@ def _read(
     name: str, revision: str | None
 ) -> tuple[MedicaneModel, MedicaneProcessor | None, tuple[str, ...]]:
     if Path(name).is_file() or _is_foreign(name, revision):
-        if revision is not None:
-            raise ConfigurationError(
-                f"--revision is not read for {name}, a foreign checkpoint; download that revision "
-                "and give its folder"
-            )
-        model, report = from_foreign(name)
+        model, report = from_foreign(name, revision=revision)
         return model, None, (str(report),)
     source = LoadedModel.load(name, revision=revision)
     return source.model, source.processor, ()
-
-
-def _check_not_itself(name: str, out: Path) -> None:
-    """Refuse to write over the weights that are read, perhaps in a smaller type."""
-    folder = local_folder(name)
-    if folder is not None and out.resolve() == folder.resolve():
-        raise ConfigurationError(f"{out} is the model itself; give another folder with --out")
 
 
 def _own_card(name: str) -> str | None:

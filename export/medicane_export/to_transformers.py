@@ -11,16 +11,16 @@ from medicane_export.comparing.parity import machine
 from medicane_export.destination import (
     PARITY_FILE,
     REFUSED,
-    move_all,
     present_files,
-    staging,
     write_readme,
 )
 from medicane_export.export_cards import transformers_card
 from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet, random_clips, simulated_clips
+from medicane_models.checks import check_free
 from medicane_models.errors import ConfigurationError, require
-from medicane_models.files import json_text, replacing
+from medicane_models.files import json_text, move_all, replacing, staging
+from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.configuration import CONFIG_NAME
 from medicane_models.network.conversion import export_transformers, transformers_config
 from medicane_models.network.pretraining import MedicaneForPreTraining
@@ -32,12 +32,16 @@ TOLERANCE = 1e-4
 CLIPS = 4
 
 
-def export_to_transformers(source: LoadedModel, out: Path) -> tuple[Path, tuple[str, ...]]:
+def export_to_transformers(
+    source: LoadedModel, out: Path, *, seed: int = 0, overwrite: bool = False
+) -> tuple[Path, tuple[str, ...]]:
     """Write the repository and ``parity.json``.
 
     Args:
         source: a classifier or a pretraining model.
         out: new or empty, or an earlier export of the same model.
+        seed: of the clips to compare on.
+        overwrite: replace a repository that is there, if the new one is accepted.
 
     Returns:
         Where the files are, and what differs by more than TOLERANCE, in words; then they lie in
@@ -45,20 +49,21 @@ def export_to_transformers(source: LoadedModel, out: Path) -> tuple[Path, tuple[
 
     Raises:
         ConfigurationError: transformers cannot express the model, or the folder holds something
-            else.
+            else, or a repository not to be replaced.
         MissingExtraError: transformers is not installed.
     """
+    check_free(out / WEIGHTS_NAME, overwrite=overwrite)
     require("transformers", "export")
     _check_folder(out, transformers_config(source.model.config))
     with staging(out) as work:
         export_transformers(source.model, work)
         if source.processor is not None:
             _write_processor(source.processor, work)
-        measured = [_compare(source, work, clips) for clips in _clips(source)]
+        measured = [_compare(source, work, clips) for clips in _clips(source, seed)]
         faults = tuple(_faults(measured))
         place = out / REFUSED if faults else out
         _record(source, work, measured, faults)
-        move_all(work, place)
+        move_all(work, place, first=CONFIG_NAME)
     write_readme(place, transformers_card(source, out.name))
     return place, faults
 
@@ -85,10 +90,11 @@ def _check_folder(out: Path, config: dict[str, Any]) -> None:
         )
 
 
-def _clips(source: LoadedModel) -> list[ClipSet]:
+def _clips(source: LoadedModel, seed: int) -> list[ClipSet]:
     config, processor = source.model.config, source.processor
-    simulated = None if processor is None else simulated_clips(processor, count=CLIPS)
-    sets = (random_clips(config, processor, count=CLIPS), simulated)
+    chosen = {"count": CLIPS, "seed": seed}
+    simulated = None if processor is None else simulated_clips(processor, **chosen)
+    sets = (random_clips(config, processor, **chosen), simulated)
     return [clips for clips in sets if clips is not None]
 
 

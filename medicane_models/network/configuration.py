@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack, get_args, get_origin
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
@@ -222,12 +222,14 @@ class MedicaneConfig:
             **hub_options: where to look.
 
         Raises:
-            CheckpointError: there is no such file.
+            CheckpointError: there is no such file, or it is damaged.
             ConfigurationError: it is not valid.
         """
         path = resolve_file(id_or_dir, CONFIG_NAME, **hub_options)
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{path}: {error}") from error
 

@@ -73,6 +73,7 @@ def from_foreign(
     id2label: Mapping[int, str] | None = None,
     in_channels: int | None = None,
     trained_on: str | None = None,
+    revision: str | None = None,
     **settings: Any,
 ) -> tuple[MedicaneModel, ConversionReport]:
     """Read a foreign checkpoint.
@@ -86,6 +87,7 @@ def from_foreign(
         id2label: names of the classes.
         in_channels: number of channels to change the patch embedding to.
         trained_on: one sentence on the data the weights were trained with.
+        revision: branch, tag or commit on the Hub.
         settings: fields of the configuration that cannot be read off the tensors, such as
             ``image_size``, ``num_frames`` or ``num_heads``.
 
@@ -96,7 +98,7 @@ def from_foreign(
         CheckpointError: the file cannot be read, holds code, or lacks tensors.
         ConfigurationError: a setting contradicts the tensors or must be given.
     """
-    found = _read(str(source), settings.get("tubelet_size", 2), task)
+    found = _read(str(source), settings.get("tubelet_size", 2), task, revision)
     if in_channels is not None:
         found = replace(found, weights=found.weights | _adapted(found.weights, in_channels))
     target: Task = task or found.task or "classification"
@@ -178,27 +180,29 @@ _HUGGING_FACE_DEFAULTS = {
 """What its ``config.json`` leaves out and no tensor tells."""
 
 
-def _read(source: str, tubelet_size: int, task: Task | None) -> _Source:
+def _read(source: str, tubelet_size: int, task: Task | None, revision: str | None) -> _Source:
     path = Path(source)
     if path.is_file():
+        if revision is not None:
+            raise ConfigurationError(f"revision is {revision!r} and {path} a file; leave it out")
         return _recognise(_read_tensors(path), {}, tubelet_size, task)
-    config = json.loads(resolve_file(source, CONFIG_NAME).read_text("utf-8"))
+    config = json.loads(resolve_file(source, CONFIG_NAME, revision=revision).read_text("utf-8"))
     if config.get("model_type") != "videomae":
         raise CheckpointError(
             f"{source} is a {config.get('model_type')} model; give a VideoMAE or a checkpoint file"
         )
-    weights = _read_tensors(_first_file(source))
+    weights = _read_tensors(_first_file(source, revision))
     return _recognise(weights, _known_to_transformers(config), tubelet_size, task)
 
 
-def _first_file(source: str) -> Path:
+def _first_file(source: str, revision: str | None) -> Path:
     *first, last = HUGGING_FACE_FILES
     for name in first:
         try:
-            return resolve_file(source, name)
+            return resolve_file(source, name, revision=revision)
         except CheckpointError:
             continue
-    return resolve_file(source, last)
+    return resolve_file(source, last, revision=revision)
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

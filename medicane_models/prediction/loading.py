@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from medicane_models.errors import ConfigurationError, MissingFileError
 from medicane_models.hub import TRACKER, WEIGHTS_NAME, resolve_file
 from medicane_models.prediction.models import ModelDescription, check_pair
-from medicane_models.runtimes.interface import DeviceName, Runtime, TorchRuntime
+from medicane_models.runtimes.choices import DeviceName, OnnxDevice, Precision, RuntimeName
+from medicane_models.runtimes.interface import Runtime, TorchRuntime, limit_threads
 from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
-from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name
-from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
+from medicane_models.runtimes.onnx_metadata import onnx_file_name
+from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxSettings
 
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "LoadedModels",
     "ModelReference",
-    "RuntimeName",
     "load_models",
     "load_with_embedded_tracker",
 ]
 
 log = logging.getLogger(__name__)
-
-RuntimeName = Literal["auto", "torch", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +99,7 @@ def load_models(
     if runtime == "onnx":
         return _on_onnxruntime(detector, tracker, device, settings, precision)
     _check_torch_takes(device, settings, precision)
+    limit_threads(settings.threads)
     return _on_torch(detector, tracker, cast("DeviceName", device))
 
 
@@ -152,11 +151,8 @@ def _check_torch_takes(device: OnnxDevice, settings: OnnxSettings, precision: Pr
     """Refuse what only onnxruntime knows."""
     if device == "tensorrt":
         raise ConfigurationError("device tensorrt runs exported models; add --runtime onnx")
-    if settings.threads is not None:
+    if replace(settings, threads=None) != DEFAULTS or precision != "fp32":
         raise ConfigurationError(
-            "threads are set for --runtime onnx; with torch set OMP_NUM_THREADS instead"
-        )
-    if settings != DEFAULTS or precision != "fp32":
-        raise ConfigurationError(
-            "settings and precision are for exported models; give runtime='onnx', or leave them out"
+            "precision, and settings but threads, are for exported models; give runtime='onnx', or "
+            "leave them out"
         )

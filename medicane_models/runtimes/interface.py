@@ -5,22 +5,30 @@ Letters: B clips, T frames, C bands, H rows, W columns.
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.runtimes.choices import DeviceName
 
 if TYPE_CHECKING:
     import torch
 
     from medicane_models.network.base import MedicaneModel
 
-__all__ = ["Centres", "DeviceName", "PixelValues", "Runtime", "TorchRuntime", "pick_device"]
+__all__ = [
+    "Centres",
+    "DeviceName",
+    "PixelValues",
+    "Runtime",
+    "TorchRuntime",
+    "limit_threads",
+    "pick_device",
+]
 
-DeviceName = Literal["auto", "cpu", "cuda"]
 CYCLONE = "cyclone"
 PixelValues = Float[np.ndarray, "T C H W"]  # of one clip, normalised
 
@@ -93,6 +101,14 @@ class TorchRuntime:
 
 def _numpy(tensor: "torch.Tensor") -> np.ndarray:
     return tensor.double().cpu().numpy()
+
+
+def limit_threads(threads: int | None) -> None:
+    """Let PyTorch compute on so many threads of the CPU; None leaves it as it is."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
 
 
 def pick_device(name: DeviceName | str) -> "torch.device":

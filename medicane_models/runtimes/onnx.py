@@ -20,6 +20,7 @@ from medicane_models.errors import (
     ConfigurationError,
     MedicaneError,
     MissingFileError,
+    MissingModelError,
 )
 from medicane_models.hub import resolve_file
 from medicane_models.network.configuration import MedicaneConfig
@@ -275,7 +276,7 @@ def find_onnx(source: str | Path, *, precision: Precision = "fp32", **hub_option
     if Path(source).suffix == ".onnx" or Path(source).is_file():
         if Path(source).is_file():
             return Path(source)
-        raise CheckpointError(f"{source} does not exist; give an exported file or its folder")
+        raise MissingModelError(f"{source} does not exist; give an exported file or its folder")
     name = onnx_file_name(precision=precision)
     try:
         path = resolve_file(source, name, **hub_options)

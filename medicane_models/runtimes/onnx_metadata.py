@@ -8,11 +8,12 @@ loads neither torch nor onnx.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import plain
 from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.runtimes.choices import GraphContents, InputForm, Precision
 from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 
@@ -29,10 +30,6 @@ FORMAT = 1
 """Version of the keys and of what inputs and outputs mean."""
 
 PREFIX = "medicane."
-
-GraphContents = Literal["head", "embeddings", "reconstruction"]
-InputForm = Literal["normalised", "kelvin"]
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 @dataclass(frozen=True, kw_only=True)

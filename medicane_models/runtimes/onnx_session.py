@@ -17,6 +17,7 @@ from medicane_models.runtimes.accelerators import (
     onnxruntime_build,
     provider_finding,
 )
+from medicane_models.runtimes.choices import OnnxDevice
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -25,7 +26,6 @@ __all__ = ["DEFAULTS", "OnnxDevice", "OnnxSettings", "Place", "open_session"]
 
 log = logging.getLogger(__name__)
 
-OnnxDevice = Literal["auto", "cpu", "cuda", "tensorrt"]
 Place = Literal["cpu", "cuda", "tensorrt"]
 ERRORS_ONLY = 3  # of onnxruntime's own log
 EXACT = {"use_tf32": 0}  # onnxruntime would cut float32 products to 10 bits on CUDA, PyTorch not

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from medicane_models.checks import check_present
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.readers import archive, netcdf, png, seviri
@@ -121,8 +122,7 @@ def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording
 def _locations(item: Location) -> list[Location]:
     """The files of a folder, or the file, store or URL itself."""
     location = item if isinstance(item, str) and "://" in item else Path(item).expanduser()
-    if isinstance(location, Path) and not location.exists():
-        raise SceneError(f"{item} does not exist")
+    check_present(item)
     found = [location] if _kind(location) else _inside(location)
     if not found:
         raise SceneError(f"{Path(item).name} holds no satellite input; accepted are\n{ACCEPTED}")

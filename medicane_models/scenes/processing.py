@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.errors import CheckpointError, ConfigurationError, SceneError
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
@@ -177,6 +177,8 @@ class MedicaneProcessor:
         path = resolve_file(id_or_dir, PREPROCESSOR_FILE, **hub_options)
         try:
             return cls.from_dict(json.loads(path.read_text()))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
         except (ConfigurationError, ValueError, TypeError, KeyError) as error:
             raise ConfigurationError(f"{path} does not describe a processor: {error}") from error
 

@@ -13,8 +13,8 @@ import xarray as xr
 import zarr
 from numcodecs import Blosc
 
+from medicane_models.checks import check_free, check_store_name
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.errors import SceneError
 from medicane_models.files import replacing
 from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS
@@ -55,6 +55,7 @@ def write_simulation(
     grid: Grid = MEDITERRANEAN,
     cadence_minutes: float = 5.0,
     seed: int = 0,
+    overwrite: bool = False,
     progress: Progress = iter,
 ) -> Written:
     """Write a scene frame by frame, holding one in memory; the store appears when it is complete.
@@ -63,7 +64,7 @@ def write_simulation(
     ``NAME.lookalikes.csv``, where storms were that are none.
 
     Args:
-        path: of the store, ending in .zarr; must not exist.
+        path: of the store, ending in .zarr.
         start: time of the first frame, UTC.
         hours: from the first frame to the last.
         rates: how many storms of each kind; None takes the default ones.
@@ -71,14 +72,15 @@ def write_simulation(
         grid: pixels to simulate.
         cadence_minutes: from a frame to the next.
         seed: the same seed gives the same scene.
+        overwrite: replace an earlier store, once the new one is complete.
         progress: wraps the iteration over frames, to show how it goes.
 
     Raises:
-        SceneError: if the store exists or is not called .zarr.
+        ConfigurationError: if the store is not called .zarr, or exists and is not to be replaced.
     """
     path = Path(path)
-    if path.suffix != ".zarr" or path.exists():
-        raise SceneError(f"{path}: give the name of a new store that ends in .zarr")
+    check_store_name(path)
+    check_free(path, overwrite=overwrite)
     times = times_at_cadence(start, hours, cadence_minutes)
     storms = draw_storms(rates or StormRates(), grid=grid, start=times[0], end=times[-1], seed=seed)
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
@@ -99,12 +101,18 @@ def write_simulation(
 def _complete(path: Path) -> Iterator[Path]:
     """A temporary folder beside ``path`` that takes its name when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary, former = (
+        path.with_name(f".{path.stem}.{os.getpid()}.{kind}{path.suffix}")
+        for kind in ("part", "former")
+    )
     try:
         yield temporary
+        if path.exists():
+            path.rename(former)
         temporary.rename(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in (temporary, former):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(path: Path, times: pd.DatetimeIndex, grid: Grid, seed: int) -> list[zarr.Array]:

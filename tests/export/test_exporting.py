@@ -180,7 +180,7 @@ def test_a_refused_variant_is_kept_apart_and_what_was_there_stays(every_precisio
     out = shutil.copytree(every_precision[0], tmp_path / "out")
     before = (out / "model.onnx").read_bytes()
     model = tiny_folder(tmp_path / "model")
-    options = ["--out", str(out), "--clip-count", "0", "--tolerance-logits", "1e-12"]
+    options = ["--out", str(out), "--clip-count", "0", "--tolerance-logits", "1e-12", "--overwrite"]
     done = CliRunner().invoke(app, ["onnx", str(model), *options])
     assert done.exit_code == 1
     assert "logits differs by" in done.output
@@ -202,7 +202,34 @@ def test_an_interrupted_export_leaves_whole_files_and_can_be_repeated(tmp_path, 
             export_onnx(tiny_source(), out, request, lambda _: None)
     found = {path.name for path in out.iterdir()}
     assert found == {"config.json", "preprocessor_config.json", "parity.json", "model.onnx"}
-    assert len(export_onnx(tiny_source(), out, request, lambda _: None)) == 2
+    assert len(export_onnx(tiny_source(), out, request, lambda _: None, overwrite=True)) == 2
+
+
+def test_a_variant_is_replaced_only_when_told_and_others_are_added(tmp_path):
+    def export(*precisions, **options):
+        request = OnnxRequest(precisions=precisions, count=0, seed=1)
+        return export_onnx(tiny_source(), tmp_path, request, lambda _: None, **options)
+
+    export("fp32")
+    export("fp16")
+    (tmp_path / "model.onnx").write_text("old")
+    (tmp_path / "model.onnx.data").write_text("old")
+    with pytest.raises(ConfigurationError, match=r"model\.onnx exists; .* --overwrite"):
+        export("fp32")
+    assert (tmp_path / "model.onnx").read_text() == "old"
+    export("fp32", overwrite=True)
+    assert onnx_properties(tmp_path / "model.onnx")
+    assert {path.name for path in tmp_path.glob("*.onnx*")} == {"model.onnx", "model_fp16.onnx"}
+
+
+def test_what_was_compared_is_printed_as_json(tmp_path):
+    model = tiny_folder(tmp_path / "model")
+    arguments = ["onnx", str(model), "--out", str(tmp_path / "out"), "--clip-count", "0", "--json"]
+    done = CliRunner().invoke(app, [*arguments, "--threads", "1"])
+    assert done.exit_code == 0, done.exception
+    printed = json.loads(done.stdout)
+    assert printed["model.onnx"]["faults"] == []
+    assert set(printed["model.onnx"]["sets"]) == {"random"}
 
 
 def test_a_tracker_is_judged_by_the_radii_the_predictor_draws(tmp_path):
@@ -288,7 +315,9 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_loaded(tmp_path):
-    done = CliRunner().invoke(app, ["onnx", "x", "--out", str(tmp_path), "--precision", "fp8"])
+    done = CliRunner().invoke(
+        app, ["onnx", "medicane-tiny-detector", "--out", str(tmp_path), "--precision", "fp8"]
+    )
     assert isinstance(done.exception, ConfigurationError)
     assert "'fp8'" in str(done.exception)
 

@@ -35,6 +35,17 @@ def test_bf16_halves_the_file_and_is_read_back_as_float32(tmp_path):
         torch.testing.assert_close(model.state_dict()[name], tensor, rtol=2**-8, atol=0)
 
 
+def test_a_repository_is_replaced_only_when_told(tmp_path):
+    run = tiny_folder(tmp_path / "run")
+    export_safetensors(str(run), tmp_path / "out")
+    before = (tmp_path / "out" / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors exists; .* --overwrite"):
+        export_safetensors(str(run), tmp_path / "out", dtype="bf16")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
+    export_safetensors(str(run), tmp_path / "out", dtype="bf16", overwrite=True)
+    assert len((tmp_path / "out" / "model.safetensors").read_bytes()) < len(before)
+
+
 def test_a_foreign_checkpoint_becomes_a_repository(tmp_path):
     weights = {f"module.{name}": tensor for name, tensor in tiny_model().state_dict().items()}
     save_file(weights, tmp_path / "foreign.safetensors")
@@ -106,13 +117,20 @@ def test_transformers_opens_what_was_exported_and_gives_the_same(tmp_path, task)
     assert type(auto.from_pretrained(tmp_path)).__name__ == f"VideoMAE{kind}"
 
 
+def test_a_transformers_repository_is_replaced_only_when_told(tmp_path):
+    pytest.importorskip("transformers")
+    export_to_transformers(tiny_source(processor=None), tmp_path)
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors exists; .* --overwrite"):
+        export_to_transformers(tiny_source(processor=None), tmp_path)
+
+
 def test_a_repository_that_differs_is_kept_apart_and_what_was_there_stays(tmp_path, monkeypatch):
     pytest.importorskip("transformers")
     source = tiny_source(processor=None)
     export_to_transformers(source, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr("medicane_export.to_transformers.TOLERANCE", 0.0)
-    place, (fault,) = export_to_transformers(source, tmp_path)
+    place, (fault,) = export_to_transformers(source, tmp_path, overwrite=True)
     assert "logits differ by" in fault
     assert place == tmp_path / "refused"
     assert {path.name for path in place.iterdir()} == set(before)

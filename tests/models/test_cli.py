@@ -90,7 +90,7 @@ def test_earlier_results_are_kept_unless_told_otherwise(medicane, predicted, fra
 def test_an_output_folder_that_is_a_file_is_named(medicane, frames, tmp_path):
     (tmp_path / "file").touch()
     code, _, err = medicane("predict", frames, "--out", tmp_path / "file")
-    assert code == 1
+    assert code == 2
     assert "file" in err
     assert "choose another folder" in err
 
@@ -233,23 +233,23 @@ def test_too_few_frames_fail_with_one_sentence_and_nothing_on_stdout(medicane, f
 
 def test_a_scene_that_is_not_there_is_named(medicane, tmp_path):
     code, _, err = medicane("predict", tmp_path / "nowhere.zarr", "--out", tmp_path / "out")
-    assert code == 1
+    assert code == 2
     assert "nowhere.zarr does not exist" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["predict", "x"], "--out"),
-        (["predict", "x", "--out", "y", "--formats", "pdf"], "csv, netcdf, geojson"),
-        (["predict", "x", "--out", "y", "--start", "someday"], "someday"),
-        (["predict", "x", "--out", "y", "--threshold", "2"], "threshold is 2"),
-        (["predict", "x", "--out", "y", "--threads", "2"], "OMP_NUM_THREADS"),
-        (["predict", "x", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
-        (["predict", "x", "--out", "y", "--runtime", "onnx", "--device", "mps"], "tensorrt"),
+        (["predict", "."], "--out"),
+        (["predict", ".", "--out", "y", "--formats", "pdf"], "csv, netcdf, geojson"),
+        (["predict", ".", "--out", "y", "--start", "someday"], "someday"),
+        (["predict", ".", "--out", "y", "--threshold", "2"], "threshold is 2"),
+        (["predict", ".", "--out", "y", "--threads", "0"], "--threads"),
+        (["predict", ".", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
+        (["predict", ".", "--out", "y", "--runtime", "onnx", "--device", "mps"], "tensorrt"),
         (["demo", "--out", "y", "--runtime", "tensorflow"], "onnx"),
         (["demo", "--out", "y", "--device", "tensorrt"], "add --runtime onnx"),
-        (["predict", "x", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
+        (["predict", ".", "--out", "y", "--domain", "1,2,3"], "WEST,SOUTH,EAST,NORTH"),
         (["detect"], "detect"),
     ],
 )
@@ -263,13 +263,13 @@ def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
     code, _, err = medicane(
         "predict", frames, "--out", tmp_path / "out", "--model", tmp_path / "no-such-model"
     )
-    assert code == 1
+    assert code == 2
     assert "medicane-tiny-detector" in err
 
 
 def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
-    code, _, err = medicane("predict", "x", "--out", tmp_path / "out", "--runtime", "onnx")
-    assert code == 1
+    code, _, err = medicane("predict", ".", "--out", tmp_path / "out", "--runtime", "onnx")
+    assert code == 2
     assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
 
 
@@ -330,10 +330,82 @@ def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     assert MedicaneProcessor.from_pretrained(tmp_path / "model").tile_size == 32
 
 
-def test_convert_refuses_an_unknown_setting(medicane, tmp_path):
-    code, _, err = medicane("convert", "x.pth", "--out", tmp_path, "--set", "num_heads")
+@pytest.mark.parametrize(
+    ("setting", "complaint"), [("num_heads", "key=value"), ("num_head=3", "names no setting")]
+)
+def test_convert_refuses_an_unknown_setting(medicane, tmp_path, setting, complaint):
+    (tmp_path / "x.pth").touch()
+    code, _, err = medicane("convert", tmp_path / "x.pth", "--out", tmp_path, "--set", setting)
     assert code == 2
-    assert "key=value" in err
+    assert complaint in err
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint of two channels, for which there is no processor, and one of three."""
+    paths = []
+    for channels in (3, 2):
+        sizes = {"embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 48}
+        config = MedicaneConfig(**sizes, image_size=32, num_frames=4, in_channels=channels)
+        paths.append(tmp_path / f"{channels}.pth")
+        torch.save(MedicaneForVideoClassification(config).state_dict(), paths[-1])
+    return paths
+
+
+SIZES = ("--set", "num_heads=3", "--set", "image_size=32", "--set", "num_frames=4")
+
+
+def test_convert_replaces_a_model_only_when_told_and_leaves_nothing_of_it(
+    medicane, checkpoint, tmp_path
+):
+    three, two = checkpoint
+    out = ("--out", tmp_path / "model")
+    assert medicane("convert", three, *out, *SIZES)[0] == 0
+    code, _, err = medicane("convert", two, *out, *SIZES)
+    assert code == 2
+    assert "config.json exists; choose another --out, or replace it with --overwrite" in err
+    assert medicane("convert", two, *out, *SIZES, "--overwrite")[0] == 0
+    assert MedicaneConfig.from_pretrained(tmp_path / "model").in_channels == 2
+    names = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert names == ["config.json", "model.safetensors"]
+
+
+def test_a_fresh_head_is_drawn_by_the_seed(medicane, checkpoint, tmp_path):
+    def head(name, seed):
+        tracker = (*SIZES, "--task", "pretraining", "--seed", seed)
+        code, _, err = medicane("convert", checkpoint[0], "--out", tmp_path / name, *tracker)
+        assert code == 0, err
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    assert head("a", 1) == head("b", 1) != head("c", 2)
+
+
+def test_simulate_replaces_a_store_only_when_told(medicane, tmp_path):
+    store = tmp_path / "a.zarr"
+    arguments = ("simulate", "--out", store, "--hours", "0")
+    store.mkdir()
+    (store / "old").touch()
+    code, _, err = medicane(*arguments)
+    assert code == 2
+    assert "exists" in err
+    code, out, err = medicane(*arguments, "--overwrite", "--json")
+    assert code == 0, err
+    assert json.loads(out)["frames"] == 1
+    assert not (store / "old").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_revision_of_what_is_not_on_the_hub_is_refused(medicane, tmp_path):
+    code, _, err = medicane("inspect", "medicane-tiny-detector", "--revision", "v2")
+    assert code == 2
+    assert "revision is 'v2' and medicane-tiny-detector is not on the Hub; leave it out" in err
+
+
+def test_torch_computes_on_as_many_threads_as_are_given(medicane, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    medicane("predict", tmp_path, "--out", tmp_path / "out", "--threads", "3")
+    assert given == [3]
 
 
 @pytest.mark.slow

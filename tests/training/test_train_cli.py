@@ -149,6 +149,22 @@ def test_what_all_ranks_know_rank_0_alone_says(store, tmp_path, monkeypatch):
     assert (result.exit_code, result.output) == (1, "")
 
 
+def test_options_set_the_recipe_and_the_result_is_printed_as_json(store, tmp_path):
+    out = tmp_path / "run"
+    options = ("--seed", "7", "--device", "cpu", "--threads", "1", "--json")
+    result = train("specialize", store, "--out", out, *options)
+    assert result.exit_code == 0, result.exception
+    assert json.loads(result.stdout)["validation"]["clips"] == 84
+    assert "written to" in result.stderr
+    assert "seed: 7" in (out / "run.yaml").read_text()
+
+
+def test_a_dry_run_prints_its_rows_as_json(store):
+    result = train("specialize", store, "--dry-run", "--json")
+    assert result.exit_code == 0, result.exception
+    assert len(json.loads(result.stdout)) > 3
+
+
 @pytest.mark.parametrize("flow", ["specialize", "classify", "track"])
 def test_help_names_the_exit_code(flow):
     result = CliRunner().invoke(app, [flow, "--help"])

@@ -1,65 +1,72 @@
 """The ``medicane-train`` command."""
 
 import sys
-from enum import StrEnum
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from medicane_models.commands import command_line, run
+from medicane_models.checks import check_present
+from medicane_models.commands import (
+    DEVICE,
+    END,
+    OUT,
+    SEED,
+    START,
+    Domain,
+    Json,
+    Out,
+    Revision,
+    Scenes,
+    Seed,
+    Threads,
+    checked,
+    command_line,
+    print_json,
+    run,
+)
 from medicane_models.errors import ConfigurationError
+from medicane_models.hub import check_name
+from medicane_models.runtimes.choices import DeviceName
 
 if TYPE_CHECKING:
     from medicane_models.domain import Grid
     from medicane_models.scenes.processing import MedicaneProcessor
     from medicane_training.recipes.kinds import FlowName, Recipe
 
-app = command_line("Train detectors and trackers of medicanes and other cyclones.")
+app = command_line(
+    "medicane-train", "Train detectors and trackers of medicanes and other cyclones."
+)
 data = typer.Typer(help="Download scenes, build clip stores, check them.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 
-class Rule(StrEnum):
-    """When a clip counts as a cyclone."""
-
-    LAST_FRAME = "last_frame"
-    RESEARCH = "research"
-
-
-class Archive(StrEnum):
-    """Where frames come from."""
-
-    PUBLIC = "public"
-    EUMETSAT = "eumetsat"
-
-
-Domain = Annotated[
-    str,
-    typer.Option(
-        help="model: the processor's grid; native: all of the first scene; "
-        "or WEST,SOUTH,EAST,NORTH in degrees."
-    ),
-]
+def _check_given_name(name: str | None) -> None:
+    if name is not None:
+        check_name(name)
 
 
 @data.command()
 def build(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(
-            help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several. "
-            "Or one CSV of the research layout."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="The store, made or added to.")],
+    scenes: Scenes,
+    out: Out,
     tracks: Annotated[
-        Path | None, typer.Option(help="Known storms of the period; default: no labels.")
+        Path | None,
+        typer.Option(
+            callback=checked(check_present),
+            help="Known storms of the period; default: no labels.",
+        ),
     ] = None,
     processor: Annotated[
         str | None,
-        typer.Option(help="Folder or Hub id of a processor; default: Airmass RGB of SEVIRI."),
+        typer.Option(
+            callback=checked(_check_given_name),
+            help="Folder or Hub id of a processor; default: Airmass RGB of SEVIRI.",
+        ),
     ] = None,
+    revision: Revision = None,
     domain: Domain = "model",
     every: Annotated[int, typer.Option(min=1, help="Minutes between the ends of clips.")] = 60,
     tile_stride: Annotated[
@@ -69,22 +76,29 @@ def build(
     calm_share: Annotated[
         float, typer.Option(help="Share of the clip ends without storms to keep, 0 … 1.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the draw of calm clip ends.")] = 0,
-    rule: Annotated[Rule, typer.Option(help="What makes a cyclone clip.")] = Rule.LAST_FRAME,
+    seed: Seed = 0,
+    rule: Annotated[
+        Literal["last_frame", "research"], typer.Option(help="What makes a cyclone clip.")
+    ] = "last_frame",
     neighbours: Annotated[
         bool, typer.Option("--neighbours", help="Tiles beside a cyclone are a third class.")
     ] = False,
     max_gap_hours: Annotated[
         float, typer.Option(min=0, help="Longest gap of a track to interpolate; 6 for best tracks.")
     ] = 2.0,
+    json: Json = False,
 ) -> None:
-    """Build a clip store from scenes and tracks, or add to one. A killed build continues."""
+    """Build a clip store from scenes and tracks, or from one CSV of the research layout.
+
+    A store that is there is never replaced: other scenes are added to it, and a killed build
+    continues. Which calm clip ends are kept is drawn by --seed.
+    """
     from medicane_models.verification.best_tracks import read_tracks
     from medicane_training.store.build import BuildSettings, build_store
     from medicane_training.store.labels import LabelRule
     from medicane_training.store.research_import import import_research
 
-    reads = _processor(processor, domain, scenes[0])
+    reads = _processor(processor, revision, domain, scenes[0])
     if scenes[0].endswith(".csv"):
         if len(scenes) > 1 or tracks is not None:
             raise ConfigurationError(
@@ -97,20 +111,29 @@ def build(
             tile_stride=tile_stride,
             calm_share=calm_share,
             seed=seed,
-            rule=LabelRule(kind=rule.value, neighbours=neighbours),
+            rule=LabelRule(kind=rule, neighbours=neighbours),
             max_gap_hours=max_gap_hours,
         )
         storms = None if tracks is None else read_tracks(tracks)
         store = build_store(scenes, out, processor=reads, tracks=storms, settings=settings)
-    _show_strata(store.document("rates.json"))
+    rates = store.document("rates.json")
+    if json:
+        print_json(rates)
+    else:
+        _show_strata(rates)
 
 
 @data.command()
 def check(
-    store: Annotated[Path, typer.Argument(help="The store.")],
+    store: Annotated[Path, typer.Argument(callback=checked(check_present), help="The store.")],
     split: Annotated[
-        Path | None, typer.Option(help="CSV of end, tile_x, tile_y, part to search for leaks.")
+        Path | None,
+        typer.Option(
+            callback=checked(check_present),
+            help="CSV of end, tile_x, tile_y, part to search for leaks.",
+        ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Verify every chunk, clip and label of a store, and that a split does not leak."""
     from medicane_models.tables import read_table
@@ -119,6 +142,9 @@ def check(
 
     parts = None if split is None else read_table(split)
     report = check_store(ClipStore(store), split=parts)
+    if json:
+        print_json(asdict(report))
+        raise typer.Exit(1 if report.problems else 0)
     typer.echo(f"{report.shards} shards, {report.frames} frames, {report.clips} clips checked")
     for problem in report.problems:
         typer.echo(problem)
@@ -129,20 +155,23 @@ def check(
 
 @data.command()
 def download(
-    start: Annotated[str, typer.Option(help="First day, UTC.")],
-    end: Annotated[str, typer.Option(help="Last day, UTC.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the files, made if absent.")],
+    start: Annotated[str, START],
+    end: Annotated[str, END],
+    out: Out,
     source: Annotated[
-        Archive, typer.Option(help="The public archive, or EUMETSAT's Data Store (needs a key).")
-    ] = Archive.PUBLIC,
-    domain: Annotated[
-        str, typer.Option(help="model: the Mediterranean; or WEST,SOUTH,EAST,NORTH in degrees.")
-    ] = "model",
+        Literal["public", "eumetsat"],
+        typer.Option(help="The public archive, or EUMETSAT's Data Store (needs a key)."),
+    ] = "public",
+    domain: Domain = "model",
     archive: Annotated[
         str | None, typer.Option(help="URL of another archive of the same layout, with {year}.")
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Download frames, cropped to a domain. An interrupted download continues."""
+    """Download the frames of whole days, cropped to a domain; model is the Mediterranean.
+
+    Files that are there are kept, so that an interrupted download continues.
+    """
     from medicane_models.domain import MEDITERRANEAN
     from medicane_training.store.download import (
         ARCHIVE,
@@ -151,19 +180,24 @@ def download(
         download_products,
     )
 
-    grid = _grid(domain, MEDITERRANEAN)
-    if source is Archive.PUBLIC:
+    grid = None if domain == "native" else _grid(domain, MEDITERRANEAN)
+    if source == "public":
         files = download_archive(out, start=start, end=end, domain=grid, archive=archive or ARCHIVE)
     elif archive is not None:
         raise ConfigurationError("--archive belongs to the public source; leave it out")
     else:
         files = download_products(data_store_products(start=start, end=end), out, domain=grid)
-    typer.echo(f"{len(files)} files in {out}")
+    if json:
+        print_json([str(path) for path in files])
+    else:
+        typer.echo(f"{len(files)} files in {out}")
 
 
-Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run; it becomes a model's folder.")
-]
+def _check_resume(text: str) -> None:
+    if text not in ("auto", "none"):
+        check_present(text)
+
+
 Store = Annotated[str | None, typer.Option("--data", help="The clip store.")]
 RecipeName = Annotated[
     str | None, typer.Option(help="Named recipe to start from; default: laptop.")
@@ -176,13 +210,18 @@ Changes = Annotated[
     typer.Option("--set", help="A setting, for example training.epochs=3; may come often."),
 ]
 Init = Annotated[
-    str | None, typer.Option(help="Model to start from: a finished run, a folder or a Hub id.")
+    str | None,
+    typer.Option(
+        callback=checked(_check_given_name),
+        help="Model to start from: a finished run, a folder or a Hub id.",
+    ),
 ]
 Resume = Annotated[
     str,
     typer.Option(
+        callback=checked(_check_resume),
         help="auto: go on with the run in --out; none: refuse to; or the folder of another run, or "
-        "one of its checkpoints, to go on from."
+        "one of its checkpoints, to go on from.",
     ),
 ]
 DryRun = Annotated[
@@ -197,6 +236,10 @@ FLOWS: dict["FlowName", str] = {
     "classify": "Train a detector: is a cyclone's centre in the tile?",
     "track": "Train a tracker: where is the centre in the last frame?",
 }
+KEPT = (
+    "A run in --out is gone on with, or left alone if it has ended; it is never replaced. --device "
+    "and --seed set engine.device and training.seed."
+)
 SIGNALS = (
     "SIGTERM, SIGUSR1 and Ctrl-C finish the step, save and leave; the same command goes on. After "
     "the first two the exit code is 99, on which Grid Engine queues a job again; tell LSF bsub -Q "
@@ -207,55 +250,93 @@ SIGNALS = (
 
 
 def _add_flow(flow: "FlowName", purpose: str) -> None:
-    @app.command(flow, help=purpose, epilog=SIGNALS)
+    @app.command(flow, help=f"{purpose} {KEPT}", epilog=SIGNALS)
     def train(
-        out: Out = None,
+        out: Annotated[Path | None, OUT] = None,
         store: Store = None,
         recipe: RecipeName = None,
         config: Config = None,
         changes: Changes = None,
         init: Init = None,
+        revision: Revision = None,
         resume: Resume = "auto",
         dry_run: DryRun = False,
         final_test: FinalTest = False,
+        device: Annotated[DeviceName | None, DEVICE] = None,
+        threads: Threads = None,
+        seed: Annotated[int | None, SEED] = None,
+        json: Json = False,
     ) -> None:
         from medicane_training.recipes.loading import load_recipe
-        from medicane_training.run.dry_run import rehearse
 
         loaded = load_recipe(
-            flow, name=recipe, file=config, changes=changes or [], init=init, store=store
+            flow,
+            name=recipe,
+            file=config,
+            changes=changes or [],
+            init=init,
+            revision=revision,
+            store=store,
+            device=device,
+            seed=seed,
         )
-        if dry_run:
-            rehearse(loaded)
-        elif out is None:
+        if out is None and not dry_run:
             raise ConfigurationError("no folder is given for the run; name one with --out DIR")
-        else:
-            _train(loaded, out, resume=resume, test=final_test)
+        check_present(loaded.data.store)
+        _check_given_name(loaded.model.init)
+
+        from medicane_training.store.clip_store import ClipStore
+
+        ClipStore(loaded.data.store)  # refuses what is none
+
+        from medicane_models.runtimes.interface import limit_threads
+
+        limit_threads(threads)
+        with redirect_stdout(sys.stderr) if json else nullcontext():
+            result = _train(loaded, None if dry_run else out, resume=resume, test=final_test)
+        if json and result is not None:
+            print_json(result)
 
 
 for _flow, _purpose in FLOWS.items():
     _add_flow(_flow, _purpose)
 
 
-def _train(recipe: "Recipe", out: Path, *, resume: str, test: bool) -> None:
-    """Run a recipe; a signal ends it with an exit code of its own.
+def _train(recipe: "Recipe", out: Path | None, *, resume: str, test: bool) -> Any:
+    """Run a recipe, without a folder only to try it; a signal ends it with an exit code of its own.
 
     What all ranks know alike, rank 0 alone says.
+
+    Returns:
+        What the run came to, for JSON; None on all ranks but 0.
     """
     from medicane_training.interrupts import InterruptedRunError
     from medicane_training.ranks import Ranks
+    from medicane_training.run.dry_run import rehearse
     from medicane_training.run.loop import NonFiniteError, run_recipe
 
+    is_main = Ranks.from_environment().is_main
     try:
+        if out is None:
+            rows = rehearse(recipe)
+            return rows if is_main else None
         run_recipe(recipe, out, resume=resume, test=test, command=sys.argv)
+        return _scores(out, test=test) if is_main else None
     except InterruptedRunError as error:
-        if Ranks.from_environment().is_main:
+        if is_main:
             typer.echo(str(error), err=True)
         raise typer.Exit(error.exit_code) from None
     except NonFiniteError:
-        if Ranks.from_environment().is_main:
+        if is_main:
             raise
         raise typer.Exit(1) from None
+
+
+def _scores(run: Path, *, test: bool) -> dict[str, Any]:
+    from medicane_models.diagnosis.headers import read_json
+
+    tested = {"test": read_json(run / "test.json")} if test else {}
+    return {"folder": str(run), **read_json(run / "scores.json"), **tested}
 
 
 def main() -> None:
@@ -269,14 +350,21 @@ def _grid(domain: str, default: "Grid") -> "Grid":
     return default if domain == "model" else parse_box(domain, default)
 
 
-def _processor(name: str | None, domain: str, scene: str) -> "MedicaneProcessor":
+def _processor(
+    name: str | None, revision: str | None, domain: str, scene: str
+) -> "MedicaneProcessor":
     """The processor on the grid of the domain."""
     from dataclasses import replace
 
     from medicane_models.scenes.opening import open_scene, scene_grid
     from medicane_models.scenes.processing import MedicaneProcessor
 
-    found = MedicaneProcessor.airmass() if name is None else MedicaneProcessor.from_pretrained(name)
+    if name is not None:
+        found = MedicaneProcessor.from_pretrained(name, revision=revision)
+    elif revision is None:
+        found = MedicaneProcessor.airmass()
+    else:
+        raise ConfigurationError(f"--revision is {revision!r} and no --processor is given; name it")
     if domain == "native":
         channels = None if found.recipe == "airmass" else found.channels
         return replace(found, grid=scene_grid(open_scene(scene, channels=channels)))

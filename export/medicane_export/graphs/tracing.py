@@ -11,6 +11,7 @@ import torch
 
 from medicane_export.graphs.networks import Graph, kelvin_graph, normalised_graph
 from medicane_export.loaded_model import LoadedModel
+from medicane_export.request import OPSET
 from medicane_models.errors import (
     CheckpointError,
     ConfigurationError,
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from onnx_ir import Model
 
 __all__ = ["OPSET", "metadata_of", "save_onnx", "trace"]
-
-OPSET = 20
-"""The first with one operator for GELU; onnxruntime reads such a file of torch's since 1.18.
-Opset 23 would have one for attention, but neither onnxruntime 1.18 nor TensorRT 10.0 reads it."""
 
 OLDEST_OPSET = 18  # torch's exporter writes none before
 DISTRIBUTION = "medicane-models"

@@ -53,7 +53,7 @@ def test_unknown_preset_lists_the_known():
 
 def test_broken_file_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ConfigurationError, match=r"config\.json"):
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
         MedicaneConfig.from_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match=r"holds no config\.json"):
         MedicaneConfig.from_pretrained(tmp_path.parent)

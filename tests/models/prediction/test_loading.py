@@ -77,7 +77,7 @@ def test_a_tracker_that_is_named_must_fit(tmp_path):
     ("options", "complaint"),
     [
         ({"device": "tensorrt"}, "add --runtime onnx"),
-        ({"settings": OnnxSettings(threads=2)}, "OMP_NUM_THREADS"),
+        ({"settings": OnnxSettings(batch_size=2)}, "settings but threads"),
         ({"settings": OnnxSettings(batch_size=2)}, "are for exported models"),
         ({"precision": "fp16"}, "are for exported models"),
     ],

@@ -50,6 +50,35 @@ def test_research_losses_and_selection():
     assert tracking.model.changes["center_scale_px"] == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("options", "change", "told"),
+    [
+        ({"seed": 1}, "training.seed=2", "--seed is 1 and --set makes training.seed 2"),
+        ({"device": "cpu"}, "engine.device=cuda", "--device is cpu and --set makes engine.device"),
+        ({"store": "a"}, "data.store=b", "--data is a and --set makes data.store b"),
+        ({"init": "a/b"}, "model.init=c/d", "--init is a/b and --set makes model.init c/d"),
+        ({"init": "a/b"}, "model.preset=tiny", "--init is a/b and --set makes model.init null"),
+    ],
+)
+def test_an_option_and_a_change_that_say_different_things_are_refused(options, change, told):
+    with pytest.raises(ConfigurationError, match=re.escape(told)):
+        classify(change, **options)
+
+
+def test_an_option_and_a_change_may_say_the_same():
+    assert classify("training.seed=2", seed=2).training.seed == 2
+
+
+def test_a_revision_belongs_to_the_initial_model(tmp_path):
+    file = written(tmp_path, "model: {init: a/b, init_revision: v1}")
+    assert classify(file=file).model.init_revision == "v1"
+    assert classify(file=file, init="c/d").model.init_revision is None
+    assert classify("model.preset=tiny", file=file).model.init_revision is None
+    assert classify(init="c/d", revision="v2").model.init_revision == "v2"
+    with pytest.raises(ConfigurationError, match=r"there is no model\.init"):
+        classify(revision="v2")
+
+
 def test_videomaev2_values():
     pretraining = RECIPES["specialize"]["videomaev2"]("s")
     assert pretraining.optimizer.highest_lr(256) == 1e-3

@@ -71,7 +71,8 @@ def test_build_without_tracks_takes_the_scenes_own_grid(tmp_path):
 
 
 def test_a_research_csv_is_imported_alone(tmp_path):
-    (tmp_path / "train.csv").write_text("path,start,end,label\n")
+    for name in ("train.csv", "b.csv"):
+        (tmp_path / name).write_text("path,start,end,label\n")
     result = run("build", tmp_path / "train.csv", tmp_path / "b.csv", "--out", tmp_path / "s.zarr")
     assert isinstance(result.exception, ConfigurationError)
 

@@ -66,7 +66,7 @@ def start_model(
     """
     fields = _fields(cls, settings, processor, defaults)
     if settings.init is not None:
-        model, report = _from_initial(cls, settings.init, processor, fields)
+        model, report = _from_initial(cls, settings, processor, fields)
     else:
         model, report = cls(_config(settings, fields)), None
     model.processor = processor
@@ -87,7 +87,7 @@ def start_config(
 def _config(settings: ModelSettings, fields: Mapping[str, Any]) -> MedicaneConfig:
     if settings.init is not None:
         _refuse_unfinished(Path(settings.init))
-        return MedicaneConfig.from_pretrained(settings.init).resized(**fields)
+        return _initial_config(settings).resized(**fields)
     if settings.preset is not None:
         return MedicaneConfig.preset(settings.preset, **fields)
     raise ConfigurationError(
@@ -117,16 +117,22 @@ def _of_clips(processor: MedicaneProcessor) -> dict[str, Any]:
 
 
 def _from_initial(
-    cls: type[M], init: str, processor: MedicaneProcessor, fields: Mapping[str, Any]
+    cls: type[M], settings: ModelSettings, processor: MedicaneProcessor, fields: Mapping[str, Any]
 ) -> tuple[M, LoadReport]:
+    init, revision = settings.init, settings.init_revision
+    assert init is not None  # for the type checker: start_model looks
     _refuse_unfinished(Path(init))
-    before = MedicaneConfig.from_pretrained(init)
-    _check_processor(init, processor)
+    before = _initial_config(settings)
+    _check_processor(init, revision, processor)
     if before.task != cls.task or not _same_head(before, before.resized(**fields)):
-        return cls.from_backbone(init, **fields)
+        return cls.from_backbone(init, place={"revision": revision}, **fields)
     changes = {name: value for name, value in fields.items() if name != "task"}
-    model = cls.from_pretrained(init, **changes)
+    model = cls.from_pretrained(init, revision=revision, **changes)
     return model, LoadReport(loaded=tuple(model.state_dict()), dropped=(), fresh=())
+
+
+def _initial_config(settings: ModelSettings) -> MedicaneConfig:
+    return MedicaneConfig.from_pretrained(settings.init or "", revision=settings.init_revision)
 
 
 def _refuse_unfinished(folder: Path) -> None:
@@ -151,14 +157,14 @@ def _same_head(before: MedicaneConfig, after: MedicaneConfig) -> bool:
     return all(getattr(before, name) == getattr(after, name) for name in units)
 
 
-def _check_processor(init: str, store: MedicaneProcessor) -> None:
+def _check_processor(init: str, revision: str | None, store: MedicaneProcessor) -> None:
     """Refuse clips whose values or times mean something else to the initial model.
 
     Tile size and number of frames may differ, since positions are interpolated, and so may the
     grid. A model without a processor, such as a converted one, is taken to fit.
     """
     try:
-        initial = MedicaneProcessor.from_pretrained(init)
+        initial = MedicaneProcessor.from_pretrained(init, revision=revision)
     except MissingFileError:
         return
     if initial.recipe == store.recipe == "airmass":

@@ -40,7 +40,9 @@ def trained_on(clips: Clips, model: ModelSettings) -> str:
 
 def _before(model: ModelSettings) -> list[str]:
     """What the initial model was trained on, newest first."""
-    known = None if model.init is None else MedicaneConfig.from_pretrained(model.init).trained_on
+    if model.init is None:
+        return []
+    known = MedicaneConfig.from_pretrained(model.init, revision=model.init_revision).trained_on
     return known.split(BEFORE) if known else []
 
 

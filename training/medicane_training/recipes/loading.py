@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.runtimes.choices import DeviceName
 from medicane_training.recipes.kinds import FlowName, Recipe
 from medicane_training.recipes.model_fields import SIZE_FIELDS, did_you_mean
 from medicane_training.recipes.named import DEFAULT_RECIPE, RECIPES
@@ -31,7 +32,11 @@ RUN_FILE = "run.yaml"
 RUN_KEY = "run"
 """What a run adds to its recipe: when and with which versions it was carried out."""
 
-RIVALS = (("model", "preset", "init"), ("optimizer", "lr", "lr_per_256"))
+RIVALS = (
+    ("model", "preset", "init"),
+    ("model", "preset", "init_revision"),
+    ("optimizer", "lr", "lr_per_256"),
+)
 """Settings of a section of which one stands for the other: giving one takes the other away."""
 
 DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
@@ -48,7 +53,10 @@ def load_recipe(
     file: str | Path | None = None,
     changes: Sequence[str] = (),
     init: str | None = None,
+    revision: str | None = None,
     store: str | None = None,
+    device: DeviceName | None = None,
+    seed: int | None = None,
 ) -> Recipe:
     """A named recipe with what is given changed, each over the one before.
 
@@ -59,8 +67,11 @@ def load_recipe(
         name: one of ``RECIPES[flow]``; None is the laptop's.
         file: YAML with some of its settings, or the ``run.yaml`` of a run, which repeats it.
         init: ``model.init``.
+        revision: ``model.init_revision``.
         store: ``data.store``.
-        changes: ``a.b=c`` each, with c as in YAML; the last word.
+        device: ``engine.device``.
+        seed: ``training.seed``.
+        changes: ``a.b=c`` each, with c as in YAML; they may not say other than the options before.
 
     Raises:
         ConfigurationError: naming the file or option, the setting and its value, if one is unknown,
@@ -69,13 +80,26 @@ def load_recipe(
     draft = _Draft.of(_named(flow, name or DEFAULT_RECIPE))
     if file is not None:
         draft = draft.changed(_settings_of(Path(file), flow), source=str(file))
-    if init is not None:
-        draft = draft.changed({"model": {"init": init}}, source=f"--init {init}")
-    if store is not None:
-        draft = draft.changed({"data": {"store": store}}, source=f"--data {store}")
+    options = (
+        ("--init", "model", "init", init),
+        ("--revision", "model", "init_revision", revision),
+        ("--data", "data", "store", store),
+        ("--device", "engine", "device", device),
+        ("--seed", "training", "seed", seed),
+    )
+    given = [option for option in options if option[-1] is not None]
+    for option, section, key, value in given:
+        draft = draft.changed({section: {key: value}}, source=f"{option} {value}")
     for change in changes:
         draft = draft.changed(draft.parsed(change), source=f"--set {change}")
-    return draft.recipe()
+    recipe = draft.recipe()
+    for option, section, key, value in given:
+        if (other := draft.values[section][key]) != value:
+            raise ConfigurationError(
+                f"{option} is {value} and --set makes {section}.{key} {_text(other)}; give one of "
+                "the two"
+            )
+    return recipe
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -240,7 +264,8 @@ def _without_rivals(values: Plain, layer: Mapping[str, Any]) -> Plain:
             if isinstance(given, Mapping) and given.get(one) is not None and other not in given:
                 values[section] = values[section] | {other: None}
                 if one == "init":
-                    values[section]["changes"] = _without_sizes(values[section]["changes"])
+                    changes = _without_sizes(values[section]["changes"])
+                    values[section] |= {"changes": changes, "init_revision": None}
     return values
 
 

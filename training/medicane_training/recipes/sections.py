@@ -41,12 +41,14 @@ class ModelSettings:
         preset: size of a model that starts from random weights; None with ``init``.
         init: folder, run, embedded model or Hub id to start from. One of the same task is taken
             over whole, of another one its backbone.
+        init_revision: branch, tag or commit of an initial model on the Hub.
         changes: fields of :class:`medicane_models.MedicaneConfig` that differ from
             the preset's or the initial model's.
     """
 
     preset: str | None = None
     init: str | None = None
+    init_revision: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -54,6 +56,10 @@ class ModelSettings:
             raise ConfigurationError(
                 f"model.preset is {self.preset!r} and model.init {self.init!r}; an initial model "
                 "brings its own size, so set one of them to null"
+            )
+        if self.init is None and self.init_revision is not None:
+            raise ConfigurationError(
+                f"model.init_revision is {self.init_revision!r} and there is no model.init; name it"
             )
 
 

@@ -19,11 +19,14 @@ from medicane_training.run.training import engine_and_loader
 __all__ = ["rehearse"]
 
 
-def rehearse(recipe: Recipe) -> None:
+def rehearse(recipe: Recipe) -> list[dict[str, str]]:
     """Build everything, train on one batch and judge another, print what was measured.
 
     Nothing is written. The batch is trained on twice, since the first time includes what a run does
     only once; the second is timed.
+
+    Returns:
+        The rows that were printed.
     """
     with joined(recipe.engine) as ranks:
         flow = make_flow(recipe)
@@ -35,6 +38,7 @@ def rehearse(recipe: Recipe) -> None:
         seconds = step_seconds(reading, training[1], recipe.data.workers)
         rows = expected(flow, ranks, steps, seconds, judging)
         on_main(lambda: show_table(rows, title="dry run: nothing was written"), ranks)
+    return rows
 
 
 def judge_one(flow: Flow[Any], engine: Engine, ranks: Ranks) -> None:

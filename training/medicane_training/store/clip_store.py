@@ -25,7 +25,7 @@ import pandas as pd
 from jaxtyping import Float, Int, Int32, UInt8
 
 from medicane_models.domain import Tile
-from medicane_models.errors import SceneError
+from medicane_models.errors import MissingInputError, SceneError
 from medicane_models.files import replacing, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.labels import LABEL_COLUMNS
@@ -96,7 +96,7 @@ class ClipStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not (self.path / "frames.parquet").exists():
-            raise SceneError(
+            raise MissingInputError(
                 f"{self.path} is no clip store; make one with: medicane-train data build"
             )
 

@@ -56,7 +56,7 @@ def download_archive(
     *,
     start: Any,
     end: Any,
-    domain: Grid = MEDITERRANEAN,
+    domain: Grid | None = MEDITERRANEAN,
     archive: str = ARCHIVE,
 ) -> list[Path]:
     """Copy whole days of the public archive, a file a day; days that are there are skipped.
@@ -65,7 +65,7 @@ def download_archive(
         out: folder of the files, ``seviri_YYYYMMDD.nc``.
         start: first day, UTC.
         end: last day, UTC.
-        domain: what to keep, on the archive's own pixels.
+        domain: what to keep, on the archive's own pixels; None keeps all.
         archive: URL of the stores, with ``{year}``.
 
     Returns:
@@ -86,9 +86,11 @@ def download_archive(
     return [path for path in files.values() if path.exists()]
 
 
-def _cropped(source: str | Path, domain: Grid) -> "xr.Dataset":
-    """A scene on its own pixels around the domain."""
+def _cropped(source: str | Path, domain: Grid | None) -> "xr.Dataset":
+    """A scene on its own pixels around the domain, or all of it."""
     whole = open_scene(source)
+    if domain is None:
+        return whole
     return open_scene(whole, domain=_window(scene_grid(whole), domain)).assign_attrs(whole.attrs)
 
 
@@ -166,14 +168,14 @@ def data_store_products(
 
 
 def download_products(
-    products: Iterable[DataStoreProduct], out: str | Path, *, domain: Grid = MEDITERRANEAN
+    products: Iterable[DataStoreProduct], out: str | Path, *, domain: Grid | None = MEDITERRANEAN
 ) -> list[Path]:
     """Fetch products one by one, keep the domain, drop the rest; those that are there are skipped.
 
     Args:
         products: as :func:`data_store_products` finds them.
         out: folder of the files, ``seviri_<product>.nc``.
-        domain: what to keep, on the satellite's own pixels.
+        domain: what to keep, on the satellite's own pixels; None keeps all.
     """
     files = []
     for product in products:
