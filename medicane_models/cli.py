@@ -17,10 +17,12 @@ from medicane_models.commands import (
     RuntimeName,
     Task,
     Tracker,
+    WeightsChoice,
     command_line,
     print_rows,
     run,
 )
+from medicane_models.errors import ConfigurationError
 from medicane_models.hub import DETECTOR, TRACKER
 
 if TYPE_CHECKING:
@@ -217,6 +219,17 @@ def convert(
     in_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels to change the patch embedding to.")
     ] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(
+            help="Which of a checkpoint's two sets of weights; default: averaged, if there."
+        ),
+    ] = None,
+    processor: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub id whose preprocessor_config.json is saved with it."),
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
     trained_on: Annotated[
         str | None, typer.Option(help="One sentence on the data of the weights.")
     ] = None,
@@ -234,9 +247,11 @@ def convert(
         id2label=dict(enumerate(label)) if label else None,
         in_channels=in_channels,
         trained_on=trained_on,
+        weights=weights.value if weights else None,
+        revision=revision,
         **_settings(set_ or []),
     )
-    model.processor = _processor_for(model)
+    model.processor = _processor_for(model, processor)
     model.save_pretrained(out)
     typer.echo(str(report))
     if model.processor is None:
@@ -337,18 +352,28 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
-    """Airmass RGB at the model's size, which three-channel weights were made for or start from."""
+def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProcessor | None":
+    """The processor that is asked for, else Airmass RGB at the model's size.
+
+    Three-channel weights were made for Airmass or start from it; others have none.
+    """
     from medicane_models.scenes.processing import MedicaneProcessor
 
-    config = model.config
-    height, width = config.frame_size
-    if config.in_channels != 3 or height != width:
-        return None
-    missing = min(2, config.num_frames - 1)
-    return MedicaneProcessor.airmass(
-        tile_size=width, num_frames=config.num_frames, max_missing=missing
-    )
+    frames, channels, height, width = model.config.clip_shape
+    if source is None:
+        if channels != 3 or height != width:
+            return None
+        missing = min(2, frames - 1)
+        return MedicaneProcessor.airmass(tile_size=width, num_frames=frames, max_missing=missing)
+    processor = MedicaneProcessor.from_pretrained(source)
+    size = processor.tile_size
+    made = (processor.num_frames, len(processor.bands), size, size)
+    if made != model.config.clip_shape:
+        raise ConfigurationError(
+            f"the processor of {source} makes clips of {made} (T, C, H, W), the model takes "
+            f"{model.config.clip_shape}; give another, or convert with --in-channels or --set"
+        )
+    return processor
 
 
 def _formats(text: str) -> list[str]:

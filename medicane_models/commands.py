@@ -26,6 +26,7 @@ __all__ = [
     "RuntimeName",
     "Task",
     "Tracker",
+    "WeightsChoice",
     "command_line",
     "print_rows",
     "run",
@@ -89,6 +90,13 @@ class Task(StrEnum):
     PRETRAINING = "pretraining"
     CLASSIFICATION = "classification"
     TRACKING = "tracking"
+
+
+class WeightsChoice(StrEnum):
+    """Which set of weights of a training checkpoint."""
+
+    AVERAGED = "averaged"
+    LAST = "last"
 
 
 class Device(StrEnum):

@@ -11,6 +11,7 @@ __all__ = [
     "TRACKER",
     "embedded_models",
     "local_folder",
+    "no_pointer",
     "resolve_file",
     "resolve_revision",
     "snapshot",
@@ -20,6 +21,8 @@ __all__ = [
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
 """Embedded models that are used when none is named."""
+
+POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def embedded_models() -> dict[str, Path]:
@@ -55,7 +58,8 @@ def resolve_file(
 
     Raises:
         MissingFileError: the model is there, the file is not.
-        CheckpointError: the file cannot be had; the message says where it was looked for.
+        CheckpointError: the file cannot be had, or is a Git LFS pointer; the message says where
+            it was looked for.
     """
     folder = local_folder(id_or_dir)
     if folder is not None:
@@ -111,6 +115,20 @@ def _file_in(folder: Path, filename: str) -> Path:
     path = folder / filename
     if not path.is_file():
         raise MissingFileError(f"{folder} holds no {filename}; is it a model's folder?")
+    return no_pointer(path)
+
+
+def no_pointer(path: Path) -> Path:
+    """The path itself, of a file that Git LFS has fetched.
+
+    Raises:
+        CheckpointError: a pointer stands in its place.
+    """
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there"
+            )
     return path
 
 

@@ -34,6 +34,7 @@ __all__ = [
 
 WEIGHTS_NAME = "model.safetensors"
 BACKBONE = ("patch_embed.", "blocks.")
+CONVERT = "to convert a foreign checkpoint run `medicane convert`"
 
 
 class Processor(Protocol):
@@ -286,6 +287,8 @@ def load_strictly(
     weights: Mapping[str, Tensor],
     source: str,
     dtype: torch.dtype = torch.float32,
+    *,
+    remedy: str = CONVERT,
 ) -> M:
     """Build a model from exactly these weights, in evaluation mode.
 
@@ -295,6 +298,7 @@ def load_strictly(
         weights: tensors by name.
         source: what to call them in an error.
         dtype: type of the parameters.
+        remedy: what to do about missing or unexpected tensors.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected or of another shape; all are counted and
@@ -304,19 +308,22 @@ def load_strictly(
     with torch.device("meta"):
         model = cls(config)
     expected = model.state_dict()
-    check_names(expected, weights, source)
+    check_names(expected, weights, source, remedy)
     check_shapes(expected, weights, source)
     model.load_state_dict({name: weights[name].to(dtype) for name in expected}, assign=True)
     return model.to(dtype).eval()
 
 
-def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: str) -> LoadReport:
+def load_backbone(
+    model: MedicaneModel, weights: Mapping[str, Tensor], source: str, *, remedy: str = CONVERT
+) -> LoadReport:
     """Copy patch embedding and blocks, and ``fc_norm`` where both have one, into ``model``.
 
     Args:
         model: a model under any head.
         weights: tensors of any task's model, in this package's names.
         source: what to call them in an error.
+        remedy: what to do about missing or unexpected tensors.
 
     Raises:
         CheckpointError: a tensor of the backbone is missing, unexpected or of another shape.
@@ -326,7 +333,7 @@ def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: s
     shared = [name for name in places if name.startswith((*BACKBONE, "fc_norm."))]
     required = [name for name in shared if name.startswith(BACKBONE)]
     offered = [name for name in named if name.startswith(BACKBONE)]
-    check_names(required, offered, source)
+    check_names(required, offered, source, remedy)
     taken = {places[name]: weights[named[name]] for name in shared if name in named}
     check_shapes(model.state_dict(), taken, source)
     model.load_state_dict(taken, strict=False)
@@ -343,15 +350,14 @@ def backbone_name(name: str) -> str:
     return inner if inner.startswith(BACKBONE) else name
 
 
-def check_names(expected: Any, given: Any, source: str) -> None:
+def check_names(expected: Any, given: Any, source: str, remedy: str = CONVERT) -> None:
     """Refuse weights whose names are not exactly the ``expected`` ones."""
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     if missing or unexpected:
         raise CheckpointError(
             f"{source} does not fit the model: missing {_some(missing) or 'none'}; "
-            f"unexpected {_some(unexpected) or 'none'}; to convert a foreign checkpoint run "
-            "`medicane convert`"
+            f"unexpected {_some(unexpected) or 'none'}; {remedy}"
         )
 
 

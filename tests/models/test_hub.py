@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medicane_models.diagnosis.inspection import inspect_model
-from medicane_models.errors import CheckpointError
+from medicane_models.errors import CheckpointError, MissingFileError
 from medicane_models.hub import resolve_file, resolve_revision
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForVideoClassification
@@ -242,3 +242,13 @@ def test_a_repository_without_an_exported_file_says_how_to_make_it(hub, folder, 
     hub.publish("me/storms", folder)
     with pytest.raises(CheckpointError, match="run: medicane-export onnx me/storms --out DIR"):
         find_onnx("me/storms", cache_dir=cache)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.onnx"])
+def test_pointers_of_git_lfs_are_not_files(name, tmp_path):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(
+        CheckpointError, match=f"{name} is a Git LFS pointer.*git lfs pull"
+    ) as raised:
+        resolve_file(tmp_path, name)
+    assert not isinstance(raised.value, MissingFileError)
