@@ -22,9 +22,9 @@ from measuring import (
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.conversion import transformers_config
 from medicane_models.network.layouts import from_transformers
 from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_models.network.videomae import transformers_config
 from medicane_models.network.weights import load_strictly
 
 NAMES = ("transformers", "medicane-models")

@@ -19,7 +19,7 @@ from torch import Tensor
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import replacing
 from medicane_models.hub import resolve_file
-from medicane_models.network import layouts
+from medicane_models.network import layouts, videomae
 from medicane_models.network.checkpoints import (
     Choice,
     StateDict,
@@ -161,68 +161,12 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     Raises:
         ConfigurationError: Hugging Face's VideoMAE cannot express the model.
     """
-    config = transformers_config(model.config)
+    config = videomae.transformers_config(model.config)
     weights = layouts.to_transformers(model.state_dict())
     with replacing(Path(out) / "model.safetensors") as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})
     with replacing(Path(out) / CONFIG_NAME) as temporary:
         temporary.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
-
-
-def transformers_config(config: MedicaneConfig) -> dict[str, Any]:
-    """The ``config.json`` of a Hugging Face VideoMAE.
-
-    Raises:
-        ConfigurationError: it cannot express the model.
-    """
-    own = ("tracking", "sinusoid_3d")
-    for name in ("task", "position", "position_grid", "layer_scale_init_value"):
-        value = getattr(config, name)
-        if value in own or (name in ("position_grid", "layer_scale_init_value") and value):
-            raise ConfigurationError(f"Hugging Face's VideoMAE has no {name} {value!r}; keep ours")
-    pretraining = config.task == "pretraining"
-    kind = "ForPreTraining" if pretraining else "ForVideoClassification"
-    return {theirs: getattr(config, ours) for ours, theirs in _HUGGING_FACE.items()} | {
-        "architectures": [f"VideoMAE{kind}"],
-        "model_type": "videomae",
-        "image_size": config.image_size,
-        "hidden_act": "gelu",
-        "qkv_bias": True,
-        "use_mean_pooling": not pretraining,
-        "norm_pix_loss": True,
-        "id2label": config.id2label,
-        "label2id": config.label2id,
-    }
-
-
-_HUGGING_FACE = {
-    "patch_size": "patch_size",
-    "num_frames": "num_frames",
-    "tubelet_size": "tubelet_size",
-    "in_channels": "num_channels",
-    "embed_dim": "hidden_size",
-    "depth": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "mlp_hidden_dim": "intermediate_size",
-    "norm_eps": "layer_norm_eps",
-    "proj_drop_rate": "hidden_dropout_prob",
-    "attn_drop_rate": "attention_probs_dropout_prob",
-    "decoder_embed_dim": "decoder_hidden_size",
-    "decoder_depth": "decoder_num_hidden_layers",
-    "decoder_num_heads": "decoder_num_attention_heads",
-    "decoder_mlp_hidden_dim": "decoder_intermediate_size",
-}
-
-_HUGGING_FACE_DEFAULTS = {
-    "num_frames": 16,
-    "image_size": 224,
-    "num_heads": 12,
-    "decoder_num_heads": 6,
-    "norm_eps": 1e-12,
-}
-"""What its ``config.json`` leaves out and no tensor tells."""
-_HUGGING_FACE_OUTPUT_NORM_EPS = 1e-5
-"""Of ``fc_norm`` and ``decoder.norm``, whatever ``layer_norm_eps`` says."""
 
 
 def _read(
@@ -245,7 +189,7 @@ def _read(
             )
         state = read_folder(source, choice, revision=revision)
     try:
-        known = _known_to_transformers(config, settings) if config else {}
+        known = videomae.from_videomae_config(config, settings) if config else {}
     except (TypeError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"{CONFIG_NAME} of {source}: {error}") from error
     return _recognise(source, state, known, settings.get("tubelet_size", 2), task)
@@ -388,7 +332,7 @@ def _config(
             f"the number of heads of a model with {shapes['embed_dim']} features cannot be read "
             "off its tensors; give num_heads"
         )
-    known = {name: known[name] for name in known if name not in _NOT_OURS}
+    known = {name: known[name] for name in known if name not in videomae.DECISIVE}
     if found.task == "classification":
         classes, _ = _shape(found.weights, "head.weight", "(classes, features)")
         known["id2label"] = _labels(classes, id2label, found.known)
@@ -398,37 +342,6 @@ def _config(
         return MedicaneConfig.from_dict(known)
     except (TypeError, AttributeError) as error:
         raise ConfigurationError(f"a setting has a value of the wrong kind: {error}") from error
-
-
-_NOT_OURS = ("qkv_bias", "norm_pix_loss", "problem_type")
-"""Fields of Hugging Face's that decide what can be converted."""
-
-
-def _known_to_transformers(
-    config: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    if (activation := config.get("hidden_act", "gelu")) != "gelu":
-        raise ConfigurationError(f"hidden_act is {activation!r}; only 'gelu' is supported")
-    known = _HUGGING_FACE_DEFAULTS | {
-        ours: config[theirs] for ours, theirs in _HUGGING_FACE.items() if theirs in config
-    }
-    for name in ("image_size", "norm_pix_loss", "problem_type"):
-        if config.get(name) is not None:
-            known[name] = config[name]
-    if labels := config.get("id2label"):
-        known["id2label"] = {int(index): label for index, label in labels.items()}
-    known["output_norm_eps"] = _HUGGING_FACE_OUTPUT_NORM_EPS
-    known["qkv_bias"] = config.get("qv_bias", config.get("qkv_bias", True))  # transformers 5, 4
-    patch = known.get("patch_size")
-    if isinstance(patch, list):
-        known["patch_size"] = patch[0] if len(set(patch)) == 1 else patch
-    for name, given in settings.items():
-        if name in known and known[name] != given:
-            raise ConfigurationError(
-                f"{name} is {given!r}, its {CONFIG_NAME} says {known[name]!r}; leave it out, and "
-                "change it when the converted model is loaded"
-            )
-    return known
 
 
 def _known_from_shapes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
