@@ -23,9 +23,9 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from medicane_models.network.base import load_strictly
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.conversion import transformers_config
 from medicane_models.network.layouts import from_transformers
 from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_models.network.videomae import transformers_config
 
 NAMES = ("transformers", "medicane-models")
 

@@ -23,9 +23,9 @@ from measuring import (
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.network.conversion import transformers_config
 from medicane_models.network.masking import running_cell_mask, tube_mask
 from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.network.videomae import transformers_config
 
 NAMES = ("transformers", "medicane-models")
 Step = Callable[[torch.Tensor], None]

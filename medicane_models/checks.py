@@ -93,13 +93,13 @@ def check_time(text: str | None) -> None:
         utc(text)
 
 
-def check_box(text: str | None) -> None:
+def check_box(text: str) -> None:
     """Refuse what is neither "model", nor "native", nor a box in degrees.
 
     Raises:
         ConfigurationError: naming it.
     """
-    if text not in (None, "model", "native"):
+    if text not in ("model", "native"):
         from medicane_models.domain import parse_degrees
 
         parse_degrees(text)

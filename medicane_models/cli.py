@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medicane_models.checks import (
-    check_box,
     check_free,
     check_model,
     check_present,
     check_store_name,
 )
+from medicane_models.choices import OnnxDevice, RuntimeName, WeightsChoice
 from medicane_models.commands import (
     START,
     AnyDevice,
@@ -42,7 +42,6 @@ from medicane_models.commands import (
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import DETECTOR
 from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig, Task
-from medicane_models.runtimes.choices import OnnxDevice, RuntimeName
 
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
@@ -231,14 +230,7 @@ def evaluate(
             help="True positions: a table, IBTrACS, HURDAT2, ATCF …, files or a folder.",
         ),
     ],
-    domain: Annotated[
-        str | None,
-        typer.Option(
-            "--domain",
-            callback=checked(check_box),
-            help="WEST,SOUTH,EAST,NORTH in degrees; default: the predictions' own.",
-        ),
-    ] = None,
+    domain: Domain = "model",
     start: Start = None,
     end: End = None,
     seed: Seed = 0,
@@ -253,7 +245,7 @@ def evaluate(
     from medicane_models.verification.evaluation import evaluate as score
     from medicane_models.verification.report import format_report
 
-    box = None if domain is None else box_domain(domain)
+    box = None if domain == "model" else box_domain(domain)
     settings = EvaluationSettings(domain=box, start=start, end=end, seed=seed)
     report = score(predictions, truth, settings=settings)
     if json:
@@ -280,6 +272,16 @@ def convert(
     ] = None,
     in_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels to change the patch embedding to.")
+    ] = None,
+    weights: Annotated[
+        WeightsChoice | None,
+        typer.Option(
+            help="Which of a checkpoint's two sets of weights; default: averaged, if there."
+        ),
+    ] = None,
+    processor: Annotated[
+        str | None,
+        typer.Option(help="Folder or Hub id whose preprocessor_config.json is saved with it."),
     ] = None,
     trained_on: Annotated[
         str | None, typer.Option(help="One sentence on the data of the weights.")
@@ -313,10 +315,11 @@ def convert(
         id2label=dict(enumerate(label)) if label else None,
         in_channels=in_channels,
         trained_on=trained_on,
+        weights=weights,
         revision=revision,
         **settings,
     )
-    model.processor = _processor_for(model)
+    model.processor = _processor_for(model, processor)
     with staging(out) as work:
         model.save_pretrained(work)
         if model.processor is None:  # that of an earlier model would not fit
@@ -441,18 +444,28 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _processor_for(model: "MedicaneModel") -> "MedicaneProcessor | None":
-    """Airmass RGB at the model's size, which three-channel weights were made for or start from."""
+def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProcessor | None":
+    """The processor that is asked for, else Airmass RGB at the model's size.
+
+    Three-channel weights were made for Airmass or start from it; others have none.
+    """
     from medicane_models.scenes.processing import MedicaneProcessor
 
-    config = model.config
-    height, width = config.frame_size
-    if config.in_channels != 3 or height != width:
-        return None
-    missing = min(2, config.num_frames - 1)
-    return MedicaneProcessor.airmass(
-        tile_size=width, num_frames=config.num_frames, max_missing=missing
-    )
+    frames, channels, height, width = model.config.clip_shape
+    if source is None:
+        if channels != 3 or height != width:
+            return None
+        missing = min(2, frames - 1)
+        return MedicaneProcessor.airmass(tile_size=width, num_frames=frames, max_missing=missing)
+    processor = MedicaneProcessor.from_pretrained(source)
+    size = processor.tile_size
+    made = (processor.num_frames, len(processor.bands), size, size)
+    if made != model.config.clip_shape:
+        raise ConfigurationError(
+            f"the processor of {source} makes clips of {made} (T, C, H, W), the model takes "
+            f"{model.config.clip_shape}; give another, or convert with --in-channels or --set"
+        )
+    return processor
 
 
 def _split(text: str) -> list[str]:

@@ -24,10 +24,10 @@ from medicane_models.checks import (
     check_time,
     check_tracker,
 )
+from medicane_models.choices import DeviceName, OnnxDevice, RuntimeName
 from medicane_models.errors import MedicaneError, exit_code
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
-from medicane_models.runtimes.choices import DeviceName, OnnxDevice, RuntimeName
 
 __all__ = [
     "DEVICE",
@@ -227,7 +227,7 @@ Domain = Annotated[
     typer.Option(
         "--domain",
         callback=checked(check_box),
-        help="model: the grid of the model or processor; native: all of the scene; "
+        help="model: the grid of the model, processor or predictions; native: all of the scene; "
         "or WEST,SOUTH,EAST,NORTH in degrees.",
     ),
 ]

@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "embedded_models",
     "local_folder",
+    "no_pointer",
     "resolve_file",
     "resolve_revision",
     "snapshot",
@@ -34,6 +35,8 @@ WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
 """Embedded models that are used when none is named."""
+
+POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 class HubOptions(TypedDict, total=False):
@@ -82,9 +85,9 @@ def resolve_file(id_or_dir: str | Path, filename: str, **hub_options: Unpack[Hub
     Raises:
         MissingFileError: the model is there, the file is not.
         MissingModelError: there is no such model, or no such revision of it.
-        ConfigurationError: a revision is given of what is not on the Hub.
-        CheckpointError: the file cannot be had; the message says where it was looked for.
-        ConfigurationError: an option is unknown.
+        ConfigurationError: an option is unknown, or a revision is given of what is not on the Hub.
+        CheckpointError: the file cannot be had, or is a Git LFS pointer; the message says where it
+            was looked for.
     """
     at, unknown = split_options(hub_options)
     if unknown:
@@ -149,6 +152,20 @@ def _file_in(folder: Path, filename: str) -> Path:
     path = folder / filename
     if not path.is_file():
         raise MissingFileError(f"{folder} holds no {filename}; is it a model's folder?")
+    return no_pointer(path)
+
+
+def no_pointer(path: Path) -> Path:
+    """The path itself, of a file that Git LFS has fetched.
+
+    Raises:
+        CheckpointError: a pointer stands in its place.
+    """
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise CheckpointError(
+                f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there"
+            )
     return path
 
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from medicane_export import cli as export
 from medicane_models import cli as models
 from medicane_models import errors
+from medicane_models.choices import DeviceName, OnnxDevice
 from medicane_models.commands import run
-from medicane_models.runtimes.choices import DeviceName, OnnxDevice
 from medicane_training import cli as training
 
 PROGRAMS = {"medicane": models, "medicane-train": training, "medicane-export": export}
@@ -52,7 +52,7 @@ SHARED = {
     "--end": None,
     "--domain": "model",
     "--model": "medicane-tiny-detector",
-    "--tracker": "medicane-tiny-tracker",
+    "--tracker": "auto",
     "--plot": True,
 }
 """What all programs mean by these names, and what they take where nothing is given."""

@@ -7,6 +7,7 @@ import typer
 
 from medicane_export.destination import check_not_itself
 from medicane_models.checks import check_free, check_model, check_present
+from medicane_models.choices import GraphContents, InputForm, Precision
 from medicane_models.commands import (
     Json,
     ModelName,
@@ -23,7 +24,6 @@ from medicane_models.commands import (
 )
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import WEIGHTS_NAME
-from medicane_models.runtimes.choices import GraphContents, InputForm, Precision
 
 if TYPE_CHECKING:
     from medicane_export.exporting import Variant

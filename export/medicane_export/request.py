@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from medicane_models.choices import GraphContents, InputForm, Precision
 from medicane_models.errors import ConfigurationError
-from medicane_models.runtimes.choices import GraphContents, InputForm, Precision
 from medicane_models.runtimes.onnx_metadata import onnx_file_name
 
 __all__ = ["OPSET", "SIMULATED", "OnnxRequest"]

@@ -22,8 +22,9 @@ from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import json_text, move_all, replacing, staging
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.configuration import CONFIG_NAME
-from medicane_models.network.conversion import export_transformers, transformers_config
+from medicane_models.network.conversion import export_transformers
 from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.network.videomae import transformers_config
 from medicane_models.scenes.processing import PREPROCESSOR_FILE, MedicaneProcessor
 
 __all__ = ["export_to_transformers"]

@@ -14,6 +14,7 @@ from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_op
 from medicane_models.network.cards import model_card
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.network.weights import (
+    CONVERT,
     check_finite,
     check_names,
     check_shapes,
@@ -197,6 +198,8 @@ def load_strictly(
     weights: Mapping[str, Tensor],
     source: str,
     dtype: torch.dtype = torch.float32,
+    *,
+    remedy: str = CONVERT,
 ) -> M:
     """Build a model from exactly these weights, in evaluation mode.
 
@@ -206,6 +209,7 @@ def load_strictly(
         weights: tensors by name.
         source: what to call them in an error.
         dtype: type of the parameters.
+        remedy: what to do about missing or unexpected tensors.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected, of another shape or not finite; all are
@@ -215,7 +219,7 @@ def load_strictly(
     with torch.device("meta"):
         model = cls(config)
     expected = model.state_dict()
-    check_names(expected, weights, source)
+    check_names(expected, weights, source, remedy)
     check_shapes(expected, weights, source)
     state = {name: weights[name].to(dtype) for name in expected}
     check_finite(state, source)
@@ -223,13 +227,16 @@ def load_strictly(
     return model.to(dtype).eval()
 
 
-def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: str) -> LoadReport:
+def load_backbone(
+    model: MedicaneModel, weights: Mapping[str, Tensor], source: str, *, remedy: str = CONVERT
+) -> LoadReport:
     """Copy patch embedding and blocks, and ``fc_norm`` where both have one, into ``model``.
 
     Args:
         model: a model under any head.
         weights: tensors of any task's model, in this package's names.
         source: what to call them in an error.
+        remedy: what to do about missing or unexpected tensors.
 
     Raises:
         CheckpointError: a tensor of the backbone is missing, unexpected, of another shape or not
@@ -240,7 +247,7 @@ def load_backbone(model: MedicaneModel, weights: Mapping[str, Tensor], source: s
     shared = [name for name in places if name.startswith((*BACKBONE, "fc_norm."))]
     required = [name for name in shared if name.startswith(BACKBONE)]
     offered = [name for name in named if name.startswith(BACKBONE)]
-    check_names(required, offered, source)
+    check_names(required, offered, source, remedy)
     taken = {places[name]: weights[named[name]] for name in shared if name in named}
     check_shapes(model.state_dict(), taken, source)
     check_finite(taken, source)

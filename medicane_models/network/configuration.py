@@ -45,6 +45,8 @@ class MedicaneConfig:
         position_grid: token grid (t, h, w) the positions were trained on when it is not the
             model's own; they are interpolated from it. Set by `resized`.
         norm_eps: epsilon of every LayerNorm but the regression head's.
+        output_norm_eps: that of the norm before a head and of the decoder's last one, where it
+            differs from ``norm_eps``, as in transformers; None where not.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0.
         proj_drop_rate: dropout after the attention projection and inside the MLP.
         attn_drop_rate: dropout of the attention weights.
@@ -83,6 +85,7 @@ class MedicaneConfig:
     position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
     position_grid: TokenGrid | None = None
     norm_eps: float = 1e-6
+    output_norm_eps: float | None = None
     drop_path_rate: float = 0.0
     proj_drop_rate: float = 0.0
     attn_drop_rate: float = 0.0

@@ -2,12 +2,9 @@
 
 Read are VideoMAE and VideoMAEv2 (pretraining and fine-tuned, bare or wrapped by DeepSpeed,
 torch.compile or mmaction), the research code's classifiers and trackers, Hugging Face VideoMAE,
-and timm's ViT for pictures. Pickles are read with ``weights_only=True``: code in them never runs.
+and timm's ViT for pictures.
 """
 
-import argparse
-import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,24 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor
 
-from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
+from medicane_models.choices import WeightsChoice
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import write_json
 from medicane_models.hub import WEIGHTS_NAME, resolve_file
-from medicane_models.network import layouts
+from medicane_models.network import layouts, videomae
 from medicane_models.network.auto import model_class
 from medicane_models.network.base import LoadReport, MedicaneModel, load_backbone, load_strictly
+from medicane_models.network.checkpoints import (
+    StateDict,
+    check_values,
+    read_file,
+    read_folder,
+    read_json,
+)
 from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
-from medicane_models.network.weights import read_weights, write_weights
+from medicane_models.network.positions import position_table
+from medicane_models.network.weights import write_weights
 
 __all__ = ["ConversionReport", "export_transformers", "from_foreign"]
 
-PICKLES = (".pth", ".pt", ".bin", ".ckpt")
-HUGGING_FACE_FILES = (WEIGHTS_NAME, "pytorch_model.bin")
 RESEARCH_HEAD = {"head": "regression", "center_mean_px": (0.0, 0.0), "center_scale_px": (1.0, 1.0)}
 """The research tracker gives tile pixels, without standardisation."""
+REMEDY = "give a whole checkpoint of such a model, and the settings it was made with"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class ConversionReport:
         layout: whose names it had: ``"transformers"``, ``"videomae"`` or ``"vit-2d"``.
         task: the task of the model made.
         tensors: what was loaded, dropped and started fresh.
-        notes: what was assumed.
+        notes: which weights were taken of several, and what was assumed.
     """
 
     layout: str
@@ -63,7 +67,8 @@ class _Source:
     task: Task | None
     weights: dict[str, Tensor]
     known: dict[str, Any]
-    dropped: tuple[str, ...] = ()
+    dropped: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
 
 
 def from_foreign(
@@ -73,6 +78,7 @@ def from_foreign(
     id2label: Mapping[int, str] | None = None,
     in_channels: int | None = None,
     trained_on: str | None = None,
+    weights: WeightsChoice | None = None,
     revision: str | None = None,
     **settings: Any,
 ) -> tuple[MedicaneModel, ConversionReport]:
@@ -80,13 +86,16 @@ def from_foreign(
 
     Args:
         source: a ``.pth``, ``.pt``, ``.bin``, ``.ckpt`` or ``.safetensors`` file, or a folder or
-            Hub id of a Hugging Face VideoMAE.
+            Hub id of a Hugging Face VideoMAE, in shards or not.
         task: model to make; None takes the checkpoint's own. Needed for the research code's older
             trackers, whose head looks like two classes. A task that the checkpoint has no head
             for gets its backbone and a fresh head.
         id2label: names of the classes.
-        in_channels: number of channels to change the patch embedding to.
+        in_channels: number of channels to change the patch embedding to, and the pixels of a
+            pretraining decoder.
         trained_on: one sentence on the data the weights were trained with.
+        weights: ``"averaged"`` or ``"last"``, where a checkpoint holds weights averaged over
+            steps beside the last step's; None takes the averaged ones where there are any.
         revision: branch, tag or commit on the Hub.
         settings: fields of the configuration that cannot be read off the tensors, such as
             ``image_size``, ``num_frames`` or ``num_heads``.
@@ -95,22 +104,29 @@ def from_foreign(
         The model in evaluation mode, and what was done.
 
     Raises:
-        CheckpointError: the file cannot be read, holds code, or lacks tensors.
+        CheckpointError: the file cannot be read, holds code, lacks tensors, or has some that are
+            no finite floating-point numbers or that no model here can keep.
         ConfigurationError: a setting contradicts the tensors or must be given.
     """
-    found = _read(str(source), settings.get("tubelet_size", 2), task, revision)
-    if in_channels is not None:
-        found = replace(found, weights=found.weights | _adapted(found.weights, in_channels))
+    found = _read(str(source), settings, task, weights, revision)
     target: Task = task or found.task or "classification"
+    _check_expressible(found, target, str(source), id2label)
+    if in_channels is not None:
+        _known_from_shapes(found.weights)  # which are refused before they are changed
+        found = replace(found, weights=layouts.with_channels(found.weights, in_channels))
     says = trained_on or f"Converted from {Path(source).name}, whose own card says on what."
     config = _config(found, settings | {"task": found.task or target, "trained_on": says}, id2label)
+    _check_positions(found, config, str(source))
     if found.task == target:
-        model = load_strictly(model_class(target), config, found.weights, str(source))
-        tensors = LoadReport(loaded=tuple(found.weights), dropped=found.dropped, fresh=())
+        cls = model_class(target)
+        model = load_strictly(cls, config, found.weights, str(source), remedy=REMEDY)
+        tensors = LoadReport(loaded=tuple(found.weights), dropped=tuple(found.dropped), fresh=())
     else:
-        fresh = {"task": target, "trained_on": None, "id2label": id2label or config.id2label}
+        labels = id2label or MedicaneConfig().id2label
+        fresh = {"task": target, "trained_on": None, "id2label": labels}
         model = model_class(target)(config.replace(**fresh)).eval()
-        tensors = load_backbone(model, found.weights, str(source))
+        tensors = load_backbone(model, found.weights, str(source), remedy=REMEDY)
+        tensors = replace(tensors, dropped=(*tensors.dropped, *found.dropped))
     return model, ConversionReport(
         layout=found.layout, task=target, tensors=tensors, notes=_notes(found, task, settings)
     )
@@ -122,154 +138,162 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     Raises:
         ConfigurationError: Hugging Face's VideoMAE cannot express the model.
     """
-    config = transformers_config(model.config)
+    config = videomae.transformers_config(model.config)
     weights = layouts.for_transformers(model.state_dict())
     write_weights(Path(out) / WEIGHTS_NAME, weights)
     write_json(Path(out) / CONFIG_NAME, config)
 
 
-def transformers_config(config: MedicaneConfig) -> dict[str, Any]:
-    """The ``config.json`` of a Hugging Face VideoMAE.
-
-    Raises:
-        ConfigurationError: it cannot express the model.
-    """
-    own = ("tracking", "sinusoid_3d")
-    for name in ("task", "position", "position_grid", "layer_scale_init_value"):
-        value = getattr(config, name)
-        if value in own or (name in ("position_grid", "layer_scale_init_value") and value):
-            raise ConfigurationError(f"Hugging Face's VideoMAE has no {name} {value!r}; keep ours")
-    pretraining = config.task == "pretraining"
-    kind = "ForPreTraining" if pretraining else "ForVideoClassification"
-    return {theirs: getattr(config, ours) for ours, theirs in _HUGGING_FACE.items()} | {
-        "architectures": [f"VideoMAE{kind}"],
-        "model_type": "videomae",
-        "image_size": config.image_size,
-        "hidden_act": "gelu",
-        "qkv_bias": True,
-        "use_mean_pooling": not pretraining,
-        "norm_pix_loss": True,
-        "id2label": config.id2label,
-        "label2id": config.label2id,
-    }
-
-
-_HUGGING_FACE = {
-    "patch_size": "patch_size",
-    "num_frames": "num_frames",
-    "tubelet_size": "tubelet_size",
-    "in_channels": "num_channels",
-    "embed_dim": "hidden_size",
-    "depth": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "mlp_hidden_dim": "intermediate_size",
-    "norm_eps": "layer_norm_eps",
-    "decoder_embed_dim": "decoder_hidden_size",
-    "decoder_depth": "decoder_num_hidden_layers",
-    "decoder_num_heads": "decoder_num_attention_heads",
-    "decoder_mlp_hidden_dim": "decoder_intermediate_size",
-}
-
-_HUGGING_FACE_DEFAULTS = {
-    "num_frames": 16,
-    "image_size": 224,
-    "num_heads": 12,
-    "decoder_num_heads": 6,
-    "norm_eps": 1e-12,
-}
-"""What its ``config.json`` leaves out and no tensor tells."""
-
-
-def _read(source: str, tubelet_size: int, task: Task | None, revision: str | None) -> _Source:
+def _read(
+    source: str,
+    settings: Mapping[str, Any],
+    task: Task | None,
+    choice: WeightsChoice | None,
+    revision: str | None,
+) -> _Source:
     path = Path(source)
     if path.is_file():
-        if revision is not None:
-            raise ConfigurationError(f"revision is {revision!r} and {path} a file; leave it out")
-        return _recognise(_read_tensors(path), {}, tubelet_size, task)
-    config = json.loads(resolve_file(source, CONFIG_NAME, revision=revision).read_text("utf-8"))
-    if config.get("model_type") != "videomae":
-        raise CheckpointError(
-            f"{source} is a {config.get('model_type')} model; give a VideoMAE or a checkpoint file"
-        )
-    weights = _read_tensors(_first_file(source, revision))
-    return _recognise(weights, _known_to_transformers(config), tubelet_size, task)
-
-
-def _first_file(source: str, revision: str | None) -> Path:
-    *first, last = HUGGING_FACE_FILES
-    for name in first:
-        try:
-            return resolve_file(source, name, revision=revision)
-        except CheckpointError:
-            continue
-    return resolve_file(source, last, revision=revision)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    if path.suffix not in PICKLES:
-        raise CheckpointError(f"{path} is neither .safetensors nor one of {', '.join(PICKLES)}")
+        state = read_file(path, choice)
+        config = _config_beside(path) if layouts.is_transformers(state.weights) else {}
+    else:
+        config = read_json(resolve_file(source, CONFIG_NAME, revision=revision))
+        if config.get("model_type") != "videomae":
+            raise CheckpointError(
+                f"{source} is a {config.get('model_type')} model; give a VideoMAE or a checkpoint "
+                "file"
+            )
+        state = read_folder(source, choice, revision=revision)
     try:
-        # training scripts store their arguments; a Namespace holds data only
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return layouts.unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds more than tensors and is not loaded, since it could run code: "
-            f"{_first_line(error)}; save its state_dict alone where it came from"
-        ) from error
-    except MedicaneError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (RuntimeError, OSError, EOFError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from error
+        known = videomae.from_videomae_config(config, settings) if config else {}
+    except (TypeError, AttributeError, ValueError) as error:
+        raise ConfigurationError(f"{CONFIG_NAME} of {source}: {error}") from error
+    return _recognise(source, state, known, settings.get("tubelet_size", 2), task)
 
 
-def _first_line(error: Exception) -> str:
-    unsupported = re.search(r"Unsupported \w+: \S+ \S+", str(error))
-    return unsupported[0] if unsupported else str(error).partition("\n")[0]
+def _config_beside(path: Path) -> dict[str, Any]:
+    """What stands in the ``config.json`` of the folder that transformers wrote the weights to."""
+    beside = path.with_name(CONFIG_NAME)
+    config = read_json(beside) if beside.is_file() else {}
+    return config if config.get("model_type") == "videomae" else {}
 
 
 def _recognise(
-    weights: dict[str, Tensor], known: dict[str, Any], tubelet_size: int, task: Task | None
+    source: str, state: StateDict, known: dict[str, Any], tubelet_size: int, task: Task | None
 ) -> _Source:
-    weights = layouts.strip_prefixes(weights)
-    if any(name.startswith("videomae.") for name in weights):
-        return _source("transformers", weights, layouts.from_transformers(weights), known, task)
+    weights = layouts.strip_prefixes(state.weights)
+    counters = {k: v for k, v in weights.items() if not (v.ndim or v.is_floating_point())}
+    weights = {name: tensor for name, tensor in weights.items() if name not in counters}
+    check_values(weights, source)
+    layout, named, dropped = _named(weights, tubelet_size)
+    if "patch_embed.proj.weight" not in map(_plain, named):
+        raise CheckpointError(
+            f"{source}: no patch embedding among {', '.join(list(weights)[:4])} …; this is not a "
+            "video transformer that can be converted"
+        )
+    if task == "tracking" and layout == "videomae" and _outputs(named) == 2:
+        named = layouts.legacy_regression_head(named)
+    own = None if layout == "vit-2d" else _own_task(named)
+    notes = (str(state),) if state.left else ()
+    biased = layouts.without_attention_bias(named)
+    if len(biased) > len(named) and not known.get("qkv_bias"):
+        notes += ("queries and values have no biases; they are zeros",)
+        named = biased
+    return _Source(
+        layout=layout,
+        task=own,
+        weights=named,
+        known=known | (RESEARCH_HEAD if own == "tracking" else {}),
+        dropped=counters | dropped,
+        notes=notes,
+    )
+
+
+def _named(
+    weights: dict[str, Tensor], tubelet_size: int
+) -> tuple[str, dict[str, Tensor], dict[str, Tensor]]:
+    """Layout, tensors under our names, and what is left out under its own."""
+    if layouts.is_transformers(weights):
+        return "transformers", layouts.from_transformers(weights), {}
     kernel = weights.get("patch_embed.proj.weight")
     if kernel is not None and kernel.ndim == 4:
-        named = layouts.from_2d_vit(weights, tubelet_size)
-        dropped = tuple(name for name in weights if not name.startswith(("patch_embed", "blocks")))
-        return _Source(layout="vit-2d", task=None, weights=named, known=known, dropped=dropped)
-    return _source("videomae", weights, layouts.from_videomae(weights), known, task)
+        left = {k: v for k, v in weights.items() if not k.startswith(("patch_embed.", "blocks."))}
+        return "vit-2d", layouts.from_2d_vit(weights, tubelet_size), left
+    fixed = {name: tensor for name, tensor in weights.items() if _plain(name) in layouts.FIXED}
+    return "videomae", layouts.from_videomae(weights), fixed
 
 
-def _source(
-    layout: str,
-    weights: dict[str, Tensor],
-    named: dict[str, Tensor],
-    known: dict[str, Any],
-    task: Task | None,
-) -> _Source:
-    if not any(name.endswith("patch_embed.proj.weight") for name in named):
+def _plain(name: str) -> str:
+    return name.removeprefix("encoder.")
+
+
+def _check_expressible(
+    found: _Source, target: Task, source: str, id2label: Mapping[int, str] | None
+) -> None:
+    """Refuse heads that no model here has; the backbone under them can be had."""
+    if id2label and target != "classification":
+        raise ConfigurationError(f"classes are named for a {target} model; leave them out")
+    misfit = _misfit(found) if found.task == target else None
+    if misfit is not None:
+        others = {"classification", "tracking", "pretraining"} - {target}
         raise CheckpointError(
-            f"no patch embedding among {', '.join(list(weights)[:4])} …; this is not a video "
-            "transformer that can be converted"
+            f"{source} cannot be kept whole: {misfit}; reuse its backbone with "
+            f"task={' or task='.join(sorted(others))}"
         )
-    if task == "tracking" and "head.weight" in named and len(named["head.weight"]) == 2:
-        named = layouts.legacy_regression_head(named)
-    dropped = tuple(name for name in weights if name.removeprefix("encoder.") in layouts.FIXED)
-    own = _own_task(named)
-    extra = RESEARCH_HEAD if own == "tracking" else {}
-    return _Source(layout=layout, task=own, weights=named, known=known | extra, dropped=dropped)
+
+
+def _misfit(found: _Source) -> str | None:
+    """Why no model here computes what this one does; None where one does."""
+    weights, known = found.weights, found.known
+    kind = known.get("problem_type") or "single_label_classification"
+    if found.task == "pretraining" and "encoder.norm.weight" not in weights:
+        return "its encoder ends without a norm (use_mean_pooling is true)"
+    if found.task == "pretraining" and not known.get("norm_pix_loss", True):
+        return "it gives pixels that are not normalised (norm_pix_loss is false)"
+    if found.task == "classification" and "fc_norm.weight" not in weights:
+        return "it classifies by its first token (use_mean_pooling is false)"
+    if found.task == "classification" and _outputs(weights) == 1:
+        return "its head has one output, which is no choice of classes"
+    if found.task == "classification" and kind != "single_label_classification":
+        return f"its problem_type is {kind!r}, and classes here exclude one another"
+    return None
+
+
+def _check_positions(found: _Source, config: MedicaneConfig, source: str) -> None:
+    """Refuse stored positions that are not the sinusoids the model would add."""
+    for name, stored in found.dropped.items():
+        if found.layout != "videomae" or _plain(name) != "pos_embed":
+            continue
+        ours = position_table(
+            config.position, config.token_grid, config.embed_dim, config.position_grid
+        )
+        if stored.numel() != ours.numel():
+            raise CheckpointError(
+                f"{source}: {name} is {tuple(stored.shape)}, the clips have {len(ours)} tokens; "
+                "give its num_frames and image_size"
+            )
+        if not torch.allclose(stored.float().reshape(ours.shape), ours, atol=1e-2):
+            raise CheckpointError(
+                f"{source}: {name} was learned and is no sinusoid, as no model here has it; give a "
+                "checkpoint of a model with sinusoids"
+            )
 
 
 def _own_task(weights: Mapping[str, Tensor]) -> Task | None:
-    if "mask_token" in weights:
+    if _has(weights, "mask_token", "decoder."):
         return "pretraining"
-    if "head.mlp.1.weight" in weights:
+    if _has(weights, "head.mlp."):
         return "tracking"
-    return "classification" if "head.weight" in weights else None
+    return "classification" if _has(weights, "head.") else None
+
+
+def _has(weights: Mapping[str, Tensor], *prefixes: str) -> bool:
+    return any(name.startswith(prefixes) for name in weights)
+
+
+def _outputs(weights: Mapping[str, Tensor]) -> int | None:
+    """Outputs of a linear head."""
+    head = weights.get("head.weight")
+    return None if head is None or not head.ndim else len(head)
 
 
 def _config(
@@ -283,43 +307,54 @@ def _config(
             f"the number of heads of a model with {shapes['embed_dim']} features cannot be read "
             "off its tensors; give num_heads"
         )
+    known = {name: known[name] for name in known if name not in videomae.DECISIVE}
     if found.task == "classification":
-        known["id2label"] = _labels(len(found.weights["head.bias"]), id2label, found.known)
-    return MedicaneConfig.from_dict(known)
-
-
-def _known_to_transformers(config: Mapping[str, Any]) -> dict[str, Any]:
-    for name, needed in (("hidden_act", "gelu"), ("qkv_bias", True), ("norm_pix_loss", True)):
-        if config.get(name, needed) != needed:
-            raise ConfigurationError(f"{name} is {config[name]!r}; only {needed!r} is supported")
-    known = _HUGGING_FACE_DEFAULTS | {
-        ours: config[theirs] for ours, theirs in _HUGGING_FACE.items() if theirs in config
-    }
-    known |= {name: config[name] for name in ("image_size", "id2label") if name in config}
-    return known
+        classes, _ = _shape(found.weights, "head.weight", "(classes, features)")
+        known["id2label"] = _labels(classes, id2label, found.known)
+    else:
+        known.pop("id2label", None)
+    try:
+        return MedicaneConfig.from_dict(known)
+    except (TypeError, AttributeError) as error:
+        raise ConfigurationError(f"a setting has a value of the wrong kind: {error}") from error
 
 
 def _known_from_shapes(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """What the tensors' shapes say."""
-    plain = {name.removeprefix("encoder."): tensor for name, tensor in weights.items()}
-    dim, channels, tubelet, patch, _ = plain["patch_embed.proj.weight"].shape
+    plain = {_plain(name): tensor for name, tensor in weights.items()}
+    kernel = "(features, channels, frames, rows, columns)"
+    dim, channels, tubelet, patch, columns = _shape(plain, "patch_embed.proj.weight", kernel)
+    if patch != columns:
+        raise CheckpointError(f"patches are {patch} × {columns} pixels; only squares are supported")
     known: dict[str, Any] = {
         "embed_dim": dim,
         "in_channels": channels,
         "tubelet_size": tubelet,
         "patch_size": patch,
         "depth": _depth(plain, "blocks"),
-        "mlp_hidden_dim": len(plain["blocks.0.mlp.fc1.bias"]),
+        "mlp_hidden_dim": _shape(plain, "blocks.0.mlp.fc1.bias", "(features,)")[0],
     }
-    if "mask_token" in weights:
+    if _has(weights, "mask_token", "decoder."):
+        hidden = _shape(weights, "decoder.blocks.0.mlp.fc1.bias", "(features,)")[0]
         known |= {
-            "decoder_embed_dim": weights["mask_token"].shape[-1],
+            "decoder_embed_dim": _shape(weights, "mask_token", "(1, 1, features)")[-1],
             "decoder_depth": _depth(weights, "decoder.blocks"),
-            "decoder_mlp_hidden_dim": len(weights["decoder.blocks.0.mlp.fc1.bias"]),
+            "decoder_mlp_hidden_dim": hidden,
         }
     if "blocks.0.ls1.gamma" in plain:
         known["layer_scale_init_value"] = 1.0
     return known
+
+
+def _shape(weights: Mapping[str, Tensor], name: str, axes: str) -> torch.Size:
+    if name not in weights:
+        raise CheckpointError(f"the checkpoint does not fit any model: missing {name}; {REMEDY}")
+    shape = weights[name].shape
+    if len(shape) != len(re.findall(r"\w+", axes)) or not all(shape):
+        raise CheckpointError(
+            f"{name} is {tuple(shape)}, a video transformer's is {axes}; {REMEDY}"
+        )
+    return shape
 
 
 def _heads_like_presets(dim: int) -> dict[str, Any]:
@@ -332,7 +367,12 @@ def _heads_like_presets(dim: int) -> dict[str, Any]:
 
 def _depth(weights: Mapping[str, Tensor], stack: str) -> int:
     pattern = re.compile(rf"{re.escape(stack)}\.(\d+)\.")
-    return 1 + max(int(match[1]) for name in weights if (match := pattern.match(name)))
+    found = {int(match[1]) for name in weights if (match := pattern.match(name))}
+    if found != set(range(len(found))) or not found:
+        raise CheckpointError(
+            f"{stack} has the indices {sorted(found)}, which do not count from 0; {REMEDY}"
+        )
+    return len(found)
 
 
 def _labels(
@@ -346,21 +386,13 @@ def _labels(
     return labels
 
 
-def _adapted(weights: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
-    name = next(name for name in weights if name.endswith("patch_embed.proj.weight"))
-    kernel = weights[name]  # (d, c, frames, p, p)
-    flat = adapt_input_conv(channels, kernel.flatten(2, 3))  # (d, channels, frames · p, p)
-    return {name: flat.unflatten(2, kernel.shape[2:4])}
-
-
 def _notes(found: _Source, task: Task | None, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    notes = []
+    notes = list(found.notes)
     if not found.known.get("num_frames") and "num_frames" not in settings:
         notes.append("16 frames were assumed; if wrong, give num_frames")
     if not found.known.get("image_size") and "image_size" not in settings:
         notes.append("224 × 224 pixels were assumed; if wrong, give image_size")
-    head = found.weights.get("head.weight")
-    if task is None and head is not None and len(head) == 2:
+    if task is None and _outputs(found.weights) == 2:
         notes.append(
             "the head's 2 outputs were taken for classes; for a tracker give task=tracking"
         )

@@ -4,7 +4,7 @@ Our names are those of VideoMAEv2, so its checkpoints only lose wrappers and pre
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -16,14 +16,15 @@ __all__ = [
     "from_2d_vit",
     "from_transformers",
     "from_videomae",
+    "is_transformers",
     "legacy_regression_head",
     "strip_prefixes",
-    "unwrap",
+    "with_channels",
+    "without_attention_bias",
 ]
 
 Weights = dict[str, Tensor]
 
-WRAPPERS = ("model", "module", "state_dict")
 PREFIXES = ("module.", "_orig_mod.", "backbone.", "model.")
 FIXED = ("pos_embed",)
 """Sinusoids that some versions store although they never change."""
@@ -33,8 +34,9 @@ _RENAMED = (
     (r"\bpatch_embed\.projection\.", "patch_embed.proj."),
     (r"\bmlp\.layers\.0\.0\.", "mlp.fc1."),
     (r"\bmlp\.layers\.1\.", "mlp.fc2."),
+    (r"\bgamma_([12])$", r"ls\1.gamma"),
 )
-"""mmaction's names for VideoMAE's."""
+"""mmaction's names for VideoMAE's, and VideoMAE's for timm's LayerScale."""
 
 _BLOCK = {
     "norm1": "layernorm_before",
@@ -43,6 +45,7 @@ _BLOCK = {
     "mlp.fc1": "intermediate.dense",
     "mlp.fc2": "output.dense",
 }
+_ALONE = ("embeddings.", "encoder.layer.", "layernorm.")
 _STACKS = {"encoder.blocks": "videomae.encoder.layer", "decoder.blocks": "decoder.decoder_layers"}
 _SINGLES = {
     "encoder.patch_embed.proj": "videomae.embeddings.patch_embeddings.projection",
@@ -55,33 +58,28 @@ _SINGLES = {
 }
 
 
-def unwrap(checkpoint: object) -> Weights:
-    """The dictionary of tensors inside a training checkpoint.
+def strip_prefixes(weights: Mapping[str, Tensor]) -> Weights:
+    """Names without what wrappers put in front of them.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: two names become one.
     """
-    while isinstance(checkpoint, Mapping):
-        inner = next((checkpoint[key] for key in WRAPPERS if _is_mapping(checkpoint, key)), None)
-        if inner is None:
-            tensors = {k: v for k, v in checkpoint.items() if isinstance(v, Tensor)}
-            if tensors:
-                return tensors
-            break
-        checkpoint = inner
-    raise CheckpointError(
-        f"the checkpoint holds no tensors, neither bare nor under {', '.join(WRAPPERS)}"
-    )
-
-
-def strip_prefixes(weights: Mapping[str, Tensor]) -> Weights:
-    """Names without what wrappers put in front of them."""
     plain = {}
     for name, tensor in weights.items():
         while prefix := next((p for p in PREFIXES if name.startswith(p)), None):
             name = name.removeprefix(prefix)
+        if name in plain:
+            raise CheckpointError(
+                f"{name} is there twice, with and without {', '.join(PREFIXES)} in front of it; "
+                "save one model's state_dict alone"
+            )
         plain[name] = tensor
     return plain
+
+
+def is_transformers(names: Iterable[str]) -> bool:
+    """Whether these are names of Hugging Face's VideoMAE."""
+    return any(name.startswith(("videomae.", "embeddings.patch_embeddings.")) for name in names)
 
 
 def from_videomae(weights: Mapping[str, Tensor]) -> Weights:
@@ -98,7 +96,7 @@ def split_qkv_bias(weights: Weights) -> Weights:
     """Query and value biases from joint ones; the softmax cancels the key's."""
     result = {}
     for name, tensor in weights.items():
-        if name.endswith("attn.qkv.bias"):
+        if name.endswith("attn.qkv.bias") and tensor.ndim == 1 and len(tensor) % 3 == 0:
             query, _, value = tensor.chunk(3)
             stem = name.removesuffix("qkv.bias")
             result |= {f"{stem}q_bias": query, f"{stem}v_bias": value}
@@ -119,12 +117,49 @@ def from_2d_vit(weights: Mapping[str, Tensor], tubelet_size: int) -> Weights:
     return split_qkv_bias(kept | {"patch_embed.proj.weight": inflated})
 
 
+def without_attention_bias(weights: Weights) -> Weights:
+    """Zeros for the biases of queries and values of a model that has neither anywhere."""
+    if any(name.endswith(("attn.q_bias", "attn.v_bias", "attn.qkv.bias")) for name in weights):
+        return weights
+    zeros = {}
+    for name, tensor in weights.items():
+        if name.endswith("attn.qkv.weight") and tensor.ndim == 2:
+            zero = tensor.new_zeros(tensor.shape[1])
+            zeros |= {name.replace("qkv.weight", f"{part}_bias"): zero for part in "qv"}
+    return weights | zeros
+
+
+def with_channels(weights: Weights, channels: int) -> Weights:
+    """The same model for clips of another number of channels.
+
+    As timm does, one channel takes the sum of the patch embedding over channels, and more take
+    its channels in turn, scaled so that grey gives about the same. Pixels that a pretraining
+    decoder gives are averaged, or taken in turn.
+    """
+    name = next(name for name in weights if name.endswith("patch_embed.proj.weight"))
+    kernel = weights[name]  # (d, c, frames, p, p)
+    given = kernel.shape[1]
+    turn = torch.arange(channels) % given
+    changed = {name: kernel[:, turn] * (given / channels)}
+    if channels == 1:
+        changed = {name: kernel.sum(1, keepdim=True)}
+    for name in ("decoder.head.weight", "decoder.head.bias"):
+        if name in weights and weights[name].ndim and len(weights[name]) % given == 0:
+            values = weights[name].unflatten(0, (-1, given))  # (values, c, …)
+            values = values.mean(1, keepdim=True) if channels == 1 else values[:, turn]
+            changed[name] = values.flatten(0, 1)
+    return weights | changed
+
+
 def legacy_regression_head(weights: Weights) -> Weights:
     """A tracking head from the research code's older one, a linear map right after ``fc_norm``.
 
     The new head has a second norm. Normalising twice changes nothing (up to its epsilon, 5e-6
     of the output), so ``fc_norm``'s scale and shift move into the second one.
     """
+    names = ("fc_norm.weight", "fc_norm.bias", "head.bias")
+    if missing := [name for name in names if name not in weights]:
+        raise CheckpointError(f"the tracker lacks {', '.join(missing)}; give a whole checkpoint")
     scale, shift = weights["fc_norm.weight"], weights["fc_norm.bias"]
     others = {k: v for k, v in weights.items() if k not in ("head.weight", "head.bias")}
     return others | {
@@ -139,17 +174,33 @@ def legacy_regression_head(weights: Weights) -> Weights:
 
 def from_transformers(weights: Mapping[str, Tensor]) -> Weights:
     """Our names from those of Hugging Face's VideoMAE, of older versions too."""
-    result = {
-        ours: weights[theirs] for ours, theirs in _names(weights).items() if theirs in weights
-    }
-    for ours, theirs in _blocks(weights):
-        attention = f"{theirs}.attention.attention"
-        parts = [weights[f"{attention}.{part}.weight"] for part in ("query", "key", "value")]
-        result[f"{ours}.attn.qkv.weight"] = torch.cat(parts)
-        for letter, part in (("q", "query"), ("v", "value")):
-            old, new = f"{attention}.{letter}_bias", f"{attention}.{part}.bias"
-            result[f"{ours}.attn.{letter}_bias"] = weights[old if old in weights else new]
-    return _without_encoder(result)
+    rest = {_alone(name): tensor for name, tensor in weights.items()}
+    names = _names(rest)
+    blocks = _blocks(rest)
+    result = {ours: rest.pop(theirs) for ours, theirs in names.items() if theirs in rest}
+    for ours, theirs in blocks:
+        result |= _attention(rest, f"{ours}.attn", f"{theirs}.attention.attention")
+    return _without_encoder(result | rest)  # what is left is unexpected
+
+
+def _alone(name: str) -> str:
+    """The name in a model with a head of what a ``VideoMAEModel`` alone calls it."""
+    return f"videomae.{name}" if name.startswith(_ALONE) else name
+
+
+def _attention(rest: Weights, ours: str, theirs: str) -> Weights:
+    """Take queries, keys and values out of ``rest``; the softmax cancels a key's bias."""
+    rest.pop(f"{theirs}.key.bias", None)
+    result = {}
+    names = [f"{theirs}.{part}.weight" for part in ("query", "key", "value")]
+    parts = [rest[name] for name in names if name in rest]
+    if [part.ndim for part in parts] == [2] * 3 and len({part.shape[1] for part in parts}) == 1:
+        result[f"{ours}.qkv.weight"] = torch.cat([rest.pop(name) for name in names])
+    for letter, part in (("q", "query"), ("v", "value")):
+        for name in (f"{theirs}.{letter}_bias", f"{theirs}.{part}.bias"):  # older, newer
+            if name in rest:
+                result[f"{ours}.{letter}_bias"] = rest.pop(name)
+    return result
 
 
 def for_transformers(weights: Mapping[str, Tensor]) -> Weights:
@@ -169,10 +220,6 @@ def for_transformers(weights: Mapping[str, Tensor]) -> Weights:
         result[f"{attention}.query.bias"] = weights[f"{ours}.attn.q_bias"].clone()
         result[f"{attention}.value.bias"] = weights[f"{ours}.attn.v_bias"].clone()
     return result
-
-
-def _is_mapping(checkpoint: Mapping, key: str) -> bool:
-    return isinstance(checkpoint.get(key), Mapping)
 
 
 def _renamed(name: str) -> str:

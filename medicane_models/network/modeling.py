@@ -104,7 +104,8 @@ class VideoModel(VideoTransformer, MedicaneModel):
         super().__init__(config)
         self.config = config.replace(task=self.task)  # which names the class when it is saved
         self.num_features = config.embed_dim
-        self.fc_norm = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
+        eps = config.output_norm_eps or config.norm_eps
+        self.fc_norm = nn.LayerNorm(config.embed_dim, eps=eps)
         self.head_drop = nn.Dropout(config.head_drop_rate)
 
     def forward_features(self, pixel_values: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b n d"]:

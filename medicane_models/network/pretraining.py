@@ -52,7 +52,7 @@ class Decoder(nn.Module):
             config.decoder_mlp_hidden_dim,
             norm_eps=config.norm_eps,
         )
-        self.norm = nn.LayerNorm(dim, eps=config.norm_eps)
+        self.norm = nn.LayerNorm(dim, eps=config.output_norm_eps or config.norm_eps)
         self.head = nn.Linear(dim, config.token_values)
 
     def forward(self, tokens: Float[Tensor, "b n d"], count: int) -> Float[Tensor, "b m v"]:

@@ -15,6 +15,7 @@ from medicane_models.errors import CheckpointError
 from medicane_models.files import replacing
 
 __all__ = [
+    "CONVERT",
     "check_finite",
     "check_names",
     "check_shapes",
@@ -22,6 +23,8 @@ __all__ = [
     "read_weights",
     "write_weights",
 ]
+
+CONVERT = "to convert a foreign checkpoint run `medicane convert`"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -49,15 +52,16 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
         temporary.chmod(mode)  # safetensors makes files that only their owner may read
 
 
-def check_names(expected: Collection[str], given: Collection[str], source: str) -> None:
+def check_names(
+    expected: Collection[str], given: Collection[str], source: str, remedy: str = CONVERT
+) -> None:
     """Refuse weights whose names are not exactly the ``expected`` ones."""
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
     if missing or unexpected:
         raise CheckpointError(
             f"{source} does not fit the model: missing {enumerated(missing) or 'none'}; "
-            f"unexpected {enumerated(unexpected) or 'none'}; to convert a foreign checkpoint run "
-            "`medicane convert`"
+            f"unexpected {enumerated(unexpected) or 'none'}; {remedy}"
         )
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from medicane_models.choices import DeviceName, OnnxDevice, Precision, RuntimeName
 from medicane_models.errors import ConfigurationError, MissingFileError
 from medicane_models.hub import TRACKER, WEIGHTS_NAME, resolve_file
 from medicane_models.prediction.models import ModelDescription, check_pair
-from medicane_models.runtimes.choices import DeviceName, OnnxDevice, Precision, RuntimeName
 from medicane_models.runtimes.interface import Runtime, TorchRuntime, limit_threads
 from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
 from medicane_models.runtimes.onnx_metadata import onnx_file_name

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args, runtime_c
 import numpy as np
 from jaxtyping import Float
 
+from medicane_models.choices import DeviceName
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.runtimes.choices import DeviceName
 
 if TYPE_CHECKING:
     import torch

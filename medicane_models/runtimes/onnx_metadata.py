@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
+from medicane_models.choices import GraphContents, InputForm, Precision
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import plain
 from medicane_models.network.configuration import MedicaneConfig, Task
-from medicane_models.runtimes.choices import GraphContents, InputForm, Precision
 from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
 

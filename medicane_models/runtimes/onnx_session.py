@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from medicane_models.choices import OnnxDevice
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.runtimes.accelerators import (
     PROVIDERS,
@@ -17,7 +18,6 @@ from medicane_models.runtimes.accelerators import (
     onnxruntime_build,
     provider_finding,
 )
-from medicane_models.runtimes.choices import OnnxDevice
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

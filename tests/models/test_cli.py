@@ -18,6 +18,7 @@ from medicane_models import (
 from medicane_models.cli import main
 from medicane_models.domain import great_circle_km
 from medicane_models.errors import CheckpointError
+from medicane_models.network.pretraining import MedicaneForPreTraining
 from medicane_models.prediction.products import ProductWriter
 
 FULL_FRAME = (1290, 420)
@@ -328,6 +329,44 @@ def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     restored = MedicaneForVideoClassification.from_pretrained(tmp_path / "model")
     assert torch.equal(restored.head.weight, model.head.weight)
     assert MedicaneProcessor.from_pretrained(tmp_path / "model").tile_size == 32
+
+
+def pretraining_checkpoint(folder):
+    """A file of last and averaged weights of a model for clips of three channels."""
+    sizes = {"embed_dim": 24, "depth": 1, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 112}
+    decoder = {"decoder_embed_dim": 12, "decoder_depth": 1, "decoder_num_heads": 3}
+    config = MedicaneConfig(**sizes, **decoder, num_frames=4)
+    last, averaged = (MedicaneForPreTraining(config).state_dict() for _ in range(2))
+    torch.save({"model": last, "model_ema": averaged}, folder / "c.pth")
+    settings = ("num_heads=3", "decoder_num_heads=3", "image_size=112", "num_frames=4")
+    return last, averaged, [text for setting in settings for text in ("--set", setting)]
+
+
+@pytest.mark.parametrize("choice", [None, "averaged", "last"])
+def test_convert_says_which_weights_it_takes(choice, medicane, tmp_path):
+    last, averaged, options = pretraining_checkpoint(tmp_path)
+    options += ["--weights", choice] if choice else []
+    code, out, err = medicane("convert", tmp_path / "c.pth", "--out", tmp_path / "m", *options)
+    assert code == 0, err
+    restored = MedicaneForPreTraining.from_pretrained(tmp_path / "m")
+    expected = last if choice == "last" else averaged
+    assert torch.equal(restored.mask_token, expected["mask_token"])
+    assert f"the {choice or 'averaged'} weights were taken" in out
+
+
+def test_convert_saves_the_processor_it_is_told(medicane, tmp_path):
+    _, _, options = pretraining_checkpoint(tmp_path)
+    processor = MedicaneProcessor.infrared(tile_size=112, num_frames=4)
+    processor.save_pretrained(tmp_path / "other")
+    options += ["--processor", tmp_path / "other"]
+    arguments = ("convert", tmp_path / "c.pth", "--out", tmp_path / "m", *options)
+    code, _, err = medicane(*arguments)
+    assert code == 2
+    assert "makes clips of (4, 1, 112, 112)" in err
+    assert not (tmp_path / "m").exists()
+    code, _, err = medicane(*arguments, "--in-channels", 1)
+    assert code == 0, err
+    assert MedicaneProcessor.from_pretrained(tmp_path / "m") == processor
 
 
 @pytest.mark.parametrize(

@@ -266,3 +266,13 @@ def test_a_repository_without_an_exported_file_says_how_to_make_it(hub, folder, 
 def test_an_option_that_nobody_knows_is_refused(look):
     with pytest.raises(ConfigurationError, match="local_file_only; known are"):
         look.from_pretrained("medicane-tiny-detector", local_file_only=True)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.onnx"])
+def test_pointers_of_git_lfs_are_not_files(name, tmp_path):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(
+        CheckpointError, match=f"{name} is a Git LFS pointer.*git lfs pull"
+    ) as raised:
+        resolve_file(tmp_path, name)
+    assert not isinstance(raised.value, MissingFileError)

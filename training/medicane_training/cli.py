@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from medicane_models.checks import check_present
+from medicane_models.choices import DeviceName
 from medicane_models.commands import (
     DEVICE,
     END,
@@ -29,7 +30,6 @@ from medicane_models.commands import (
 )
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import check_name
-from medicane_models.runtimes.choices import DeviceName
 
 if TYPE_CHECKING:
     from medicane_models.domain import Grid

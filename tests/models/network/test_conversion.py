@@ -1,17 +1,22 @@
 import argparse
 import json
 import os
+import re
 
+import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
+from timm.models import adapt_input_conv
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.conversion import export_transformers, from_foreign
-from medicane_models.network.layouts import from_2d_vit
+from medicane_models.network.layouts import from_2d_vit, with_channels
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.network.positions import position_table
 from medicane_models.network.pretraining import MedicaneForPreTraining
 
 SIZES = {"image_size": 32, "num_frames": 4}
@@ -56,7 +61,7 @@ LAYOUTS = {
     "hub": lambda w: prefixed(w, "model."),
     "encoder": lambda w: {"model": prefixed(w, "encoder.")},
     "mmaction": mmaction,
-    "with positions": lambda w: w | {"pos_embed": torch.zeros(1, 8, 192)},
+    "with positions": lambda w: w | {"pos_embed": position_table("sinusoid", (2, 2, 2), 192)[None]},
     "joint bias": joint_bias,
 }
 
@@ -246,3 +251,235 @@ def test_what_transformers_lacks_is_not_exported(config, word, tmp_path):
     cls = MedicaneForTracking if config.task == "tracking" else MedicaneForVideoClassification
     with pytest.raises(ConfigurationError, match=word):
         export_transformers(cls(config), tmp_path)
+
+
+def saved(tmp_path, content, name="c.pth"):
+    torch.save(content, tmp_path / name)
+    return tmp_path / name
+
+
+def classifier_weights(value=None):
+    weights = MedicaneForVideoClassification(SMALL).state_dict()
+    return weights if value is None else {k: torch.full_like(v, value) for k, v in weights.items()}
+
+
+AVERAGES = {
+    "model_ema": lambda last, mean: {"model": last, "model_ema": prefixed(mean, "module.")},
+    "state_dict_ema": lambda last, mean: {"state_dict_ema": mean, "state_dict": last},
+    "ema": lambda last, mean: {"model": last, "ema": {"module": mean, "decay": 0.999}},
+    "ema_state_dict": lambda last, mean: {"module": last, "ema_state_dict": mean},
+    "deepspeed": lambda last, mean: {"module": prefixed(last, "module."), "model_ema": mean},
+    "swa": lambda last, mean: {
+        "model": last,
+        "ema_model": prefixed(mean, "module.") | {"n_averaged": torch.tensor(7)},
+    },
+    "mmengine": lambda last, mean: {
+        "meta": {"mmengine_version": "0.10.7"},
+        "state_dict": mean,
+        "ema_state_dict": prefixed(last, "module.") | {"steps": torch.tensor(7)},
+    },
+}
+
+
+@pytest.mark.parametrize(("weights", "value"), [(None, 2.0), ("averaged", 2.0), ("last", 1.0)])
+@pytest.mark.parametrize("layout", AVERAGES)
+def test_averaged_weights_are_preferred_and_named(layout, weights, value, tmp_path):
+    checkpoint = AVERAGES[layout](classifier_weights(1.0), classifier_weights(2.0))
+    path = saved(tmp_path, checkpoint | {"epoch": 3})
+    model, report = from_foreign(path, weights=weights, **SIZES)
+    assert model.head.weight.unique().tolist() == [value]
+    kind = "last" if value == 1 else "averaged"
+    assert f"the {kind} weights were taken" in str(report)
+
+
+def test_one_set_of_weights_needs_no_choice(tmp_path):
+    path = saved(tmp_path, {"model": classifier_weights()})
+    assert "weights were taken" not in str(from_foreign(path, **SIZES)[1])
+    with pytest.raises(ConfigurationError, match=r"c\.pth: it holds no averaged weights"):
+        from_foreign(path, weights="averaged", **SIZES)
+    path = saved(tmp_path, {"model_ema": classifier_weights()})
+    with pytest.raises(ConfigurationError, match=r"c\.pth: it holds no last weights"):
+        from_foreign(path, weights="last", **SIZES)
+
+
+@pytest.mark.parametrize("nameless", [{"shadow_params": [torch.zeros(2)]}, [torch.zeros(2)]])
+def test_averages_without_names_are_not_passed_over(nameless, tmp_path):
+    path = saved(tmp_path, {"model": classifier_weights(), "ema": nameless})
+    with pytest.raises(CheckpointError, match="no tensors by name under ema"):
+        from_foreign(path, **SIZES)
+    assert from_foreign(path, weights="last", **SIZES)
+
+
+@pytest.mark.parametrize(
+    "beside", [np.float64(3), np.int64(3), np.arange(3), np.datetime64(3, "D")]
+)
+def test_numpy_s_numbers_beside_the_weights_are_read(beside, tmp_path):
+    path = saved(tmp_path, {"model": classifier_weights(), "best": beside})
+    assert from_foreign(path, **SIZES)
+
+
+def test_numpy_s_objects_are_not_read(tmp_path):
+    path = saved(tmp_path, {"model": classifier_weights(), "x": np.array([print], dtype=object)})
+    with pytest.raises(CheckpointError, match="could run code"):
+        from_foreign(path, **SIZES)
+
+
+@pytest.mark.parametrize("reader", [os.system, eval, exec, os.mkdir])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_is_named_and_not_run(reader, zipped, tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return reader, (str(tmp_path / "ran"),)
+
+    torch.save({"x": Bomb()}, tmp_path / "c.pth", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=rf"could run code: \w*\.?{reader.__name__}"):
+        from_foreign(tmp_path / "c.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9])
+@pytest.mark.parametrize("kind", ["zip", "pickle", "safetensors"])
+def test_truncated_files_are_unreadable_not_dangerous(kind, share, tmp_path):
+    path = tmp_path / ("c.safetensors" if kind == "safetensors" else "c.pth")
+    if kind == "safetensors":
+        save_file(classifier_weights(), path)
+    else:
+        torch.save(classifier_weights(), path, _use_new_zipfile_serialization=kind == "zip")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(CheckpointError, match="not a readable"):
+        from_foreign(path, **SIZES)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (torch.zeros(2, 192, dtype=torch.int8), "head.weight is int8 strided on cpu, not floating"),
+        (torch.zeros(2, 192, dtype=torch.bool), "not floating"),
+        (torch.zeros(2, 192, dtype=torch.complex64), "not floating"),
+        (torch.zeros(2, 192).to_sparse(), "sparse_coo"),
+        (torch.zeros(2, 192, device="meta"), "on meta"),
+        (torch.full((2, 192), torch.nan), "holds NaN or infinity in head.weight"),
+        (torch.full((2, 192), -torch.inf), "holds NaN or infinity in head.weight"),
+        (
+            torch.full((2, 192), torch.inf, dtype=torch.float16),
+            "holds NaN or infinity in head.weight",
+        ),
+    ],
+)
+def test_weights_are_finite_floating_point(value, words, tmp_path):
+    path = saved(tmp_path, {"model": classifier_weights() | {"head.weight": value}})
+    with pytest.raises(CheckpointError, match=words):
+        from_foreign(path, **SIZES)
+
+
+def cycle():
+    checkpoint = {"epoch": torch.tensor(3.0)}
+    checkpoint["model"] = checkpoint
+    return checkpoint
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "holds no tensors, only nothing"),
+        ([torch.zeros(2)], "holds no tensors"),
+        (torch.zeros(2), "holds no tensors"),
+        ({"model": {}}, "only model"),
+        ({"model": {"encoder": {"w": torch.zeros(2)}}}, "under model, only encoder"),
+        ({3: torch.zeros(2)}, "holds no tensors, only 3"),
+        (cycle(), "no patch embedding"),
+        ({"module.a": torch.zeros(2), "a": torch.zeros(2)}, "a is there twice"),
+    ],
+)
+def test_checkpoints_of_another_form_are_refused(content, words, tmp_path):
+    with pytest.raises(CheckpointError, match=words):
+        from_foreign(saved(tmp_path, content))
+
+
+MODELS = {
+    "classifier": MedicaneForVideoClassification(SMALL),
+    "tracker": MedicaneForTracking(REGRESSION),
+    "pretraining": MedicaneForPreTraining(SMALL),
+}
+DAMAGES = {
+    "missing": lambda weights, name: {k: v for k, v in weights.items() if k != name},
+    "scalar": lambda weights, name: weights | {name: torch.tensor(0.5)},
+    "cube": lambda weights, name: weights | {name: torch.zeros(2, 2, 2)},
+    "empty": lambda weights, name: weights | {name: torch.zeros(0)},
+    "far": lambda weights, name: weights | {name.replace(".0.", ".999999999."): torch.zeros(2)},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("kind", "channels"), [*((kind, None) for kind in MODELS), ("pretraining", 4)]
+)
+def test_one_damaged_tensor_is_refused_in_one_sentence(kind, channels, damage, tmp_path):
+    weights = MODELS[kind].state_dict()
+    for name in weights:
+        damaged = DAMAGES[damage](weights, name)
+        if damage == "far" and ".0." not in name:
+            continue
+        path = saved(tmp_path, damaged)
+        with pytest.raises(MedicaneError) as refused:
+            from_foreign(path, task=MODELS[kind].task, in_channels=channels, **SIZES)
+        assert "medicane convert" not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_learned_positions_are_refused(tmp_path):
+    path = saved(tmp_path, classifier_weights() | {"pos_embed": torch.randn(1, 8, 192)})
+    with pytest.raises(CheckpointError, match="pos_embed was learned"):
+        from_foreign(path, **SIZES)
+    with pytest.raises(CheckpointError, match=r"pos_embed is \(1, 8, 192\), the clips have 16 tok"):
+        from_foreign(path, image_size=32, num_frames=8)
+
+
+def test_models_without_attention_biases(tmp_path, clips):
+    model = perturbed(MedicaneForVideoClassification(SMALL))
+    for block in model.blocks:
+        block.attn.q_bias.data.zero_()
+        block.attn.v_bias.data.zero_()
+    weights = {name: w for name, w in model.state_dict().items() if "_bias" not in name}
+    again, report = from_foreign(saved(tmp_path, weights), **SIZES)
+    torch.testing.assert_close(again(clips).logits, model(clips).logits)
+    assert "they are zeros" in str(report)
+
+
+def test_layer_scale_of_videomae(tmp_path, clips):
+    model = perturbed(MedicaneForVideoClassification(SMALL.replace(layer_scale_init_value=0.1)))
+    weights = {
+        re.sub(r"ls([12])\.gamma", r"gamma_\1", name): w for name, w in model.state_dict().items()
+    }
+    again, _ = from_foreign(saved(tmp_path, weights), **SIZES)
+    torch.testing.assert_close(again(clips).logits, model(clips).logits)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5])
+def test_channels_change_as_timm_changes_them(channels):
+    kernel = torch.randn(8, 3, 2, 4, 4)
+    changed = with_channels({"patch_embed.proj.weight": kernel}, channels)
+    expected = adapt_input_conv(channels, kernel.flatten(2, 3)).unflatten(2, (2, 4))
+    torch.testing.assert_close(changed["patch_embed.proj.weight"], expected)
+
+
+@pytest.mark.parametrize("given", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_pretraining_models_of_any_channels(given, channels, tmp_path):
+    model = perturbed(MedicaneForPreTraining(SMALL.replace(in_channels=given)))
+    path = saved(tmp_path, model.state_dict())
+    again, _ = from_foreign(path, in_channels=channels, **SIZES)
+    grey, mask = torch.randn(1, 4, 1, 32, 32), torch.arange(8).remainder(2).bool()[None]
+    few, many = grey.expand(-1, -1, given, -1, -1), grey.expand(-1, -1, channels, -1, -1)
+    with torch.no_grad():
+        old, new = (m(x, mask).reconstruction for m, x in ((model, few), (again, many)))
+    assert new.shape[-1] == 512 * channels
+    if channels == 1 or given == 1:
+        mean = old.unflatten(-1, (-1, given)).mean(-1, keepdim=True).expand(-1, -1, -1, channels)
+        torch.testing.assert_close(new, mean.flatten(2), atol=1e-4, rtol=1e-4)
+
+
+def test_names_of_classes_are_for_classifiers(tmp_path):
+    path = saved(tmp_path, MODELS["pretraining"].state_dict())
+    with pytest.raises(ConfigurationError, match="classes are named for a pretraining model"):
+        from_foreign(path, id2label={0: "a"}, **SIZES)

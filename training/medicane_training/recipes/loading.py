@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import yaml
 
+from medicane_models.choices import DeviceName
 from medicane_models.errors import ConfigurationError
-from medicane_models.runtimes.choices import DeviceName
 from medicane_training.recipes.kinds import FlowName, Recipe
 from medicane_training.recipes.model_fields import SIZE_FIELDS, did_you_mean
 from medicane_training.recipes.named import DEFAULT_RECIPE, RECIPES
