@@ -90,10 +90,10 @@ def test_unknown_key_in_the_file_is_refused_by_name(processor, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"std": (1.0, 0.0, 1.0)}, "not positive"),
+        ({"std": (1.0, 0.0, 1.0)}, "std is .* each a number above 0"),
         ({"mean": (0.5,)}, "3 bands, 1 means"),
         ({"max_missing": 16}, r"give 0 … 15"),
-        ({"cadence_minutes": 0.0}, "must be positive"),
+        ({"cadence_minutes": 0.0}, "cadence_minutes is 0.0; give a number above 0"),
     ],
 )
 def test_impossible_settings_are_refused(overrides, message):
