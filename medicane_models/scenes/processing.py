@@ -192,6 +192,12 @@ class MedicaneProcessor:
         """
         if sensor == self.sensor:
             return self
+        if sensor == "unknown":
+            raise SceneError(
+                f"the scene does not say which sensor it is of, and the model reads "
+                f"{', '.join(self.channels)} of {self.sensor}; write the sensor into the attribute "
+                f'"sensor" of the files, such as "{self.sensor}"'
+            )
         if self.recipe != "airmass" or sensor not in AIRMASS_LIMITS:
             raise SceneError(
                 f"the model reads {', '.join(self.channels)} of {self.sensor}, "

@@ -99,3 +99,27 @@ def test_unknown_key_in_the_file_is_refused_by_name(processor, tmp_path):
 def test_impossible_settings_are_refused(overrides, message):
     with pytest.raises(ConfigurationError, match=message):
         MedicaneProcessor.airmass(**overrides)
+
+
+@pytest.mark.parametrize("make", [MedicaneProcessor.airmass, MedicaneProcessor.infrared])
+def test_a_scene_that_does_not_tell_its_sensor_is_refused(make):
+    with pytest.raises(SceneError, match='attribute "sensor" of the files, such as "seviri"'):
+        make().for_sensor("unknown")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time_convention": "end of scan"},
+        {"recipe": "airmas"},
+        {"sensor": "sevir"},
+        {"cadence_minutes": "5"},
+        {"num_frames": True},
+        {"bands": []},
+    ],
+)
+def test_misspelt_fields_of_the_file_are_refused(change, processor, tmp_path):
+    text = json.dumps(processor.to_dict() | change)
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"processor: .*{next(iter(change))}"):
+        MedicaneProcessor.from_pretrained(tmp_path)
