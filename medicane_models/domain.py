@@ -451,7 +451,9 @@ def _turns(longitude: Any, centre: float) -> Any:
 def _unwrapped(longitudes: ArrayLike) -> ArrayLike:
     """Longitudes that run on where they jump by a turn; an even axis stays as it is."""
     values = np.asarray(longitudes, dtype=float)
-    if values.ndim != 1 or not np.isfinite(values).all() or _unevenness(values) <= UNEVEN:
+    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
+        return values  # which is refused
+    if _unevenness(values) <= UNEVEN:
         return values
     return np.unwrap(values, period=360)
 
@@ -471,7 +473,7 @@ def _even_spacing(name: str, coordinates: ArrayLike) -> tuple[float, float, int]
 
 def _unevenness(values: NDArray[np.floating]) -> float:
     """How far coordinates lie off even spacing, in steps; infinite for a step of 0."""
-    step = (values[-1] - values[0]) / max(values.size - 1, 1)
+    step = (values[-1] - values[0]) / (values.size - 1)
     if step == 0:
         return np.inf
     return float(abs((values - values[0]) / step - np.arange(values.size)).max())

@@ -19,6 +19,8 @@ RANGES = {
     "semi_major_axis": (6.3e6, 6.4e6),
     "semi_minor_axis": (6.3e6, 6.4e6),
     "longitude_of_prime_meridian": (0, 0),
+    "false_easting": (-1e8, 1e8),
+    "false_northing": (-1e8, 1e8),
 }
 GEOSTATIONARY_RANGES = {"perspective_point_height": (3.4e7, 3.8e7)}  # metres
 WKT = ("crs_wkt", "spatial_ref")
@@ -35,6 +37,16 @@ NUMBERS = (
     "false_northing", "scale_factor_at_projection_origin", "scale_factor_at_central_meridian",
     "grid_north_pole_latitude", "grid_north_pole_longitude", "north_pole_grid_longitude",
 )  # fmt: skip
+NEEDED = {
+    "latitude_of_projection_origin",
+    "longitude_of_central_meridian",
+    "longitude_of_projection_origin",
+    "perspective_point_height",
+    "standard_parallel",
+    "straight_vertical_longitude_from_pole",
+}
+"""Of these a projection needs all that pyproj gives it."""
+
 LISTS = ("standard_parallel", "towgs84")
 TOLERANCE = 1e-5  # relative: what is left of numbers written with seven digits
 RAW_ERRORS = (ArithmeticError, AttributeError, CRSError, KeyError, TypeError, ValueError)
@@ -61,6 +73,8 @@ def mapping_crs(attributes: Mapping[Any, Any], sensor: str, name: str) -> str:
         found = projection.to_cf()
     except RAW_ERRORS as error:
         raise SceneError(f"{name} is no CF grid mapping: {error}") from error
+    if not wkt:
+        _refuse_gaps(told, found, name)
     _refuse_contradictions(told, found, name)
     return earth_crs(projection, name)
 
@@ -106,6 +120,14 @@ def _numbers_of(attributes: Mapping[Any, Any], key: str, name: str) -> list[floa
         return None
     values = np.atleast_1d(attributes[key])
     return [number_of({key: value}, key, file=name) or 0.0 for value in values.ravel()]
+
+
+def _refuse_gaps(told: Mapping[str, Any], found: Mapping[str, Any], name: str) -> None:
+    """PROJ takes 0 for what a grid mapping should tell."""
+    is_geostationary = told["grid_mapping_name"] == "geostationary"
+    needed = NEEDED - ({"latitude_of_projection_origin"} if is_geostationary else set())
+    if missing := sorted(needed & found.keys() - told.keys()):
+        raise SceneError(f"{name} lacks {', '.join(missing)}; add it to the grid mapping")
 
 
 def _refuse_contradictions(told: Mapping[str, Any], found: Mapping[str, Any], name: str) -> None:
