@@ -62,6 +62,7 @@ JPEG_XL_OFFSET = 0.075
 JPEG_XL_MISSING_BELOW = 0.05
 MAX_BLOCK_FRAMES = 12  # what one chunk of the public stores holds: an hour
 DATA_NAMES = ("data", "stacked_eumetsat_data")
+PROJ_FLAGS = {"no_defs", "over", "south", "type", "wktext"}
 NO_AREA = (
     AttributeError,
     CRSError,
@@ -224,9 +225,7 @@ def _crs(attributes: Mapping[str, Any], file: str) -> str:
     try:
         loaded = yaml.safe_load(area) if isinstance(area, str) else area
         definition = next(iter(loaded.values())) if "projection" not in loaded else loaded
-        parameters = dict(definition["projection"])
-        if unknown := parameters.keys() - PROJ_PARAMETERS - {"EPSG"}:
-            raise CRSError(f"{', '.join(map(str, unknown))} is no parameter")
+        parameters = _projection(definition["projection"])
         return earth_crs(pyproj.CRS.from_user_input(parameters), f"area of {file}")
     except SceneError:
         raise
@@ -235,6 +234,20 @@ def _crs(attributes: Mapping[str, Any], file: str) -> str:
             f'{file} does not tell its projection: its attribute "area" should be the area '
             "definition that the public archive has"
         ) from error
+
+
+def _projection(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of PROJ, which passes over what it does not know and takes 0 for what lacks."""
+    told = {key: value for key, value in parameters.items() if key not in PROJ_FLAGS}
+    if unknown := told.keys() - PROJ_PARAMETERS - {"EPSG"}:
+        raise CRSError(f"{', '.join(map(str, unknown))} is no parameter")
+    needed = {"lon_0", "h", "b" if "a" in told and "rf" not in told else "lon_0"}
+    if told.get("proj") == "geos" and (missing := needed - told.keys()):
+        raise CRSError(f"{', '.join(missing)} is missing")
+    for key, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise CRSError(f"{key} is {value!r}")
+    return dict(parameters)
 
 
 def _attribute(attributes: Mapping[str, Any], name: str) -> Any:

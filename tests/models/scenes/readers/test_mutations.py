@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from mutations import INF, NAN, OTHERS, REMOVED
-from scene_files import cf_dataset, kelvin, times
+from mutations import changed as all_changed
+from scene_files import archive_dataset, cf_dataset, kelvin, shares, times, write_archive
 
 from medicane_models.errors import MedicaneError
 from medicane_models.scenes.opening import open_scene, scene_grid
@@ -28,7 +29,7 @@ ARRAYS = (
 )
 FACTS = ("sensor", "platform", "time_convention", "sub_satellite_longitude")
 SAID = ("sensor", "platform", "platform_name", "instrument", "sub_satellite_longitude")
-PLACES = ("longitude_of_projection_origin", "false_easting", "false_northing")
+PLACES = ("area", "longitude_of_projection_origin", "false_easting", "false_northing")
 Mutant = tuple[str, Any, xr.Dataset]
 
 
@@ -124,7 +125,7 @@ def outcome(source: Any, right: xr.Dataset, what: str, value: Any) -> str:
         changed -= {k for k in FACTS if scene.attrs[k] in ("unknown", "end_of_scan")}
     if key in SAID and not isinstance(value, bool):
         changed = set()
-    if is_number(value) and key in PLACES:  # another place, and the satellite over it
+    if key in PLACES and is_number(value):  # another place, and the satellite over it
         changed -= {"sub_satellite_longitude"}
     elif key != "sweep_angle_axis" or np.asarray(value).dtype.kind not in "US":
         changed |= {"place"} if grid.offset_in(scene_grid(right)) != (0, 0) else set()
@@ -136,7 +137,9 @@ def outcome(source: Any, right: xr.Dataset, what: str, value: Any) -> str:
 
 
 def is_number(value: Any) -> bool:
-    return np.size(value) == 1 and np.asarray(value).dtype.kind in "iuf"
+    """Whether it is one, or the text of one, as PROJ strings have it."""
+    is_text = isinstance(value, str) and value.replace(".", "").isdigit()
+    return is_text or (np.size(value) == 1 and np.asarray(value).dtype.kind in "iuf")
 
 
 def same(one: Any, other: Any) -> bool:
@@ -185,3 +188,43 @@ def test_every_attribute_of_a_file(make, stride, tmp_path):
     stored = xr.open_dataset(tmp_path / "right.nc", decode_cf=False).load()
     mutants = islice(attribute_mutants(stored), 0, None, stride)
     assert bad(written(mutants, tmp_path / "mutant.nc"), right) == []
+
+
+def area(**changes: Any) -> dict[str, Any]:
+    projection = {"proj": "geos", "lon_0": 9.5, "h": 35785831, "a": 6378137, "b": 6356752.3142}
+    return {"msg": {"description": "RSS", "projection": projection | changes}}
+
+
+def archive_mutants(dataset: xr.Dataset) -> Iterator[Mutant]:
+    """The texts of a store, and the fields of its area definition."""
+    attributes = dataset["data"].attrs
+    for key in attributes:
+        for value in (*OTHERS, b"x"):
+            new = {k: v for k, v in attributes.items() if k != key or value is not REMOVED}
+            told = {} if value is REMOVED else {key: value}
+            yield key, value, with_attributes(dataset, new | told)
+    for _, value, wrong in all_changed(area()):
+        yield "area", value, with_attributes(dataset, attributes | {"area": wrong})
+
+
+def with_attributes(dataset: xr.Dataset, attributes: dict[str, Any]) -> xr.Dataset:
+    new = dataset.copy()
+    new["data"].attrs = attributes
+    return new
+
+
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_attribute_of_an_archive(stride, tmp_path):
+    dataset = archive_dataset(shares(1), times("2020", 1), area=area())
+    right = open_scene(write_archive(tmp_path / "right.zarr", dataset), channels=["IR_108"]).load()
+    found = []
+    for number, (what, value, mutant) in enumerate(
+        islice(archive_mutants(dataset), 0, None, stride)
+    ):
+        path = tmp_path / f"{number}.zarr"
+        try:
+            write_archive(path, mutant)
+        except (TypeError, ValueError, OverflowError):  # no JSON
+            continue
+        found += bad(iter([(f":{what}", value, path)]), right)
+    assert found == []
