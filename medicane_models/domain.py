@@ -13,6 +13,7 @@ import numpy as np
 import pyproj
 from numpy.typing import ArrayLike, NDArray
 
+from medicane_models.boxes import degrees_of_box
 from medicane_models.distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import Count, Range, check_fields, from_mapping
@@ -25,6 +26,7 @@ from medicane_models.projections import (
     sub_satellite_longitude,
     to_lonlat,
 )
+from medicane_models.spacing import even_spacing, unwrapped
 
 __all__ = [
     "EARTH_RADIUS_KM",
@@ -43,8 +45,6 @@ SEVIRI_STEP_M = 3000.403165817  # distance of SEVIRI infrared samples at the sub
 SEVIRI_FULL_DISK_PIXELS = 3712
 OUTLINE_SAMPLES = 65
 MOST_PIXELS = 1 << 30  # twice a full disk of AHI at 500 m
-UNEVEN = 0.05  # of a step
-WIDEST_WRAPPED_BOX = 180.0  # degrees
 
 Coordinate = Annotated[float, Range(least=-1e9, most=1e9)]  # metres or degrees
 Array = NDArray[np.floating] | np.floating  # arrays without dimensions become scalars
@@ -130,9 +130,9 @@ class Grid:
             SceneError: if an axis has fewer than two values, or uneven ones.
         """
         if projection_of(crs).is_geographic:
-            x = _unwrapped(x)
-        x_origin, x_step, width = _even_spacing("x", x)
-        y_origin, y_step, height = _even_spacing("y", y)
+            x = unwrapped(x)
+        x_origin, x_step, width = even_spacing("x", x)
+        y_origin, y_step, height = even_spacing("y", y)
         return cls(
             crs=crs,
             width=width,
@@ -398,34 +398,9 @@ def parse_box(text: str, grid: Grid) -> Grid:
     Raises:
         ConfigurationError: if the text is no such box.
     """
-    west, south, east, north = _box(text)
+    west, south, east, north = degrees_of_box(text)
     box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
     return grid.covering(box)
-
-
-def _box(text: str) -> tuple[float, float, float, float]:
-    """West, south, east and north with west < east."""
-    try:
-        west, south, east, north = (float(value) for value in text.split(","))
-    except ValueError:
-        raise ConfigurationError(
-            f"domain {text!r} is neither model, nor native, nor WEST,SOUTH,EAST,NORTH in degrees"
-        ) from None
-    if not all(-180 <= longitude <= 360 for longitude in (west, east)):
-        raise ConfigurationError(f"domain {text!r} has a longitude that is not in -180 … 360")
-    if not -90 <= south < north <= 90:
-        raise ConfigurationError(
-            f"domain {text!r} reaches from {south:g}°N to {north:g}°N; give a south below the "
-            "north, both in -90 … 90"
-        )
-    wrapped = east if east > west else east + 360
-    limit = 360.0 if east > west else WIDEST_WRAPPED_BOX
-    if not 0 < wrapped - west <= limit:
-        raise ConfigurationError(
-            f"domain {text!r} reaches {wrapped - west:g}° eastwards from {west:g} to {east:g}; "
-            "exchange west and east, or give a narrower box"
-        )
-    return west, south, wrapped, north
 
 
 @cache
@@ -446,37 +421,6 @@ def _offsets(length: int, size: int) -> range:
 def _turns(longitude: Any, centre: float) -> Any:
     """The whole turns that bring a longitude nearest to ``centre``, in degrees."""
     return nearest_turn(longitude, centre) - longitude
-
-
-def _unwrapped(longitudes: ArrayLike) -> ArrayLike:
-    """Longitudes that run on where they jump by a turn; an even axis stays as it is."""
-    values = np.asarray(longitudes, dtype=float)
-    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
-        return values  # which is refused
-    if _unevenness(values) <= UNEVEN:
-        return values
-    return np.unwrap(values, period=360)
-
-
-def _even_spacing(name: str, coordinates: ArrayLike) -> tuple[float, float, int]:
-    """First value, step and count of coordinates; refuses an uneven axis."""
-    values = np.asarray(coordinates, dtype=float)
-    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
-        raise SceneError(f"coordinate {name} needs at least two finite values along one axis")
-    if _unevenness(values) > UNEVEN:
-        raise SceneError(
-            f"coordinate {name} is not evenly spaced, from {values[0]:g} to {values[-1]:g}; "
-            "resample the file onto a regular grid first"
-        )
-    return float(values[0]), float(values[-1] - values[0]) / (values.size - 1), int(values.size)
-
-
-def _unevenness(values: NDArray[np.floating]) -> float:
-    """How far coordinates lie off even spacing, in steps; infinite for a step of 0."""
-    step = (values[-1] - values[0]) / (values.size - 1)
-    if step == 0:
-        return np.inf
-    return float(abs((values - values[0]) / step - np.arange(values.size)).max())
 
 
 MEDITERRANEAN = Grid.from_corners(
