@@ -143,6 +143,7 @@ def scene_of(path: Path) -> xr.Dataset:
         .mean(("right", "down"))
     )
     frames["IR_108"].attrs = {"units": "K", "grid_mapping": "crs"}
+    frames.attrs["sensor"] = "gms"
     metres = {"units": "m"}
     return frames.assign_coords(
         x=("x", GRID.x, metres), y=("y", GRID.y, metres), crs=((), 0, GRID.cf_attributes())
@@ -175,7 +176,12 @@ def store_of(task: Task, name: str, paths: list[Path], work: Path) -> ClipStore:
     if (out / "clips.parquet").exists():
         return ClipStore(out)
     processor = MedicaneProcessor.infrared(
-        tile_size=task.tile_size, num_frames=FRAMES, cadence_minutes=60.0, max_missing=1, grid=GRID
+        sensor="gms",
+        tile_size=task.tile_size,
+        num_frames=FRAMES,
+        cadence_minutes=60.0,
+        max_missing=1,
+        grid=GRID,
     )
     return build_store(
         [scene_of(path) for path in paths],

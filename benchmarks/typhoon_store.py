@@ -33,7 +33,12 @@ GRID = Grid(
     y_step=-STEP_M,
 )
 PROCESSOR = MedicaneProcessor.infrared(
-    tile_size=128, num_frames=8, cadence_minutes=60.0, max_missing=1, grid=GRID
+    sensor="gms",
+    tile_size=128,
+    num_frames=8,
+    cadence_minutes=60.0,
+    max_missing=1,
+    grid=GRID,
 )
 SETTINGS = BuildSettings(tile_stride=48)  # 81 tiles; the storm is inside 9 of them
 FOLDS = 3
@@ -43,6 +48,7 @@ def scene_of(path: Path) -> xr.Dataset:
     """A storm's frames as a scene on the local grid."""
     frames = xr.open_dataset(path)[["IR_108"]].astype("float32")
     frames["IR_108"].attrs = {"units": "K", "grid_mapping": "crs"}
+    frames.attrs["sensor"] = PROCESSOR.sensor
     metres = {"units": "m"}
     return frames.assign_coords(
         x=("x", GRID.x, metres), y=("y", GRID.y, metres), crs=((), 0, GRID.cf_attributes())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from medicane_models.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, MissingInputError
 from medicane_models.hub import check_name
 
@@ -100,6 +101,4 @@ def check_box(text: str) -> None:
         ConfigurationError: naming it.
     """
     if text not in ("model", "native"):
-        from medicane_models.domain import parse_degrees
-
-        parse_degrees(text)
+        degrees_of_box(text)

@@ -5,16 +5,28 @@ at pixel centres, ``(0, 0)`` the north-western pixel; a grid spans ``-0.5 … wi
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyproj
 from numpy.typing import ArrayLike, NDArray
-from pyproj.enums import TransformDirection
 
+from medicane_models.boxes import degrees_of_box
+from medicane_models.distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.fields import Count, Range, check_fields, from_mapping
+from medicane_models.projections import (
+    from_lonlat,
+    geostationary_crs,
+    nearest_turn,
+    projection_of,
+    same_crs,
+    sub_satellite_longitude,
+    to_lonlat,
+)
+from medicane_models.spacing import even_spacing, unwrapped
 
 __all__ = [
     "EARTH_RADIUS_KM",
@@ -26,15 +38,15 @@ __all__ = [
     "great_circle_km",
     "legacy_pixel",
     "parse_box",
-    "parse_degrees",
     "same_crs",
 ]
 
-EARTH_RADIUS_KM = 6371.0088  # mean radius of the WGS84 ellipsoid
 SEVIRI_STEP_M = 3000.403165817  # distance of SEVIRI infrared samples at the sub-satellite point
 SEVIRI_FULL_DISK_PIXELS = 3712
 OUTLINE_SAMPLES = 65
+MOST_PIXELS = 1 << 30  # twice a full disk of AHI at 500 m
 
+Coordinate = Annotated[float, Range(least=-1e9, most=1e9)]  # metres or degrees
 Array = NDArray[np.floating] | np.floating  # arrays without dimensions become scalars
 
 
@@ -60,20 +72,23 @@ class Grid:
     """
 
     crs: str
-    width: int
-    height: int
-    x_origin: float
-    y_origin: float
-    x_step: float
-    y_step: float
+    width: Count
+    height: Count
+    x_origin: Coordinate
+    y_origin: Coordinate
+    x_step: Coordinate
+    y_step: Coordinate
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1:
-            raise ConfigurationError(
-                f"a grid of {self.width} × {self.height} pixels is empty; give at least 1 × 1"
-            )
+        check_fields(self)
+        projection_of(self.crs)
         if self.x_step == 0 or self.y_step == 0:
             raise ConfigurationError("the step of a grid is 0; give the distance between pixels")
+        if self.width * self.height > MOST_PIXELS:
+            raise ConfigurationError(
+                f"a grid of {self.width:,} × {self.height:,} pixels is larger than any image; "
+                "give a smaller extent or larger pixels"
+            )
 
     @classmethod
     def from_corners(
@@ -90,7 +105,11 @@ class Grid:
         The corners are the centres of the south-western and the north-eastern pixel.
         """
         (west, south), (east, north) = lower_left, upper_right
-        (x0, x1), (y0, y1) = _transformer(crs).transform([west, east], [south, north])
+        if min(width, height) < 2:
+            raise ConfigurationError(
+                f"{width} × {height} pixels have no two corners; give at least 2 × 2"
+            )
+        (x0, x1), (y0, y1) = np.asarray(from_lonlat(crs, [west, east], [south, north]))
         return cls(
             crs=crs,
             width=width,
@@ -103,9 +122,17 @@ class Grid:
 
     @classmethod
     def from_coordinates(cls, crs: str, x: ArrayLike, y: ArrayLike) -> "Grid":
-        """Make the grid whose pixel centres have these evenly spaced projection coordinates."""
-        x_origin, x_step, width = _even_spacing("x", x)
-        y_origin, y_step, height = _even_spacing("y", y)
+        """Make the grid whose pixel centres have these evenly spaced projection coordinates.
+
+        Longitudes may wrap, as in 350 … 359.5, 0 … 9.5.
+
+        Raises:
+            SceneError: if an axis has fewer than two values, or uneven ones.
+        """
+        if projection_of(crs).is_geographic:
+            x = unwrapped(x)
+        x_origin, x_step, width = even_spacing("x", x)
+        y_origin, y_step, height = even_spacing("y", y)
         return cls(
             crs=crs,
             width=width,
@@ -134,7 +161,15 @@ class Grid:
     def lonlat(
         cls, *, west: float, south: float, east: float, north: float, step_degrees: float
     ) -> "Grid":
-        """Make a regular longitude/latitude grid; the box is spanned by pixel centres."""
+        """Make a regular longitude/latitude grid; the box is spanned by pixel centres.
+
+        A box across the 180th meridian has an east above 180, or a west below -180.
+        """
+        if not (step_degrees > 0 and west <= east <= west + 360 and -90 <= south <= north <= 90):
+            raise ConfigurationError(
+                f"no grid reaches from {west}, {south} to {east}, {north} degrees in steps of "
+                f"{step_degrees}; give west below east, south below north and a positive step"
+            )
         return cls(
             crs="+proj=longlat +datum=WGS84",
             width=round((east - west) / step_degrees) + 1,
@@ -148,12 +183,7 @@ class Grid:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Grid":
         """Restore what :meth:`to_dict` returned."""
-        expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            raise ConfigurationError(
-                f"a grid has the keys {sorted(expected)}, but {sorted(values)} were given"
-            )
-        return cls(**values)
+        return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
@@ -162,15 +192,12 @@ class Grid:
     @cached_property
     def projection(self) -> pyproj.CRS:
         """The projection as pyproj knows it."""
-        return pyproj.CRS.from_user_input(self.crs)
+        return projection_of(self.crs)
 
     @property
     def sub_satellite_longitude(self) -> float | None:
-        """Longitude the satellite stands over, in degrees; None outside geostationary grids."""
-        operation = self.projection.to_cf()
-        if operation.get("grid_mapping_name") != "geostationary":
-            return None
-        return float(operation["longitude_of_projection_origin"])
+        """Longitude the satellite stands over, -180 … 180; None outside geostationary grids."""
+        return sub_satellite_longitude(self.crs)
 
     @property
     def x(self) -> NDArray[np.floating]:
@@ -184,26 +211,19 @@ class Grid:
 
     def lonlat_to_pixel(self, lon: ArrayLike, lat: ArrayLike) -> tuple[Array, Array]:
         """Pixel (x, y) of points in degrees; NaN where the projection does not show them."""
-        lon = np.asarray(lon, dtype=float)
+        lon, lat = np.asarray(lon, dtype=float), np.asarray(lat, dtype=float)
         if self.projection.is_geographic:
-            centre = self.x_origin + self.x_step * (self.width - 1) / 2
-            lon = centre + (lon - centre + 180) % 360 - 180
-            x, y = lon, np.asarray(lat, dtype=float)
+            x, y = nearest_turn(lon, self._middle), lat
         else:
-            x, y = _finite(_transformer(self.crs).transform(lon, lat))
+            x, y = from_lonlat(self.crs, lon, lat)
         return (x - self.x_origin) / self.x_step, (y - self.y_origin) / self.y_step
 
     def pixel_to_lonlat(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         """Longitude (-180 … 180) and latitude in degrees of pixels; NaN off the disk."""
-        easting = self.x_origin + self.x_step * np.asarray(x, dtype=float)
-        northing = self.y_origin + self.y_step * np.asarray(y, dtype=float)
+        easting, northing = self._coordinates(x, y)
         if self.projection.is_geographic:
-            return (easting + 180) % 360 - 180, northing
-        return _finite(
-            _transformer(self.crs).transform(
-                easting, northing, direction=TransformDirection.INVERSE
-            )
-        )
+            return nearest_turn(easting), np.where(abs(northing) <= 90, northing, np.nan)
+        return to_lonlat(self.crs, easting, northing)
 
     def contains(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
         """Whether pixels lie on the grid, half a pixel around the outer centres included."""
@@ -224,7 +244,7 @@ class Grid:
         for dx, dy in ((0.5, 0.0), (0.0, 0.5)):
             lon0, lat0 = self.pixel_to_lonlat(x - dx, y - dy)
             lon1, lat1 = self.pixel_to_lonlat(x + dx, y + dy)
-            degrees_east = ((lon1 - lon0 + 180) % 360 - 180) * np.cos(np.radians(latitude))
+            degrees_east = nearest_turn(lon1 - lon0) * np.cos(np.radians(latitude))
             columns.append(np.stack([degrees_east, lat1 - lat0], axis=-1))
         return np.radians(np.stack(columns, axis=-1)) * EARTH_RADIUS_KM
 
@@ -260,10 +280,12 @@ class Grid:
         Raises:
             SceneError: if nothing of ``other`` is visible in this projection.
         """
-        if same_crs(self.crs, other.crs):
-            easting, northing = other.outline()
-            easting = other.x_origin + other.x_step * easting
-            northing = other.y_origin + other.y_step * northing
+        if self.projection.is_geographic:
+            lon, lat = other._shown()
+            lon = lon + _turns(np.nanmean(lon), self._middle)
+            x, y = (lon - self.x_origin) / self.x_step, (lat - self.y_origin) / self.y_step
+        elif same_crs(self.crs, other.crs):
+            easting, northing = other._coordinates(*other.outline())
             x = (easting - self.x_origin) / self.x_step
             y = (northing - self.y_origin) / self.y_step
         else:
@@ -282,7 +304,8 @@ class Grid:
         """
         if not same_crs(self.crs, other.crs):
             return None
-        x = (self.x_origin - other.x_origin) / other.x_step
+        apart = _turns(self._middle, other._middle) if self.projection.is_geographic else 0.0
+        x = (self.x_origin + apart - other.x_origin) / other.x_step
         y = (self.y_origin - other.y_origin) / other.y_step
         drift_x = (self.x_step / other.x_step - 1) * self.width
         drift_y = (self.y_step / other.y_step - 1) * self.height
@@ -321,39 +344,35 @@ class Grid:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """West, south, east and north of all that the grid shows, in degrees."""
-        lon, lat = self.pixel_to_lonlat(*self.outline())
-        if not np.isfinite(lon).any():
+        """West, south, east and north of all that the grid shows, in degrees; NaN if nothing.
+
+        West is -180 … 180, and east beyond it: a grid across the 180th meridian has an east above
+        180.
+        """
+        lon, lat = self._shown()
+        if not (np.isfinite(lon) & np.isfinite(lat)).any():
             return (np.nan, np.nan, np.nan, np.nan)
-        return (
-            float(np.nanmin(lon)),
-            float(np.nanmin(lat)),
-            float(np.nanmax(lon)),
-            float(np.nanmax(lat)),
-        )
+        west, east = float(np.nanmin(lon)), float(np.nanmax(lon))
+        apart = float(_turns(west, 0.0))
+        return west + apart, float(np.nanmin(lat)), east + apart, float(np.nanmax(lat))
 
+    @property
+    def _middle(self) -> float:
+        """Projection coordinate of the middle column."""
+        return self.x_origin + self.x_step * (self.width - 1) / 2
 
-def geostationary_crs(longitude: float) -> str:
-    """PROJ string of the Meteosat projection over a sub-satellite longitude in degrees."""
-    return f"+proj=geos +h=35785831 +lon_0={longitude:g} +a=6378137 +b=6356752.3142 +sweep=y"
+    def _coordinates(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+        """Projection coordinates of pixels."""
+        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+        return self.x_origin + self.x_step * x, self.y_origin + self.y_step * y
 
-
-def great_circle_km(lon0: ArrayLike, lat0: ArrayLike, lon1: ArrayLike, lat1: ArrayLike) -> Array:
-    """Distance on the sphere of radius EARTH_RADIUS_KM between points in degrees (haversine)."""
-    lon0, lat0, lon1, lat1 = (np.radians(np.asarray(v)) for v in (lon0, lat0, lon1, lat1))
-    half_chord = (
-        np.sin((lat1 - lat0) / 2) ** 2
-        + np.cos(lat0) * np.cos(lat1) * np.sin((lon1 - lon0) / 2) ** 2
-    )
-    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.minimum(half_chord, 1.0)))
-
-
-def geodesic_km(lon0: ArrayLike, lat0: ArrayLike, lon1: ArrayLike, lat1: ArrayLike) -> Array:
-    """Distance on the WGS84 ellipsoid between points in degrees."""
-    west, south, east, north = np.broadcast_arrays(
-        *(np.asarray(v, dtype=float) for v in (lon0, lat0, lon1, lat1))
-    )
-    return np.asarray(pyproj.Geod(ellps="WGS84").inv(west, south, east, north)[2]) / 1000
+    def _shown(self) -> tuple[Array, Array]:
+        """Longitudes, which run on across the 180th meridian, and latitudes of the outline."""
+        lon, lat = self.pixel_to_lonlat(*self.outline())
+        if self.projection.is_geographic:
+            return self._coordinates(*self.outline())[0], lat
+        mean = np.angle(np.nansum(np.exp(1j * np.radians(lon))), deg=True)
+        return nearest_turn(lon, mean), lat
 
 
 def legacy_pixel(
@@ -374,53 +393,14 @@ def legacy_pixel(
 def parse_box(text: str, grid: Grid) -> Grid:
     """The window of a grid's lattice that holds "WEST,SOUTH,EAST,NORTH" in degrees.
 
+    A west above the east crosses the 180th meridian or, from 180 … 360, Greenwich.
+
     Raises:
         ConfigurationError: if the text is no such box.
     """
-    west, south, east, north = parse_degrees(text)
+    west, south, east, north = degrees_of_box(text)
     box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
     return grid.covering(box)
-
-
-def parse_degrees(text: str) -> tuple[float, float, float, float]:
-    """West, south, east and north of "WEST,SOUTH,EAST,NORTH" in degrees.
-
-    Raises:
-        ConfigurationError: if the text is no such box.
-    """
-    try:
-        west, south, east, north = (float(value) for value in text.split(","))
-    except ValueError:
-        west = south = east = north = 0.0
-    if not (-180 <= west < east <= 360 and -90 <= south < north <= 90):
-        raise ConfigurationError(
-            f"domain {text!r} is neither model, nor native, nor WEST,SOUTH,EAST,NORTH in degrees"
-        )
-    return west, south, east, north
-
-
-def same_crs(one: str, other: str) -> bool:
-    """Whether two projections are the same, however they are written."""
-    return one == other or _parameters(one) == _parameters(other)
-
-
-@cache
-def _parameters(crs: str) -> tuple[Any, ...]:
-    """What makes a projection: its CF parameters without names, rounded to what files keep."""
-    names = {"crs_wkt", "reference_ellipsoid_name", "prime_meridian_name", "inverse_flattening"}
-    parameters = pyproj.CRS.from_user_input(crs).to_cf()
-    return tuple(
-        (key, round(value, 3) if isinstance(value, float) else value)
-        for key, value in sorted(parameters.items())
-        if key not in names and not key.endswith(("crs_name", "datum_name"))
-    )
-
-
-@cache
-def _transformer(crs: str) -> pyproj.Transformer:
-    """From longitude/latitude on the projection's own ellipsoid to projection coordinates."""
-    projection = pyproj.CRS.from_user_input(crs)
-    return pyproj.Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True)
 
 
 @cache
@@ -432,32 +412,15 @@ def _degree_tree(grid: Grid) -> Any:
     return KDTree(np.stack([lon, lat], axis=-1))
 
 
-def _finite(points: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:
-    """Replace PROJ's infinities, for points it cannot project, with NaN."""
-    x, y = (np.asarray(v, dtype=float) for v in points)
-    seen = np.isfinite(x) & np.isfinite(y)
-    return np.where(seen, x, np.nan), np.where(seen, y, np.nan)
-
-
 def _offsets(length: int, size: int) -> range:
     tiles = -(-(length - size) // size) + 1
     step = (length - size) // max(tiles - 1, 1)
     return range(0, step * (tiles - 1) + 1, max(step, 1))
 
 
-def _even_spacing(name: str, coordinates: ArrayLike) -> tuple[float, float, int]:
-    """First value, step and count of coordinates; refuses an uneven axis."""
-    values = np.asarray(coordinates, dtype=float)
-    if values.ndim != 1 or values.size < 2 or not np.isfinite(values).all():
-        raise SceneError(f"coordinate {name} needs at least two finite values along one axis")
-    step = (values[-1] - values[0]) / (values.size - 1)
-    off = abs(values - (values[0] + step * np.arange(values.size))).max()
-    if step == 0 or off > 0.05 * abs(step):
-        raise SceneError(
-            f"coordinate {name} is not evenly spaced (off by up to {off:g}); "
-            "resample the file onto a regular grid first"
-        )
-    return float(values[0]), float(step), int(values.size)
+def _turns(longitude: Any, centre: float) -> Any:
+    """The whole turns that bring a longitude nearest to ``centre``, in degrees."""
+    return nearest_turn(longitude, centre) - longitude
 
 
 MEDITERRANEAN = Grid.from_corners(

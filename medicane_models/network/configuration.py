@@ -1,14 +1,24 @@
 """What a model is: sizes, positions, heads and calibration, saved as ``config.json`` beside it."""
 
 import dataclasses
-import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, Unpack, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Unpack
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+import numpy as np
+
+from medicane_models.errors import ConfigurationError
+from medicane_models.fields import (
+    Count,
+    Positive,
+    Probability,
+    Range,
+    Rate,
+    check_fields,
+    from_mapping,
+    json_object,
+)
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
@@ -17,9 +27,15 @@ __all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task", "TokenGrid"]
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "medicane"
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MOST_TOKENS = 1 << 20  # of a clip
 
+Features = Annotated[int, Range(least=1, most=65536)]
+Blocks = Annotated[int, Range(least=1, most=1000)]
+Epsilon = Annotated[float, Range(above=0, most=0.01)]
+Scale = Annotated[float, Range(least=0, most=10)]
+Temperature = Annotated[float, Range(above=0, most=1000)]
 Task = Literal["pretraining", "classification", "tracking"]
-TokenGrid = tuple[int, int, int]
+TokenGrid = tuple[Count, Count, Count]
 """Tokens along time, rows and columns."""
 
 Covariance = tuple[tuple[float, float], tuple[float, float]]
@@ -73,45 +89,47 @@ class MedicaneConfig:
     """
 
     task: Task = "classification"
-    image_size: int | tuple[int, int] = 224
-    patch_size: int = 16
-    num_frames: int = 16
-    tubelet_size: int = 2
-    in_channels: int = 3
-    embed_dim: int = 768
-    depth: int = 12
-    num_heads: int = 12
-    mlp_hidden_dim: int = 3072
+    image_size: Count | tuple[Count, Count] = 224
+    patch_size: Count = 16
+    num_frames: Count = 16
+    tubelet_size: Count = 2
+    in_channels: Count = 3
+    embed_dim: Features = 768
+    depth: Blocks = 12
+    num_heads: Features = 12
+    mlp_hidden_dim: Features = 3072
     position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
     position_grid: TokenGrid | None = None
-    norm_eps: float = 1e-6
-    output_norm_eps: float | None = None
-    drop_path_rate: float = 0.0
-    proj_drop_rate: float = 0.0
-    attn_drop_rate: float = 0.0
-    head_drop_rate: float = 0.0
-    layer_scale_init_value: float | None = None
-    pixel_std: tuple[float, ...] | None = None
-    decoder_embed_dim: int = 384
-    decoder_depth: int = 4
-    decoder_num_heads: int = 6
-    decoder_mlp_hidden_dim: int = 1536
+    norm_eps: Epsilon = 1e-6
+    output_norm_eps: Epsilon | None = None
+    drop_path_rate: Rate = 0.0
+    proj_drop_rate: Rate = 0.0
+    attn_drop_rate: Rate = 0.0
+    head_drop_rate: Rate = 0.0
+    layer_scale_init_value: Scale | None = None
+    pixel_std: tuple[Probability, ...] | None = None
+    decoder_embed_dim: Features = 384
+    decoder_depth: Blocks = 4
+    decoder_num_heads: Features = 6
+    decoder_mlp_hidden_dim: Features = 1536
     id2label: dict[int, str] = field(default_factory=lambda: {0: "no_cyclone", 1: "cyclone"})
-    temperature: float = 1.0
-    threshold: float = 0.5
+    temperature: Temperature = 1.0
+    threshold: Probability = 0.5
     head: Literal["regression", "heatmap"] = "heatmap"
     center_mean_px: tuple[float, float] | None = None
-    center_scale_px: tuple[float, float] | None = None
+    center_scale_px: tuple[Positive, Positive] | None = None
     error_covariance_px: Covariance | None = None
-    heatmap_stride: int = 4
+    heatmap_stride: Count = 4
     heatmap_center: Literal["mode", "mean"] = "mode"
     trained_on: str | None = None
 
     def __post_init__(self) -> None:
-        _check_choices(self)
-        _check_numbers(self)
+        check_fields(self)
         _check_divisions(self)
+        _check_tokens(self)
         _check_channels(self)
+        _check_labels(self)
+        _check_covariance(self)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -192,23 +210,13 @@ class MedicaneConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; what is absent has its default.
 
         Raises:
-            ConfigurationError: a key is unknown or the dictionary describes another kind of model.
+            ConfigurationError: a key is unknown, a value impossible, or the dictionary describes
+                another kind of model.
         """
-        values = dict(values)
-        model_type = values.pop("model_type", MODEL_TYPE)
-        if model_type != MODEL_TYPE:
-            raise ConfigurationError(
-                f"model_type is {model_type!r}, not {MODEL_TYPE!r}; run `medicane convert` on it"
-            )
-        known = [item.name for item in dataclasses.fields(cls)]
-        if unknown := sorted(values.keys() - set(known)):
-            raise ConfigurationError(
-                f"unknown setting {', '.join(unknown)}; known are {', '.join(known)}"
-            )
-        return cls(**{name: _from_json(name, value) for name, value in values.items()})
+        return from_mapping(cls, _of_our_type(values), partial=True)
 
     def save_pretrained(self, directory: str | Path) -> Path:
         """Write ``config.json`` into ``directory`` and return its path."""
@@ -226,14 +234,12 @@ class MedicaneConfig:
 
         Raises:
             CheckpointError: there is no such file, or it is damaged.
-            ConfigurationError: it is not valid.
+            ConfigurationError: it is not valid, or lacks a field.
         """
         path = resolve_file(id_or_dir, CONFIG_NAME, **hub_options)
         try:
-            return cls.from_dict(json.loads(path.read_text("utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
-        except (ValueError, TypeError, AttributeError) as error:
+            return from_mapping(cls, _of_our_type({"model_type": None} | json_object(path)))
+        except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
 
@@ -241,58 +247,14 @@ def _fields(config: MedicaneConfig) -> dict[str, Any]:
     return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
 
 
-def _from_json(name: str, value: Any) -> Any:
-    if name == "id2label":
-        return {int(index): label for index, label in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_from_json("", item) for item in value)
-    return value
-
-
-_CHOICES = {
-    name: get_args(kind)
-    for name, kind in MedicaneConfig.__annotations__.items()
-    if get_origin(kind) is Literal
-}
-_COUNTS = (
-    "patch_size", "num_frames", "tubelet_size", "in_channels", "embed_dim", "depth", "num_heads",
-    "mlp_hidden_dim", "decoder_embed_dim", "decoder_depth", "decoder_num_heads",
-    "decoder_mlp_hidden_dim", "heatmap_stride",
-)  # fmt: skip
-_RATES = ("drop_path_rate", "proj_drop_rate", "attn_drop_rate", "head_drop_rate")
-
-
-def _check_choices(config: MedicaneConfig) -> None:
-    for name, choices in _CHOICES.items():
-        if getattr(config, name) not in choices:
-            raise ConfigurationError(
-                f"{name} is {getattr(config, name)!r}; choose one of {', '.join(choices)}"
-            )
-
-
-def _check_numbers(config: MedicaneConfig) -> None:
-    for name, value in _fields(config).items():
-        if not all(map(math.isfinite, _floats(value))):
-            raise ConfigurationError(f"{name} is {value}; give finite numbers")
-    for name in _COUNTS:
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"{name} is {value!r}; give a whole number from 1")
-    for name in _RATES:
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigurationError(f"{name} is {getattr(config, name)}; give 0 or more, under 1")
-    if config.temperature <= 0:
-        raise ConfigurationError(f"temperature is {config.temperature}; give a positive number")
-    if not 0 <= config.threshold <= 1:
-        raise ConfigurationError(f"threshold is {config.threshold}; give a probability")
-
-
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _floats(item)
+def _of_our_type(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, without the name of the kind of model."""
+    model_type = values.get("model_type", MODEL_TYPE)
+    if model_type != MODEL_TYPE:
+        raise ConfigurationError(
+            f"model_type is {model_type!r}, not {MODEL_TYPE!r}; run `medicane convert` on it"
+        )
+    return {name: value for name, value in values.items() if name != "model_type"}
 
 
 def _check_divisions(config: MedicaneConfig) -> None:
@@ -323,8 +285,37 @@ def _check_channels(config: MedicaneConfig) -> None:
             f"pixel_std has {len(config.channel_std)} values for {config.in_channels} channels; "
             "give one a channel"
         )
-    if sorted(config.id2label) != list(range(len(config.id2label))):
-        raise ConfigurationError(f"id2label has the keys {sorted(config.id2label)}; count from 0")
+
+
+def _check_tokens(config: MedicaneConfig) -> None:
+    if config.num_tokens > MOST_TOKENS:
+        raise ConfigurationError(
+            f"a clip of {config.num_frames} frames of {config.image_size} pixels has "
+            f"{config.num_tokens:,} tokens, more than {MOST_TOKENS:,}; make it smaller"
+        )
+
+
+def _check_labels(config: MedicaneConfig) -> None:
+    labels = config.id2label
+    if len(labels) < 2 or sorted(labels) != list(range(len(labels))):
+        raise ConfigurationError(
+            f"id2label has the keys {sorted(labels)}; name two classes or more, counted from 0"
+        )
+    if len(set(labels.values())) < len(labels):
+        raise ConfigurationError(f"id2label has a name twice: {list(labels.values())}")
+
+
+def _check_covariance(config: MedicaneConfig) -> None:
+    if config.error_covariance_px is None:
+        return
+    covariance = np.array(config.error_covariance_px)
+    rounding = 1e-6 * abs(covariance).max()
+    is_symmetric = abs(covariance - covariance.T).max() <= rounding
+    if not is_symmetric or np.linalg.eigvalsh(covariance).min() < -rounding:
+        raise ConfigurationError(
+            f"error_covariance_px is {config.error_covariance_px}, which is the covariance of no "
+            "errors; give ((xx, xy), (xy, yy)) in px²"
+        )
 
 
 def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: int) -> dict:

@@ -61,7 +61,8 @@ def open_scene(
     Returns:
         Dimensions (time, y, x), north first, with CF coordinates; a float32 variable a channel in
         kelvin, or ``airmass`` (time, y, x, rgb) in 0 … 1; NaN where missing. Attributes:
-        platform, sensor, sub_satellite_longitude, time_convention, source.
+        platform and sensor, each "unknown" where the files do not say it,
+        sub_satellite_longitude, time_convention, source.
 
     Raises:
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
@@ -70,8 +71,9 @@ def open_scene(
         MissingExtraError: if an optional package is needed.
 
     Warns:
-        SceneWarning: for files and frames that are left out, by name and time; frames whose values
-            are not kelvin are missing.
+        SceneWarning: for files, frames and pixels that are left out or doubtful, by name and time.
+
+    When a frame is read, SceneError says if its values are of another unit than kelvin.
     """
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted)

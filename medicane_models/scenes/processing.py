@@ -3,17 +3,24 @@
 Letters: T frames, C bands, H rows, W columns.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.errors import CheckpointError, ConfigurationError, SceneError
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.fields import (
+    Count,
+    Probability,
+    Range,
+    check_fields,
+    from_mapping,
+    json_object,
+)
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
@@ -25,6 +32,11 @@ __all__ = ["AIRMASS_LIMITS", "Band", "MedicaneProcessor", "airmass_bands"]
 PREPROCESSOR_FILE = "preprocessor_config.json"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Kelvin = Annotated[float, Range(least=-500, most=500)]
+Minutes = Annotated[float, Range(above=0, most=1440)]
+Share = Annotated[float, Range(least=0, most=1)]
+Spare = Annotated[int, Range(least=0)]
 
 AIRMASS_LIMITS: Mapping[str, tuple[tuple[float, float], ...]] = {
     "seviri": ((-25.0, 0.0), (-40.0, 5.0), (243.0, 208.0)),
@@ -51,10 +63,13 @@ class Band:
     name: str
     channel: str
     minus: str | None = None
-    low: float
-    high: float
+    low: Kelvin
+    high: Kelvin
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        if self.channel == self.minus:
+            raise ConfigurationError(f"band {self.name} subtracts {self.minus} from itself")
         if self.low == self.high:
             raise ConfigurationError(f"band {self.name}: low and high are both {self.low} K")
 
@@ -97,32 +112,32 @@ class MedicaneProcessor:
     recipe: Literal["airmass", "channels"]
     sensor: str
     bands: tuple[Band, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    tile_size: int = 224
-    num_frames: int = 16
-    cadence_minutes: float = 5.0
-    max_missing: int = 2
+    mean: tuple[Share, ...]
+    std: tuple[Probability, ...]
+    tile_size: Count = 224
+    num_frames: Count = 16
+    cadence_minutes: Minutes = 5.0
+    max_missing: Spare = 2
     time_convention: Literal["end_of_scan", "start_of_scan"] = "end_of_scan"
     grid: Grid = MEDITERRANEAN
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not len(self.bands) == len(self.mean) == len(self.std) > 0:
             raise ConfigurationError(
                 f"{len(self.bands)} bands, {len(self.mean)} means and {len(self.std)} standard "
                 "deviations were given; give one of each a band"
             )
-        if min(self.std) <= 0:
-            raise ConfigurationError(f"a standard deviation in {self.std} is not positive")
-        if self.tile_size < 1 or self.num_frames < 1 or self.cadence_minutes <= 0:
+        if self.recipe == "airmass" and self.bands != airmass_bands(self.sensor):
             raise ConfigurationError(
-                f"tile_size {self.tile_size}, num_frames {self.num_frames} and cadence_minutes "
-                f"{self.cadence_minutes} must be positive"
+                f"the bands are not those of the Airmass RGB of {self.sensor}; take "
+                'airmass_bands(sensor), or the recipe "channels" for bands of your own'
             )
-        if not 0 <= self.max_missing < self.num_frames:
+        if self.max_missing >= self.num_frames:
             raise ConfigurationError(
                 f"max_missing is {self.max_missing}; give 0 … {self.num_frames - 1}"
             )
+        _check_grid(self.grid)
 
     @classmethod
     def airmass(cls, sensor: str = "seviri", **overrides: Any) -> "MedicaneProcessor":
@@ -148,22 +163,7 @@ class MedicaneProcessor:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MedicaneProcessor":
         """Restore what :meth:`to_dict` returned; an unknown or missing key is an error."""
-        expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            raise ConfigurationError(
-                f"a processor has the keys {sorted(expected)}; "
-                f"unknown: {sorted(set(values) - expected)}, "
-                f"missing: {sorted(expected - set(values))}"
-            )
-        return cls(
-            **{
-                **values,
-                "bands": tuple(_band(band) for band in values["bands"]),
-                "mean": tuple(values["mean"]),
-                "std": tuple(values["std"]),
-                "grid": Grid.from_dict(values["grid"]),
-            }
-        )
+        return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes, ready for JSON."""
@@ -176,10 +176,8 @@ class MedicaneProcessor:
         """Read ``preprocessor_config.json`` of a model: a folder, an embedded name or a Hub id."""
         path = resolve_file(id_or_dir, PREPROCESSOR_FILE, **hub_options)
         try:
-            return cls.from_dict(json.loads(path.read_text()))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
-        except (ConfigurationError, ValueError, TypeError, KeyError) as error:
+            return cls.from_dict(json_object(path))
+        except ConfigurationError as error:
             raise ConfigurationError(f"{path} does not describe a processor: {error}") from error
 
     def save_pretrained(self, directory: str | Path) -> None:
@@ -194,6 +192,12 @@ class MedicaneProcessor:
         """
         if sensor == self.sensor:
             return self
+        if sensor == "unknown":
+            raise SceneError(
+                f"the scene does not say which sensor it is of, and the model reads "
+                f"{', '.join(self.channels)} of {self.sensor}; write the sensor into the attribute "
+                f'"sensor" of the files, such as "{self.sensor}"'
+            )
         if self.recipe != "airmass" or sensor not in AIRMASS_LIMITS:
             raise SceneError(
                 f"the model reads {', '.join(self.channels)} of {self.sensor}, "
@@ -240,8 +244,12 @@ def _stretch(band: Band, kelvin: Mapping[str, np.ndarray]) -> Float[np.ndarray, 
     return np.clip((value - band.low) / (band.high - band.low), 0.0, 1.0).astype(np.float32)
 
 
-def _band(values: Mapping[str, Any]) -> Band:
-    known = {field.name for field in fields(Band)}
-    if not set(values) <= known:
-        raise ConfigurationError(f"unknown keys of a band: {sorted(set(values) - known)}")
-    return Band(**values)
+def _check_grid(grid: Grid) -> None:
+    """Refuse pixels of which no scene could show any."""
+    if grid.x_step < 0 or grid.y_step > 0:
+        raise ConfigurationError(
+            f"the grid's columns must run eastwards and its rows southwards (x_step "
+            f"{grid.x_step:g}, y_step {grid.y_step:g})"
+        )
+    if np.isnan(grid.extent).any():
+        raise ConfigurationError(f"no pixel of the grid lies on Earth ({grid})")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from medicane_models.boxes import degrees_of_box
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import stored_geometry
@@ -78,13 +79,7 @@ def box_domain(text: str) -> Grid:
     Raises:
         ConfigurationError: if the text is no such box.
     """
-    try:
-        west, south, east, north = (float(value) for value in text.split(","))
-    except ValueError:
-        west = south = east = north = np.nan
-    east += 360 if -180 <= east < west <= 180 else 0
-    if not (-180 <= west < east <= west + 360 <= 720 and -90 <= south < north <= 90):
-        raise ConfigurationError(f"domain {text!r} is not WEST,SOUTH,EAST,NORTH in degrees")
+    west, south, east, north = degrees_of_box(text)
     return Grid(
         crs="+proj=longlat +datum=WGS84",
         width=1,

@@ -12,6 +12,7 @@ from medicane_models.domain import (
     geostationary_crs,
     great_circle_km,
     legacy_pixel,
+    parse_box,
     same_crs,
 )
 from medicane_models.errors import ConfigurationError, SceneError
@@ -164,3 +165,113 @@ def test_unknown_key_of_a_stored_grid_is_refused():
 def test_uneven_coordinates_are_refused():
     with pytest.raises(SceneError, match="coordinate x is not evenly spaced"):
         Grid.from_coordinates(geostationary_crs(0), [0.0, 1.0, 5.0], [1.0, 0.0])
+
+
+LONGLAT = "+proj=longlat +datum=WGS84"
+GLOBE = Grid.lonlat(west=0, south=-60, east=359, north=60, step_degrees=1)
+
+
+@pytest.mark.parametrize(
+    ("longitudes", "west", "east"),
+    [
+        (np.arange(350, 410, 0.5) % 360, -10.25, 49.75),
+        ((np.arange(170, 190, 0.5) + 180) % 360 - 180, 169.75, 189.75),
+        (((np.arange(170, 190, 0.5) + 180) % 360 - 180)[::-1], 169.75, 189.75),
+        (np.arange(0, 360, 0.5), -0.25, 359.75),
+    ],
+    ids=["350…359.5, 0…49.5", "170…179.5, -180…-170.5", "the same westwards", "the globe"],
+)
+def test_longitudes_may_wrap(longitudes, west, east):
+    grid = Grid.from_coordinates(LONGLAT, longitudes, np.arange(40, 30, -0.5))
+    lon, _ = grid.pixel_to_lonlat(np.arange(grid.width), 0)
+    assert np.allclose((lon - longitudes + 180) % 360, 180)
+    assert grid.extent[::2] == pytest.approx((west, east))
+
+
+@pytest.mark.parametrize("step", [-170, 170, 185])
+def test_a_jump_that_is_no_turn_is_still_uneven(step):
+    with pytest.raises(SceneError, match="coordinate x is not evenly spaced, from 0 to"):
+        Grid.from_coordinates(LONGLAT, [0, 1, 2, 2 + step], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "west", "east"),
+    [
+        ("170,-20,-170,10", 170, 190),
+        ("170,-20,190,10", 170, 190),
+        ("350,30,10,40", -10, 10),
+        ("-10,30,10,40", -10, 10),
+        ("100,0,110,20", 100, 110),
+    ],
+)
+@pytest.mark.parametrize(
+    "grid",
+    [GLOBE, Grid.lonlat(west=-180, south=-60, east=179, north=60, step_degrees=1)],
+    ids=["0…359", "-180…179"],
+)
+def test_boxes_may_cross_the_dateline_and_greenwich(text, west, east, grid):
+    box = parse_box(text, grid)
+    assert box.extent[::2] == pytest.approx((west - 0.5, east + 0.5), abs=0.51)
+    assert box.offset_in(grid) is not None
+
+
+def test_a_box_across_the_dateline_on_a_geostationary_grid():
+    himawari = Grid(
+        crs="+proj=geos +h=35785863 +lon_0=140.7 +a=6378137 +b=6356752.3 +sweep=y",
+        width=2750, height=2750, x_origin=-5.5e6, y_origin=5.5e6, x_step=4e3, y_step=-4e3,
+    )  # fmt: skip
+    box = parse_box("170,-20,-170,10", himawari)
+    assert box.contains(*box.lonlat_to_pixel([170, 180, -170], [-20, 0, 10])).all()
+    assert box.extent == pytest.approx((168, -21, 195, 11), abs=2.5)  # near the limb a box is wide
+    assert himawari.extent[2] > 180
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("here", "WEST,SOUTH,EAST,NORTH in degrees"),
+        ("1,2,3", "WEST,SOUTH,EAST,NORTH in degrees"),
+        ("nan,0,10,20", "a longitude that is not in -180 … 360"),
+        ("-200,0,10,20", "a longitude that is not in -180 … 360"),
+        ("0,20,10,10", "from 20°N to 10°N; give a south below the north"),
+        ("0,20,10,inf", "both in -90 … 90"),
+        ("10,30,5,40", "355° eastwards from 10 to 5; exchange west and east"),
+        ("10,30,10,40", "360° eastwards from 10 to 10"),
+        ("-180,30,360,40", "540° eastwards"),
+    ],
+)
+def test_a_box_is_refused_with_the_reason(text, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        parse_box(text, MEDITERRANEAN)
+
+
+def test_a_longitude_and_the_same_a_turn_on_are_one():
+    one, other = geostationary_crs(-137), geostationary_crs(223)
+    assert same_crs(one, other)
+    grid = Grid.from_dict(MEDITERRANEAN.to_dict() | {"crs": other})
+    assert grid.sub_satellite_longitude == -137
+    west, east = (
+        Grid.lonlat(west=w, south=0, east=w + 9, north=9, step_degrees=1) for w in (-9, 351)
+    )
+    assert west.offset_in(east) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["", "nowhere", "+proj=geos +h=0", "+proj=geos +h=35785831 +lon0=9.5", "+proj=geocent",
+     "+proj=geos +h=35785831 lon_0=9.5", "EPSG:99999999", 4326, None],
+)  # fmt: skip
+def test_a_projection_that_is_none_is_refused(crs):
+    with pytest.raises(ConfigurationError, match="crs"):
+        Grid.from_dict(MEDITERRANEAN.to_dict() | {"crs": crs})
+
+
+def test_a_grid_too_large_for_memory_is_refused():
+    with pytest.raises(ConfigurationError, match="larger than any image"):
+        MEDITERRANEAN.window(0, 0, 100_000, 100_000)
+
+
+@pytest.mark.parametrize("step", [0, -1, float("nan")])
+def test_a_lonlat_grid_needs_a_step(step):
+    with pytest.raises(ConfigurationError, match="a positive step"):
+        Grid.lonlat(west=0, south=0, east=10, north=10, step_degrees=step)

@@ -45,7 +45,8 @@ def scene(
 ) -> xr.Dataset:
     values = kelvin(times, grid) if values is None else values
     dataset = cf_dataset(values, times, grid=grid, names=["IR_108"])
-    return dataset.assign_attrs(platform="Meteosat-11", time_convention="end_of_scan")
+    told = {"platform": "Meteosat-11", "sensor": "seviri", "time_convention": "end_of_scan"}
+    return dataset.assign_attrs(told)
 
 
 def codes(values: np.ndarray) -> np.ndarray:

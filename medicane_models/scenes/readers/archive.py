@@ -20,13 +20,16 @@ from pyproj.exceptions import CRSError
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
+from medicane_models.projections import PROJ_PARAMETERS
 from medicane_models.scenes.readers import channels
+from medicane_models.scenes.readers.attributes import text_of
+from medicane_models.scenes.readers.mapping import earth_crs
+from medicane_models.scenes.readers.moments import ANY_YEAR, frame_times
 from medicane_models.scenes.readers.recording import (
     UNREADABLE,
     Axes,
     Frame,
     Recording,
-    cf_crs,
     longitude_under,
     merged,
     warn_unreadable,
@@ -59,6 +62,7 @@ JPEG_XL_OFFSET = 0.075
 JPEG_XL_MISSING_BELOW = 0.05
 MAX_BLOCK_FRAMES = 12  # what one chunk of the public stores holds: an hour
 DATA_NAMES = ("data", "stacked_eumetsat_data")
+PROJ_FLAGS = {"no_defs", "over", "south", "type", "wktext"}
 NO_AREA = (
     AttributeError,
     CRSError,
@@ -120,7 +124,7 @@ class _Store:
                 values(group, "x_geostationary"),
                 values(group, "y_geostationary"),
             )
-            self.times = _times(group)
+            self.times = _times(group, self.name)
             self.block_frames = min(data.chunks[dimensions(data).index("time")], MAX_BLOCK_FRAMES)
             self.is_offset = _is_offset(data)
         self._lock = Lock()
@@ -129,6 +133,9 @@ class _Store:
     def _layers(self, names: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         infrared = [name for name in names if name in LIMITS_KELVIN]
         return tuple(channels.found(infrared or names, wanted, self.name))
+
+    def _text(self, name: str) -> str | None:
+        return text_of({name: _attribute(self.attributes, name)}, name, file=self.name)
 
     def recording(self) -> Recording:
         grid = self.axes.grid
@@ -139,8 +146,8 @@ class _Store:
                 Frame(time, self.name, partial(self.frame, index))
                 for index, time in enumerate(self.times)
             ),
-            platform=str(_attribute(self.attributes, "platform_name") or "unknown"),
-            sensor=str(_attribute(self.attributes, "sensor") or "seviri").lower(),
+            platform=self._text("platform_name") or "unknown",
+            sensor=(self._text("sensor") or "seviri").lower(),  # the layout is SEVIRI's
             sub_satellite_longitude=longitude_under(grid),
             time_convention="end_of_scan",
         )
@@ -202,9 +209,10 @@ def _is_offset(data: zarr.Array) -> bool:
     return any("jpegxl" in codec and "nans" not in codec for codec in codecs)
 
 
-def _times(group: zarr.Group) -> pd.DatetimeIndex:
+def _times(group: zarr.Group, file: str) -> pd.DatetimeIndex:
     variable = xr.Variable(("time",), values(group, "time"), group["time"].attrs.asdict())
-    return pd.DatetimeIndex(xr.decode_cf(xr.Dataset({"time": variable}))["time"].values)
+    decoded = xr.decode_cf(xr.Dataset({"time": variable}), decode_times=ANY_YEAR)
+    return frame_times(decoded["time"], file)
 
 
 def _crs(attributes: Mapping[str, Any], file: str) -> str:
@@ -217,12 +225,29 @@ def _crs(attributes: Mapping[str, Any], file: str) -> str:
     try:
         loaded = yaml.safe_load(area) if isinstance(area, str) else area
         definition = next(iter(loaded.values())) if "projection" not in loaded else loaded
-        return cf_crs(pyproj.CRS.from_user_input(dict(definition["projection"])))
+        parameters = _projection(definition["projection"])
+        return earth_crs(pyproj.CRS.from_user_input(parameters), f"area of {file}")
+    except SceneError:
+        raise
     except NO_AREA as error:
         raise SceneError(
             f'{file} does not tell its projection: its attribute "area" should be the area '
             "definition that the public archive has"
         ) from error
+
+
+def _projection(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of PROJ, which passes over what it does not know and takes 0 for what lacks."""
+    told = {key: value for key, value in parameters.items() if key not in PROJ_FLAGS}
+    if unknown := told.keys() - PROJ_PARAMETERS - {"EPSG"}:
+        raise CRSError(f"{', '.join(map(str, unknown))} is no parameter")
+    needed = {"lon_0", "h", "b" if "a" in told and "rf" not in told else "lon_0"}
+    if told.get("proj") == "geos" and (missing := needed - told.keys()):
+        raise CRSError(f"{', '.join(missing)} is missing")
+    for key, value in told.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise CRSError(f"{key} is {value!r}")
+    return dict(parameters)
 
 
 def _attribute(attributes: Mapping[str, Any], name: str) -> Any:

@@ -33,9 +33,13 @@ def canonical(name: str) -> str | None:
 
 
 def sensor_of(names: Iterable[str]) -> str | None:
-    """The sensor whose channel names these are, None if there is none."""
+    """The sensor whose channel names these are, None if there is none.
+
+    SEVIRI's names tell nothing, since they stand for those of any imager.
+    """
     spelled = {name.removeprefix("CMI_") for name in names}
-    return next((sensor for sensor, own in NAMES.items() if spelled & set(own)), None)
+    others = {sensor: own for sensor, own in NAMES.items() if sensor != "seviri"}
+    return next((sensor for sensor, own in others.items() if spelled & set(own)), None)
 
 
 def found(present: Iterable[str], wanted: Sequence[str] | None, file: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import dask.array as da
 import numpy as np
-from jaxtyping import Float32, Integer
+from jaxtyping import Bool, Float32, Integer
 
 from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.readers.recording import UNREADABLE, Frame, Recording
@@ -16,7 +16,13 @@ from medicane_models.scenes.resampling import Placement
 __all__ = ["lazy_pixels"]
 
 FEWEST_JUDGED_PIXELS = 16  # fewer may well be equal
-PLAUSIBLE_KELVIN = (100.0, 400.0)
+POSSIBLE_KELVIN = (100.0, 400.0)
+USUAL_KELVIN = (150.0, 340.0)
+OTHER_UNITS = {
+    "values normalised to 0 … 1": (0.0, 1.0),
+    "degrees Celsius": (-130.0, 70.0),
+}
+MOST_COUNTS = 255
 
 
 def lazy_pixels(recording: Recording, frames: Sequence[Frame], placement: Placement) -> da.Array:
@@ -72,22 +78,65 @@ class FrameReader:
     def _plausible(
         self, frame: Frame, pixels: Float32[np.ndarray, "layer y x"]
     ) -> Float32[np.ndarray, "layer y x"] | None:
-        """Pixels with impossible temperatures become missing in all channels; None if most are."""
-        lowest, highest = PLAUSIBLE_KELVIN
-        wrong = (pixels < lowest) | (pixels > highest)  # (layer, y, x); False for NaN
-        if not wrong.any():
-            return pixels
-        for name, layer, bad in zip(self.layers, pixels, wrong, strict=True):
+        """Pixels with impossible temperatures become missing in all channels; None if most are.
+
+        Raises:
+            SceneError: if a channel holds what is of another unit.
+        """
+        for name, layer in zip(self.layers, pixels, strict=True):
+            _refuse_other_units(frame, name, layer)
+        impossible = _outside(pixels, POSSIBLE_KELVIN)  # (layer, y, x)
+        for name, layer, bad in zip(self.layers, pixels, impossible, strict=True):
             if bad.sum() > np.isfinite(layer).sum() / 2:
                 _warn_missing(
-                    frame,
-                    f"has a median {name} of {np.nanmedian(layer):.6g}, which is no brightness "
-                    f"temperature ({lowest:g} … {highest:g} K): convert it to kelvin",
+                    frame, f"has a {name} of {_span(layer)}, which is no brightness temperature"
                 )
                 return None
-        pixel = wrong.any(axis=0)
-        _warn(f"{frame}: {pixel.sum()} pixels outside {lowest:g} … {highest:g} K are missing")
-        return np.where(pixel, np.float32(np.nan), pixels)
+        _warn_of_unusual(frame, self.layers, pixels)
+        return np.where(impossible.any(axis=0), np.float32(np.nan), pixels)
+
+
+def _refuse_other_units(frame: Frame, name: str, layer: Float32[np.ndarray, "y x"]) -> None:
+    """Units are believed only where values fit them."""
+    seen = layer[np.isfinite(layer)]
+    lowest, highest = seen.min(), seen.max()
+    what = next((u for u, (a, b) in OTHER_UNITS.items() if a <= lowest and highest <= b), None)
+    dark = seen[seen > 0]  # 0 is what many files fill gaps with
+    is_count = bool((seen == np.round(seen)).all()) and lowest >= 0 and highest <= MOST_COUNTS
+    if is_count and dark.size and dark.min() < POSSIBLE_KELVIN[0]:
+        what = "counts of 0 … 255"
+    if what is not None:
+        raise SceneError(
+            f"{name} of {frame} is marked K and holds {_span(layer)}, which look like {what}; "
+            "convert them to kelvin, or mark the units they have"
+        )
+
+
+def _warn_of_unusual(
+    frame: Frame, names: Sequence[str], pixels: Float32[np.ndarray, "layer y x"]
+) -> None:
+    """Count pixels that no scene of Earth should have, of which the impossible are missing."""
+    for (lowest, highest), fate in ((POSSIBLE_KELVIN, "missing"), (USUAL_KELVIN, "doubtful")):
+        outside = _outside(pixels, (lowest, highest))
+        if outside.any():
+            counts = zip(names, outside.sum(axis=(1, 2)), strict=True)
+            told = ", ".join(f"{count} of {name}" for name, count in counts if count)
+            _warn(
+                f"{frame}: {outside.any(axis=0).sum()} pixels outside {lowest:g} … {highest:g} K "
+                f"are {fate} ({told})"
+            )
+            return
+
+
+def _outside(
+    pixels: Float32[np.ndarray, "layer y x"], limits: tuple[float, float]
+) -> Bool[np.ndarray, "layer y x"]:
+    """Where values are beyond limits; False for NaN."""
+    return (pixels < limits[0]) | (pixels > limits[1])
+
+
+def _span(layer: Float32[np.ndarray, "y x"]) -> str:
+    return f"values from {np.nanmin(layer):.6g} to {np.nanmax(layer):.6g}"
 
 
 def _is_blank(layer: Float32[np.ndarray, "y x"]) -> bool:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyproj
 import xarray as xr
 from dask.base import compute
 from jaxtyping import Float32
-from pyproj.exceptions import CRSError
 
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError
+from medicane_models.errors import MedicaneError, SceneError
+from medicane_models.projections import nearest_turn, projection_of
 from medicane_models.scenes.readers import channels
+from medicane_models.scenes.readers.attributes import number_of, text_of, time_of
+from medicane_models.scenes.readers.mapping import mapping_crs
+from medicane_models.scenes.readers.moments import ANY_YEAR, frame_times
 from medicane_models.scenes.readers.recording import (
     RGB,
     UNREADABLE,
@@ -23,7 +25,6 @@ from medicane_models.scenes.readers.recording import (
     Frame,
     Recording,
     TimeConvention,
-    cf_crs,
     longitude_under,
     merged,
     warn_unreadable,
@@ -49,7 +50,15 @@ KELVIN_OFFSETS = {
 }
 METRES = {"m": 1.0, "metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0}
 KILOMETRES = {"km": 1e3, "kilometre": 1e3, "kilometer": 1e3, "kilometres": 1e3, "kilometers": 1e3}
-RADIANS = {"rad", "radian", "radians"}
+RADIANS = {"rad": 1.0, "radian": 1.0, "radians": 1.0}
+MICRORADIANS = dict.fromkeys(
+    ("microradian", "microradians", "micro_radian", "murad", "urad", "µrad", "μrad"), 1e-6
+)
+SPELLINGS = ("degrees_{0}", "degree_{0}", "degrees_{1}", "degree_{1}", "degrees{1}", "degree{1}")
+DEGREES = {
+    "x": {spelling.format("east", "e") for spelling in SPELLINGS},
+    "y": {spelling.format("north", "n") for spelling in SPELLINGS},
+}
 AXIS_NAMES = {
     "x": {"x", "lon", "longitude", "x_geostationary"},
     "y": {"y", "lat", "latitude", "y_geostationary"},
@@ -69,14 +78,19 @@ def read_netcdf(paths: Sequence[Path], wanted: Sequence[str] | None) -> Recordin
         SceneError: if none can be read, a channel is absent or not in kelvin or degrees Celsius,
             the projection is not told, or the files differ.
     """
-    return _read_all(paths, lambda path: xr.open_dataset(path, chunks=None), wanted)
+
+    def opened(path: Path) -> xr.Dataset:
+        return xr.open_dataset(path, chunks=None, decode_times=ANY_YEAR)
+
+    return _read_all(paths, opened, wanted)
 
 
 def read_cf_zarr(locations: Sequence[str | Path], wanted: Sequence[str] | None) -> Recording:
     """Frames of Zarr stores that follow the CF conventions."""
 
     def opened(location: Location) -> xr.Dataset:
-        return xr.open_dataset(zarr_store(location), engine="zarr", chunks=None, consolidated=None)
+        options: dict[str, Any] = {"chunks": None, "consolidated": None, "decode_times": ANY_YEAR}
+        return xr.open_dataset(zarr_store(location), engine="zarr", **options)
 
     return _read_all(locations, opened, wanted)
 
@@ -119,15 +133,16 @@ def read_dataset(
     times = _times(dataset, first, name)
     readers = [partial(_pixels, variables, offsets, axes, i) for i in range(len(times))]
     attributes = {**first.attrs, **dataset.attrs}
+    platform = text_of(attributes, "platform", "platform_name", "platform_ID", file=name)
     names = [str(array.name) for array in sources.values()]
     return Recording(
         grid=axes.grid,
         layers=tuple(sources),
         frames=tuple(Frame(t, name, read) for t, read in zip(times, readers, strict=True)),
-        platform=str(_first(attributes, "platform", "platform_name", "platform_ID") or "unknown"),
-        sensor=_sensor(attributes, names),
-        sub_satellite_longitude=_longitude(attributes, axes.grid),
-        time_convention=_time_convention(attributes, times),
+        platform=platform or "unknown",
+        sensor=_sensor(attributes, names, name),
+        sub_satellite_longitude=_longitude(attributes, axes.grid, name),
+        time_convention=_time_convention(attributes, times, name),
     )
 
 
@@ -143,21 +158,19 @@ def dataset_crs(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> str:
     Raises:
         SceneError: if it has neither.
     """
-    mapping = variable.attrs.get("grid_mapping") or variable.encoding.get("grid_mapping")
+    mapping = text_of({**variable.encoding, **variable.attrs}, "grid_mapping", file=name)
     if mapping is None:
-        if _units(dataset, variable, "x").startswith("degree"):
+        if _units(_coordinate(dataset, variable, "x"), name).startswith("degree"):
             return LONLAT
         raise SceneError(
             f"{variable.name} of {name} has no grid_mapping and no 1-D longitude and latitude; "
             "add the CF grid mapping of its projection"
         )
-    mapping = str(mapping).split(":")[0].split()[0]
+    mapping = mapping.split(":")[0].split()[0]
     if mapping not in dataset.variables:
         raise SceneError(f"{name} lacks the variable {mapping} that {variable.name} names")
-    try:
-        return cf_crs(pyproj.CRS.from_cf(dataset[mapping].attrs))
-    except (CRSError, KeyError) as error:
-        raise SceneError(f"{mapping} of {name} is no CF grid mapping: {error}") from error
+    sensor = _sensor({**variable.attrs, **dataset.attrs}, [str(variable.name)], name)
+    return mapping_crs(dataset[mapping].attrs, sensor, f"{mapping} of {name}")
 
 
 def _sources(
@@ -198,41 +211,70 @@ def _plane(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> xr.DataArr
 
 
 def _dimension(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> Hashable | None:
-    for dimension in variable.dims:
-        if dimension not in dataset.variables:
-            continue
-        standard_name = dataset[dimension].attrs.get("standard_name")
-        if standard_name in STANDARD_NAMES[role] or str(dimension).lower() in AXIS_NAMES[role]:
-            return dimension
-    return None
+    coordinate = _coordinate(dataset, variable, role)
+    return None if coordinate is None else coordinate.dims[0]
+
+
+def _coordinate(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> xr.DataArray | None:
+    """The 1-D coordinate of a role; a dimension's own goes before others along it with units."""
+    along = [
+        dataset[name]
+        for dimension in variable.dims
+        for name in dict.fromkeys((dimension, *dataset.variables))
+        if name in dataset.variables and dataset[name].dims == (dimension,)
+    ]
+    along.sort(key=lambda coordinate: "units" not in coordinate.attrs)
+    return next((coordinate for coordinate in along if _role(coordinate) == role), None)
+
+
+def _role(coordinate: xr.DataArray) -> str | None:
+    """What a coordinate says that it is: by standard name, units, axis or its own name."""
+    attributes = {key: str(value).lower() for key, value in coordinate.attrs.items()}
+    told = {
+        "standard_name": STANDARD_NAMES,
+        "units": DEGREES,
+        "axis": {"x": {"x"}, "y": {"y"}, "time": {"t"}},
+    }
+    for key, roles in told.items():
+        for role, values in roles.items():
+            if attributes.get(key) in values:
+                return role
+    named = str(coordinate.name).lower()
+    return next((role for role, names in AXIS_NAMES.items() if named in names), None)
 
 
 def _axes(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> Axes:
     crs = dataset_crs(dataset, variable, name)
-    x, y = (_metres(dataset[variable.dims[axis]], crs, name) for axis in (-1, -2))
-    return Axes.from_coordinates(crs, x, y)
+    x, y = (_metres(_coordinate(dataset, variable, role), crs, name) for role in "xy")
+    try:
+        return Axes.from_coordinates(crs, x, y)
+    except MedicaneError as error:
+        raise SceneError(f"{name}: {error}") from error
 
 
-def _metres(coordinate: xr.DataArray, crs: str, name: str) -> np.ndarray:
+def _metres(coordinate: xr.DataArray | None, crs: str, name: str) -> np.ndarray:
     """Projection coordinates in metres, or degrees where the grid is in longitude and latitude."""
+    if coordinate is None or coordinate.dtype.kind not in "iuf":
+        raise SceneError(f"the coordinates of {name} are no numbers; give each axis its values")
     values = coordinate.to_numpy().astype(np.float64)
-    units = str(coordinate.attrs.get("units", "")).lower()
-    projection = pyproj.CRS.from_user_input(crs)
+    units = _units(coordinate, name)
+    projection = projection_of(crs)
     if projection.is_geographic and units.startswith("degree"):
         return values
     if not projection.is_geographic and units in METRES | KILOMETRES:
         return values * (METRES | KILOMETRES)[units]
-    if units in RADIANS and "perspective_point_height" in projection.to_cf():
-        return values * projection.to_cf()["perspective_point_height"]
+    angles = RADIANS | MICRORADIANS
+    if units in angles and "perspective_point_height" in projection.to_cf():
+        return values * angles[units] * projection.to_cf()["perspective_point_height"]
     raise SceneError(
         f"coordinate {coordinate.name} of {name} has the units {units or 'missing'!r}; projections "
-        "need m, km or (geostationary) rad, longitude and latitude degrees"
+        "need m, km or (geostationary) rad or microradian, longitude and latitude degrees"
     )
 
 
 def _to_kelvin(variable: xr.DataArray, name: str) -> float:
     """What turns a temperature in the units of the variable into kelvin."""
-    units = str(variable.attrs.get("units", "missing"))
+    units = text_of(variable.attrs, "units", file=f"{variable.name} of {name}") or "missing"
     if units.lower() not in KELVIN_OFFSETS:
         raise SceneError(
             f"{variable.name} of {name} has the units {units!r}; brightness temperatures are read "
@@ -241,29 +283,23 @@ def _to_kelvin(variable: xr.DataArray, name: str) -> float:
     return KELVIN_OFFSETS[units.lower()]
 
 
-def _units(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> str:
-    dimension = _dimension(dataset, variable, role)
-    return str(dataset[dimension].attrs.get("units", "")).lower() if dimension else ""
+def _units(coordinate: xr.DataArray | None, name: str) -> str:
+    if coordinate is None:
+        return ""
+    units = text_of(coordinate.attrs, "units", file=f"{coordinate.name} of {name}")
+    return (units or "").lower()
 
 
 def _times(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> pd.DatetimeIndex:
-    told = str(dataset.attrs.get("time_coverage_end", ""))
-    covered = pd.to_datetime(told, errors="coerce", utc=True)
+    covered = time_of(dataset.attrs, "time_coverage_end", file=name)
     if variable.ndim == 3:
-        times = dataset[variable.dims[0]]
-    elif not pd.isna(covered):  # ABI's scalar time is the middle of the scan
-        return pd.DatetimeIndex([covered.tz_localize(None)])
-    else:
-        scalars = [t for t in ("time", "t") if t in dataset.variables and dataset[t].size == 1]
-        if not scalars:
-            raise SceneError(f"{name} has no time coordinate; add one in UTC")
-        times = dataset[scalars[0]]
-    if not np.issubdtype(times.dtype, np.datetime64):
-        raise SceneError(
-            f"{times.name} of {name} is no CF time; give it units such as "
-            '"minutes since 2020-01-01"'
-        )
-    return pd.DatetimeIndex(np.atleast_1d(times.values))
+        return frame_times(dataset[variable.dims[0]], name)
+    if covered is not None:  # ABI's scalar time is the middle of the scan
+        return frame_times(xr.DataArray(covered, name="time_coverage_end"), name)
+    scalars = [t for t in ("time", "t") if t in dataset.variables and dataset[t].size == 1]
+    if not scalars:
+        raise SceneError(f"{name} has no time coordinate; add one in UTC")
+    return frame_times(dataset[scalars[0]], name)
 
 
 def _pixels(
@@ -285,35 +321,37 @@ def _pixels(
     return axes.orient(np.stack(shifted).astype(np.float32))
 
 
-def _sensor(attributes: Mapping[Any, Any], names: Sequence[str]) -> str:
-    told = str(_first(attributes, "sensor", "instrument", "instrument_name") or "").lower()
+def _sensor(attributes: Mapping[Any, Any], names: Sequence[str], file: str) -> str:
+    """What a file says, else whose channel names it has; SEVIRI's names stand for any imager."""
+    told = (text_of(attributes, "sensor", "instrument", "instrument_name", file=file) or "").lower()
     known = next((sensor for sensor in channels.NAMES if sensor in told), None)
-    return known or channels.sensor_of(names) or told or "seviri"
+    return known or told or channels.sensor_of(names) or "unknown"
 
 
-def _longitude(attributes: Mapping[Any, Any], grid: Grid) -> float:
-    told = attributes.get("sub_satellite_longitude")
-    try:
-        return longitude_under(grid) if told is None else float(told)
-    except ValueError:
-        raise SceneError(
-            f"sub_satellite_longitude is {told!r}; give degrees east as a number"
-        ) from None
+def _longitude(attributes: Mapping[Any, Any], grid: Grid, file: str) -> float:
+    given = attributes.get("sub_satellite_longitude")
+    if given is None or (isinstance(given, float) and np.isnan(given)):  # as our own scenes say
+        return longitude_under(grid)
+    told = number_of(attributes, "sub_satellite_longitude", file=file) or 0.0
+    if abs(told) > 360:
+        raise SceneError(f"sub_satellite_longitude of {file} is {told:g}; give -180 … 180")
+    return nearest_turn(told)
 
 
-def _time_convention(attributes: Mapping[Any, Any], times: pd.DatetimeIndex) -> TimeConvention:
+def _time_convention(
+    attributes: Mapping[Any, Any], times: pd.DatetimeIndex, file: str
+) -> TimeConvention:
     """What a file says, else what the time of a single image is in the period it covers."""
-    told = attributes.get("time_convention")
+    told = text_of(attributes, "time_convention", file=file)
     if told in ("start_of_scan", "end_of_scan"):
         return told
-    start, end = (
-        pd.to_datetime(_first(attributes, *names), errors="coerce", utc=True)
-        for names in (("time_coverage_start", "start_time"), ("time_coverage_end", "end_time"))
-    )
-    known = len(times) == 1 and not pd.isna(start) and not pd.isna(end)
-    starts = known and times[0] == start.tz_localize(None) < end.tz_localize(None)
+    if told is not None:
+        raise SceneError(
+            f"time_convention of {file} is {told!r}; give start_of_scan or end_of_scan"
+        )
+    start = time_of(attributes, "time_coverage_start", "start_time", file=file)
+    end = time_of(attributes, "time_coverage_end", "end_time", file=file)
+    if len(times) != 1 or start is None or end is None:
+        return "end_of_scan"
+    starts = bool(times[0] == start) and start < end
     return "start_of_scan" if starts else "end_of_scan"
-
-
-def _first(attributes: Mapping[Any, Any], *names: str) -> Any:
-    return next((attributes[name] for name in names if name in attributes), None)

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-import pyproj
 from jaxtyping import Float32, Shaped
 from numpy.typing import ArrayLike
 
@@ -26,7 +25,6 @@ __all__ = [
     "Frame",
     "Recording",
     "TimeConvention",
-    "cf_crs",
     "longitude_under",
     "merged",
     "time_in_name",
@@ -34,7 +32,12 @@ __all__ = [
 ]
 
 RGB = ("R", "G", "B")
+LISTED = 3
+FINEST_KM, COARSEST_KM = 0.05, 1000.0
+METRES_PER_DEGREE = 111_195.0
 UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
     EOFError,
     IndexError,
     KeyError,
@@ -42,11 +45,12 @@ UNREADABLE = (
     RuntimeError,
     struct.error,
     SyntaxError,  # what Pillow raises for a broken PNG chunk
+    TypeError,
     ValueError,
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What the file libraries raise for truncated and corrupt files."""
+"""What the file libraries raise for truncated and corrupt files, and for wrong attributes."""
 
 TimeConvention = Literal["start_of_scan", "end_of_scan"]
 Pixels = Float32[np.ndarray, "layer y x"]
@@ -78,8 +82,8 @@ class Recording:
         grid: columns run eastwards, rows southwards.
         layers: canonical channel names in the order of the pixels, or R, G, B.
         frames: in the order of the files.
-        platform: satellite, or several joined by commas.
-        sensor: "seviri", "fci", "abi" or "ahi".
+        platform: satellite, or several joined by commas; "unknown" where the files do not say.
+        sensor: "seviri", "fci", "abi", "ahi", as the files call another, or "unknown".
         sub_satellite_longitude: in degrees; NaN where the files do not say.
         time_convention: what the frame times mark.
     """
@@ -108,8 +112,15 @@ class Axes:
 
     @classmethod
     def from_coordinates(cls, crs: str, x: ArrayLike, y: ArrayLike) -> Self:
-        """Lay out coordinates of a file, each in either direction."""
+        """Lay out coordinates of a file, each in either direction.
+
+        Raises:
+            SceneError: if they are uneven or off the Earth.
+        """
         stored = Grid.from_coordinates(crs, x, y)
+        if np.isnan(stored.extent).any():
+            raise SceneError(f"no pixel lies on Earth (x from {np.min(x):g}, y from {np.min(y):g})")
+        _refuse_impossible_steps(stored)
         flip_x, flip_y = stored.x_step < 0, stored.y_step > 0
         grid = replace(
             stored,
@@ -152,6 +163,7 @@ def merged(recordings: Sequence[Recording]) -> Recording:
     first = recordings[0]
     for other in recordings[1:]:
         _require_alike(first, other)
+    _require_one_grid(recordings)
     platforms = sorted({recording.platform for recording in recordings})
     frames = chain.from_iterable(recording.frames for recording in recordings)
     return replace(first, platform=", ".join(platforms), frames=tuple(frames))
@@ -161,19 +173,6 @@ def longitude_under(grid: Grid) -> float:
     """Where the satellite of a grid stands, in degrees; NaN if the grid does not tell."""
     longitude = grid.sub_satellite_longitude
     return float("nan") if longitude is None else longitude
-
-
-def cf_crs(projection: pyproj.CRS) -> str:
-    """The shortest text that a Grid can restore the projection from."""
-    cf = projection.to_cf()
-    if cf.get("grid_mapping_name") == "geostationary" and not cf.get("false_easting"):
-        return (
-            f"+proj=geos +h={cf['perspective_point_height']:.15g} "
-            f"+lon_0={cf['longitude_of_projection_origin']:.15g} "
-            f"+a={cf['semi_major_axis']:.15g} +b={cf['semi_minor_axis']:.15g} "
-            f"+sweep={cf['sweep_angle_axis']}"
-        )
-    return projection.to_string()
 
 
 def time_in_name(name: str) -> pd.Timestamp | None:
@@ -197,6 +196,18 @@ def warn_unreadable(name: str, error: BaseException) -> None:
     )
 
 
+def _refuse_impossible_steps(grid: Grid) -> None:
+    """Coordinates in other units than they are marked with make pixels of metres or continents."""
+    metres = METRES_PER_DEGREE if grid.projection.is_geographic else 1.0
+    for axis, step in (("x", grid.x_step), ("y", grid.y_step)):
+        size_km = abs(step) * metres / 1000
+        if not FINEST_KM <= size_km <= COARSEST_KM:
+            raise SceneError(
+                f"coordinate {axis} has steps of {size_km:.3g} km, which no imager has "
+                f"({FINEST_KM:g} … {COARSEST_KM:g} km); correct its units"
+            )
+
+
 def _holds(grid: Grid, window: Grid, offset: tuple[int, int]) -> bool:
     x, y = offset
     return min(x, y) >= 0 and x + window.width <= grid.width and y + window.height <= grid.height
@@ -217,8 +228,6 @@ def _require_alike(first: Recording, other: Recording) -> None:
             f"{other.sub_satellite_longitude:g}",
         ),
     ]
-    if other.grid.offset_in(first.grid) != (0, 0) or _size(first) != _size(other):
-        facts.append(("grids", first.grid, other.grid))
     for what, one, two in facts:
         if one != two:
             raise SceneError(
@@ -227,5 +236,20 @@ def _require_alike(first: Recording, other: Recording) -> None:
             )
 
 
-def _size(recording: Recording) -> tuple[int, int]:
-    return recording.grid.width, recording.grid.height
+def _require_one_grid(recordings: Sequence[Recording]) -> None:
+    """Frames of sectors that follow a storm each lie on a grid of their own."""
+    first = recordings[0]
+    moved = [one.frames[0] for one in recordings[1:] if not _on_same_pixels(one.grid, first.grid)]
+    if not moved:
+        return
+    listed = ", ".join(map(str, moved[:LISTED]))
+    more = f" and {len(moved) - LISTED} more" if len(moved) > LISTED else ""
+    raise SceneError(
+        f"{listed}{more} lie on another grid than {first.frames[0]}; frames that follow a storm "
+        "cannot be read as one scene before planes around storms come: open each grid separately"
+    )
+
+
+def _on_same_pixels(grid: Grid, other: Grid) -> bool:
+    is_same_size = (grid.width, grid.height) == (other.width, other.height)
+    return is_same_size and grid.offset_in(other) == (0, 0)

@@ -19,12 +19,12 @@ from jaxtyping import Float32
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError, SceneWarning, require
 from medicane_models.scenes.readers import channels
+from medicane_models.scenes.readers.mapping import earth_crs
 from medicane_models.scenes.readers.recording import (
     UNREADABLE,
     Axes,
     Frame,
     Recording,
-    cf_crs,
     longitude_under,
     time_in_name,
     warn_unreadable,
@@ -216,7 +216,8 @@ def _satpy_scene(slot: Slot) -> Any:
 
 
 def _axes(data: Any) -> Axes:
-    return Axes.from_coordinates(cf_crs(data.attrs["area"].crs), data["x"].values, data["y"].values)
+    crs = earth_crs(data.attrs["area"].crs, "the area of the scan")
+    return Axes.from_coordinates(crs, data["x"].values, data["y"].values)
 
 
 def _covered(grid: Grid, slots: Sequence[Slot]) -> Grid:

@@ -90,12 +90,36 @@ def test_unknown_key_in_the_file_is_refused_by_name(processor, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"std": (1.0, 0.0, 1.0)}, "not positive"),
+        ({"std": (1.0, 0.0, 1.0)}, "std is .* each a number above 0"),
         ({"mean": (0.5,)}, "3 bands, 1 means"),
         ({"max_missing": 16}, r"give 0 … 15"),
-        ({"cadence_minutes": 0.0}, "must be positive"),
+        ({"cadence_minutes": 0.0}, "cadence_minutes is 0.0; give a number above 0"),
     ],
 )
 def test_impossible_settings_are_refused(overrides, message):
     with pytest.raises(ConfigurationError, match=message):
         MedicaneProcessor.airmass(**overrides)
+
+
+@pytest.mark.parametrize("make", [MedicaneProcessor.airmass, MedicaneProcessor.infrared])
+def test_a_scene_that_does_not_tell_its_sensor_is_refused(make):
+    with pytest.raises(SceneError, match='attribute "sensor" of the files, such as "seviri"'):
+        make().for_sensor("unknown")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time_convention": "end of scan"},
+        {"recipe": "airmas"},
+        {"sensor": "sevir"},
+        {"cadence_minutes": "5"},
+        {"num_frames": True},
+        {"bands": []},
+    ],
+)
+def test_misspelt_fields_of_the_file_are_refused(change, processor, tmp_path):
+    text = json.dumps(processor.to_dict() | change)
+    (tmp_path / "preprocessor_config.json").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"processor: .*{next(iter(change))}"):
+        MedicaneProcessor.from_pretrained(tmp_path)

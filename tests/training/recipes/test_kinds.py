@@ -138,7 +138,7 @@ def fields_read(monkeypatch):
         while caller.f_code.co_name in ("<dictcomp>", "<genexpr>"):
             caller = caller.f_back
         own = caller.f_code.co_name
-        if name in names and not own.startswith(("_check", "_fields", "__post_init__")):
+        if name in names and not own.startswith(("_check", "check_", "_fields", "__post_init__")):
             found.add(name)
         return object.__getattribute__(self, name)
 

@@ -1,23 +1,21 @@
 """Strictly from YAML's values to dataclasses: no text for numbers, no numbers for flags."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import cattrs
 from cattrs.errors import ClassValidationError
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.fields import conform, described
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_training.recipes.kinds import Recipe
 
 __all__ = ["WrongValueError", "structured"]
 
 R = TypeVar("R", bound=Recipe)
-
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 class WrongValueError(ConfigurationError):
@@ -56,14 +54,14 @@ def _typed_changes(changes: Any) -> Any:
     """``model.changes`` with the types of the model's fields; the recipe refuses unknown ones."""
     if not isinstance(changes, Mapping):
         return changes
-    types: dict[str, Any] = {item.name: item.type for item in fields(MedicaneConfig)}
+    types = get_type_hints(MedicaneConfig, include_extras=True)
     typed = dict(changes)
     for name in changes.keys() & types.keys():
+        keys = ("model", "changes", name)
         try:
-            typed[name] = _CONVERTER.structure(changes[name], types[name])
-        except (TypeError, ValueError, cattrs.BaseValidationError):
-            keys = ("model", "changes", name)
-            raise _wrong({"model": {"changes": changes}}, keys, types[name]) from None
+            typed[name] = conform(changes[name], types[name], ".".join(keys))
+        except ConfigurationError as error:
+            raise WrongValueError(str(error), keys) from None
     return typed
 
 
@@ -84,27 +82,7 @@ def _innermost(
 def _wrong(values: Any, keys: tuple[str, ...], wanted: Any) -> WrongValueError:
     for key in keys:
         values = values[key]
-    return WrongValueError(f"{'.'.join(keys)} is {values!r}; give {_described(wanted)}", keys)
-
-
-def _described(kind: Any) -> str:
-    """What a type takes, in words."""
-    if kind is NoneType:
-        return "null"
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return _listed(map(str, arguments))
-    if origin in (Union, UnionType):
-        return _listed(map(_described, arguments))
-    if origin is tuple:
-        length = "" if arguments[-1] is ... else f" of {len(arguments)}"
-        return f"a list{length}, each {_described(arguments[0])}"
-    return NAMES.get(kind, "a mapping")
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} or {last}" if first else last
+    return WrongValueError(f"{'.'.join(keys)} is {values!r}; give {described(wanted)}", keys)
 
 
 def _exact(value: Any, kind: type) -> Any:

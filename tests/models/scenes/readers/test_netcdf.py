@@ -135,10 +135,35 @@ def test_other_units_are_refused(units):
         open_scene(cf_dataset(kelvin(1), times("2020", 1), units=units))
 
 
-def test_celsius_called_kelvin_is_missing_and_named_when_read():
-    scene = open_scene(cf_dataset(kelvin(1) - 273.15, times("2020", 1)))
-    with pytest.warns(SceneWarning, match=r"no brightness temperature .* convert it to kelvin"):
-        assert scene["IR_108"].isnull().all()
+@pytest.mark.parametrize(
+    ("values", "units"),
+    [
+        (kelvin(1) - 273.15, "degrees Celsius"),
+        ((kelvin(1) - 200) / 110, r"values normalised to 0 … 1"),
+        (np.round((kelvin(1) - 200) * 2.4), r"counts of 0 … 255"),
+    ],
+)
+def test_other_units_called_kelvin_are_refused_when_read(values, units):
+    scene = open_scene(cf_dataset(values, times("2020", 1), names=["IR_108"]), channels=["IR_108"])
+    span = f"from {values.min():.6g} to {values.max():.6g}"
+    with pytest.raises(SceneError, match=rf"IR_108 of the dataset \(2020.* {span}, .* {units}"):
+        scene.load()
+
+
+def test_gaps_filled_with_0_are_not_taken_for_counts():
+    values = np.round(kelvin(1)).clip(200, 250)
+    values[0, 0, 0] = 0
+    scene = open_scene(cf_dataset(values, times("2020", 1), names=["IR_108"]), channels=["IR_108"])
+    with pytest.warns(SceneWarning, match="1 pixels outside 100 … 400 K are missing"):
+        assert scene["IR_108"].isnull().sum() == 1
+
+
+def test_doubtful_temperatures_are_counted_by_channel():
+    values = kelvin(1)
+    values[0, 0, :2] = 145
+    scene = open_scene(cf_dataset(values, times("2020", 1), names=["IR_108"]), channels=["IR_108"])
+    with pytest.warns(SceneWarning, match=r"2 pixels outside 150 … 340 K .* \(2 of IR_108"):
+        np.testing.assert_array_equal(scene["IR_108"], values)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +230,7 @@ def test_without_times_it_is_refused():
             },
             "start_of_scan",
         ),
-        ({"time_coverage_start": "soon", "time_coverage_end": "later"}, "end_of_scan"),
+        ({"time_coverage_start": "", "time_coverage_end": " "}, "end_of_scan"),
     ],
 )
 def test_what_times_mark(attributes, convention):
@@ -265,3 +290,103 @@ def test_files_of_different_satellites_are_refused(tmp_path):
     cf_dataset(kelvin(1), times("2021", 1), grid=GOES).to_netcdf(tmp_path / "b.nc")
     with pytest.raises(SceneError, match=r"a\.nc and b\.nc have different"):
         open_scene(tmp_path)
+
+
+def test_longitude_and_latitude_are_known_by_their_units():
+    dataset = lonlat(kelvin(1)).rename(lat="north", lon="east")
+    assert open_scene(dataset, channels=["IR_108"]).sizes["x"] == 8
+
+
+def test_longitude_and_latitude_may_lie_along_dimensions_without_coordinates():
+    values = kelvin(1)
+    dataset = lonlat(values).rename_dims(lat="row", lon="column").drop_indexes(["lat", "lon"])
+    assert dataset["IR_108"].dims == ("time", "row", "column")
+    scene = open_scene(dataset, channels=["IR_108"])
+    np.testing.assert_array_equal(scene["IR_108"], values[:, ::-1])
+
+
+@pytest.mark.parametrize("first", [358.0, 178.0])
+def test_longitudes_that_wrap_are_read(first):
+    dataset = lonlat(kelvin(1), first_longitude=first)
+    wrapped = (
+        dataset["lon"].values % 360 if first > 180 else (dataset["lon"].values + 180) % 360 - 180
+    )
+    dataset = dataset.assign_coords(lon=("lon", wrapped, dataset["lon"].attrs))
+    scene = open_scene(dataset, channels=["IR_108"])
+    np.testing.assert_array_equal(scene["IR_108"], kelvin(1)[:, ::-1])
+    assert scene_grid(scene).extent[0] == pytest.approx(first - 0.25 - 360 * (first > 180))
+
+
+def without_sweep(names: list[str]) -> xr.Dataset:
+    dataset = cf_dataset(kelvin(1), times("2020", 1), names=names, grid=GOES)
+    for name in ("sweep_angle_axis", "fixed_angle_axis", "crs_wkt"):
+        dataset["projection"].attrs.pop(name, None)
+    return dataset
+
+
+def test_the_sweep_of_a_known_sensor_needs_not_be_told():
+    scene = open_scene(without_sweep(["C08", "C10", "C12", "C13"]))
+    assert scene["crs"].attrs["sweep_angle_axis"] == "x"
+
+
+def test_the_sweep_of_an_unknown_sensor_is_not_guessed():
+    with pytest.raises(SceneError, match=r"projection of the dataset lacks sweep_angle_axis; add"):
+        open_scene(without_sweep(CHANNELS))
+
+
+@pytest.mark.parametrize("units", ["microradian", "microradians", "urad", "µrad"])
+def test_scan_angles_in_microradians(units):
+    dataset = with_units(cf_dataset(kelvin(1), times("2020", 1)), units, 1e6 / 35785831)
+    assert scene_grid(open_scene(dataset)).offset_in(GRID) == (0, 0)
+
+
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "all_leap"])
+def test_a_model_s_calendar_is_refused_as_such(calendar, tmp_path):
+    index = xr.date_range("2020", periods=1, calendar=calendar, use_cftime=True)
+    cf_dataset(kelvin(1), index).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(SceneError, match=r"time of a\.nc has the calendar .* a model's"):
+        open_scene(tmp_path / "a.nc")
+
+
+@pytest.mark.parametrize("year", ["1600", "1850", "2300", "9999"])
+def test_years_without_satellites_are_refused(year, tmp_path):
+    index = xr.date_range(year, periods=1, use_cftime=True, calendar="standard")
+    cf_dataset(kelvin(1), index).to_netcdf(tmp_path / "a.nc")
+    with pytest.raises(SceneError, match=rf"holds the year {year}, of which no satellite"):
+        open_scene(tmp_path / "a.nc")
+
+
+def test_frames_that_follow_a_storm_are_named(tmp_path):
+    for hour in range(3):
+        moved = GRID.window(hour, 0, 8, 6)
+        cf_dataset(kelvin(1), times(f"2020-01-01T0{hour}", 1), grid=moved).to_netcdf(
+            tmp_path / f"storm{hour}.nc"
+        )
+    reason = r"storm1\.nc \(.*01:00 UTC\), storm2\.nc .* another grid than storm0\.nc .* planes"
+    with pytest.raises(SceneError, match=reason):
+        open_scene(tmp_path)
+
+
+def test_a_turn_between_longitudes_makes_no_other_satellite(tmp_path):
+    for year, longitude in ((2020, -137), (2021, 223)):
+        grid = Grid.from_dict(GOES.to_dict() | {"crs": GOES.crs.replace("-75", str(longitude))})
+        names = ["C08", "C10", "C12", "C13"]
+        dataset = cf_dataset(kelvin(1), times(str(year), 1), grid=grid, names=names)
+        dataset.assign_attrs(sub_satellite_longitude=longitude).to_netcdf(tmp_path / f"{year}.nc")
+    scene = open_scene(tmp_path)
+    assert scene.sizes["time"] == 2
+    assert scene.attrs["sub_satellite_longitude"] == -137
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sensor", "platform"),
+    [
+        ({}, "unknown", "unknown"),
+        ({"platform": "GOES-13"}, "unknown", "GOES-13"),
+        ({"instrument": "GOES Imager", "platform": ""}, "goes imager", "unknown"),
+        ({"sensor": "SEVIRI", "platform_name": "MSG4"}, "seviri", "MSG4"),
+    ],
+)
+def test_sensor_and_platform_are_what_the_file_says(attributes, sensor, platform):
+    scene = open_scene(cf_dataset(kelvin(1), times("2020", 1)).assign_attrs(attributes))
+    assert (scene.attrs["sensor"], scene.attrs["platform"]) == (sensor, platform)
