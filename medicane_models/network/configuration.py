@@ -297,9 +297,10 @@ def _check_tokens(config: MedicaneConfig) -> None:
 
 def _check_labels(config: MedicaneConfig) -> None:
     labels = config.id2label
-    if len(labels) < 2 or sorted(labels) != list(range(len(labels))):
+    if len(labels) == 1 or sorted(labels) != list(range(len(labels))):
         raise ConfigurationError(
-            f"id2label has the keys {sorted(labels)}; name two classes or more, counted from 0"
+            f"id2label has the keys {sorted(labels)}; name two classes or more, counted from 0, or "
+            "none for a model without a head"
         )
     if len(set(labels.values())) < len(labels):
         raise ConfigurationError(f"id2label has a name twice: {list(labels.values())}")

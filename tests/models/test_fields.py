@@ -27,7 +27,7 @@ ANOTHER_MODEL: dict[str, Any] = {
     **dict.fromkeys((*SIZES, *DECODER, "heatmap_stride"), lambda v: v == 1),
     "layer_scale_init_value": lambda v: v in (0, 0.5, 1, 2.5),
     "pixel_std": lambda v: v is None or 0 < v <= 1,
-    "id2label": lambda v: isinstance(v, str),
+    "id2label": lambda v: v == {} or isinstance(v, str),
     "temperature": lambda v: v in (0.5, 1, 1.25, 2.5) or 0.99 < v < 1,
     "threshold": lambda v: 0 < v <= 1,
     "trained_on": lambda v: v is None or isinstance(v, str),
@@ -53,7 +53,7 @@ ANOTHER_INPUT: dict[str, Any] = {
 def is_another(permitted: dict[str, Any], path: tuple[Any, ...], value: Any) -> bool:
     """Whether a change gives a field another value that it may well have."""
     name = next((key for key in reversed(path) if key in permitted), None)
-    is_typed = value is None or isinstance(value, str | float | int)
+    is_typed = value is None or isinstance(value, str | float | int | dict)
     if name is None or not is_typed or isinstance(value, bool):
         return False
     try:

@@ -32,7 +32,7 @@ def test_saved_configuration_is_read_back(tmp_path):
         ({"depth": 0}, "depth"),
         ({"drop_path_rate": 1.0}, "drop_path_rate"),
         ({"temperature": 0.0}, "temperature"),
-        ({"temperature": float("nan")}, "temperature is nan; give finite"),
+        ({"temperature": float("nan")}, "temperature is nan; give a number above 0"),
         ({"pixel_std": (1.0, float("inf"), 1.0)}, "pixel_std"),
         ({"error_covariance_px": ((1.0, 0.0), (0.0, float("nan")))}, "error_covariance_px"),
         ({"threshold": 1.5}, "threshold"),
