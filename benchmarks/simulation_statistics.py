@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.scenes.opening import open_scene, scene_grid
 from medicane_models.scenes.processing import AIRMASS_LIMITS
-from medicane_models.simulation import CHANNELS, Instrument, Kind, Storm, draw_storm
+from medicane_models.simulation import CHANNELS, Instrument, Storm, StormKind, draw_storm
 from medicane_models.simulation.scene import Frames
 from medicane_models.times import utc
 
@@ -234,7 +234,7 @@ def spectrum(field: Float[np.ndarray, "y x"]) -> tuple[np.ndarray, np.ndarray]:
 
 def speed(frames: int = 48) -> dict[str, float]:
     """Frames/s of the Mediterranean with a medicane, in a row, on one thread."""
-    storm = draw_storm(Kind.MEDICANE, grid=MEDITERRANEAN, middle=MATURE, seed=0)
+    storm = draw_storm(StormKind.MEDICANE, grid=MEDITERRANEAN, middle=MATURE, seed=0)
     recorded = Frames(MEDITERRANEAN, [storm], COMPLETE, seed=0)
     recorded.at(MATURE)
     wall, processor = time.perf_counter(), time.process_time()
@@ -308,12 +308,12 @@ def draw_lines(
 def draw_pictures() -> None:
     """Simulated Airmass pictures: the Mediterranean, six medicanes, and the look-alikes."""
     storms = [
-        draw_storm(Kind.MEDICANE, grid=MEDITERRANEAN, middle=MATURE, seed=s) for s in range(6)
+        draw_storm(StormKind.MEDICANE, grid=MEDITERRANEAN, middle=MATURE, seed=s) for s in range(6)
     ]
     others = [
         draw_storm(kind, grid=MEDITERRANEAN, middle=MATURE, seed=seed)
-        for kind in Kind
-        if kind is not Kind.MEDICANE
+        for kind in StormKind
+        if kind is not StormKind.MEDICANE
         for seed in (0, 1)
     ][:6]
     whole = airmass(Frames(MEDITERRANEAN, [storms[2]], COMPLETE, seed=2).at(MATURE))

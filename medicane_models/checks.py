@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medicane_models.boxes import degrees_of_box
+from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, MissingInputError
 from medicane_models.hub import check_name
 

@@ -24,7 +24,7 @@ from medicane_models.commands import (
     Overwrite,
     Plot,
     Revision,
-    Runtime,
+    RuntimeChoice,
     Scenes,
     Seed,
     Start,
@@ -35,7 +35,7 @@ from medicane_models.commands import (
     command_line,
     print_json,
     print_rows,
-    run,
+    run_program,
     say,
     with_progress,
 )
@@ -98,7 +98,7 @@ def predict(
     ] = "csv",
     plot: Plot = True,
     overwrite: Overwrite = False,
-    runtime: Runtime = "auto",
+    runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -137,7 +137,7 @@ def demo(
     seed: Seed = 0,
     plot: Plot = True,
     overwrite: Overwrite = False,
-    runtime: Runtime = "auto",
+    runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -370,7 +370,7 @@ def doctor(json: Json = False) -> None:
 
 def main() -> None:
     """Run the command."""
-    run(app, "medicane_models")
+    run_program(app, "medicane_models")
 
 
 def _predictor(

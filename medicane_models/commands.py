@@ -46,7 +46,7 @@ __all__ = [
     "Overwrite",
     "Plot",
     "Revision",
-    "Runtime",
+    "RuntimeChoice",
     "Scenes",
     "Seed",
     "Start",
@@ -57,7 +57,7 @@ __all__ = [
     "command_line",
     "print_json",
     "print_rows",
-    "run",
+    "run_program",
     "say",
     "with_progress",
 ]
@@ -92,7 +92,7 @@ def command_line(program: str, description: str) -> typer.Typer:
     return app
 
 
-def run(app: typer.Typer, package: str) -> None:
+def run_program(app: typer.Typer, package: str) -> None:
     """Run a command; an error prints one sentence, see `exit_code` for what it exits with.
 
     Args:
@@ -209,7 +209,7 @@ Tracker = Annotated[
         help="Tracker: likewise, or none to detect only; auto is the embedded one if it fits.",
     ),
 ]
-Runtime = Annotated[
+RuntimeChoice = Annotated[
     RuntimeName,
     typer.Option("--runtime", help="auto is what the models' files are for; onnx needs no torch."),
 ]

@@ -4,7 +4,6 @@ The annotation is the whole rule: ``Literal`` names the choices, ``Annotated[flo
 numbers, and a class that calls `check_fields` cannot forget a field.
 """
 
-import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +25,8 @@ from typing import (
     get_type_hints,
 )
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import read_json
 
 __all__ = [
     "Count",
@@ -149,10 +149,7 @@ def json_object(path: Path) -> dict[str, Any]:
         CheckpointError: if it holds no JSON.
         ConfigurationError: if it holds a list or a single value.
     """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ConfigurationError(f"it holds {_short(values)}; give settings by name")
     return values

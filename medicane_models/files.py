@@ -13,14 +13,23 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from medicane_models.errors import OutputError
+from medicane_models.errors import CheckpointError, OutputError
 
-__all__ = ["json_text", "move_all", "plain", "replacing", "staging", "write_json"]
+__all__ = [
+    "json_text",
+    "move_all",
+    "parse_json",
+    "read_json",
+    "replacing",
+    "staging",
+    "to_plain",
+    "write_json",
+]
 
 
 def json_text(value: Any) -> str:
-    """Strict JSON of anything that `plain` takes."""
-    return json.dumps(plain(value), indent=2, allow_nan=False)
+    """Strict JSON of anything that `to_plain` takes."""
+    return json.dumps(to_plain(value), indent=2, allow_nan=False)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -33,23 +42,23 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json_text(value) + "\n", "utf-8")
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A value in the types that JSON has.
 
     Dataclasses become mappings, keys text, arrays and tuples lists, times ISO 8601 in UTC with Z,
     paths text, and what is not finite or no time None.
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
         is_time = str(value.dtype).startswith("datetime64")
-        return plain((value.astype("datetime64[s]") if is_time else value).tolist())
+        return to_plain((value.astype("datetime64[s]") if is_time else value).tolist())
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
-        return plain(value.value)
+        return to_plain(value.value)
     if isinstance(value, datetime) and value == value:  # pandas' NaT is one and equals nothing
         utc = value.astimezone(UTC) if value.tzinfo else value
         return utc.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -108,3 +117,20 @@ def move_all(work: Path, place: Path, *, first: str) -> None:
     place.mkdir(exist_ok=True)
     for path in sorted(work.iterdir(), key=lambda path: path.name != first):
         path.replace(place / path.name)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        CheckpointError: it is not JSON.
+    """
+    return parse_json(path.read_bytes(), path)
+
+
+def parse_json(text: bytes, path: Path) -> Any:
+    """JSON that was read from a file; errors as :func:`read_json`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error

@@ -28,7 +28,7 @@ __all__ = [
     "whole_numbers",
 ]
 
-Kind = Literal["text", "time", "number", "count", "flag"]
+ColumnKind = Literal["text", "time", "number", "count", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Column:
         units: as UDUNITS writes them; "" for what has none.
     """
 
-    kind: Kind
+    kind: ColumnKind
     meaning: str
     units: str = ""
 
@@ -211,7 +211,7 @@ def _fitted(row: list[str], width: int, line: int, source: str) -> list[str]:
     return row[:width] + [""] * (width - len(row))
 
 
-def _converted(column: pd.Series, kind: Kind, source: str) -> pd.Series:
+def _converted(column: pd.Series, kind: ColumnKind, source: str) -> pd.Series:
     match kind:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)

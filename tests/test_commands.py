@@ -17,7 +17,7 @@ from medicane_export import cli as export
 from medicane_models import cli as models
 from medicane_models import errors
 from medicane_models.choices import DeviceName, OnnxDevice
-from medicane_models.commands import run
+from medicane_models.commands import run_program
 from medicane_training import cli as training
 
 PROGRAMS = {"medicane": models, "medicane-train": training, "medicane-export": export}
@@ -272,7 +272,7 @@ def test_wrong_use_exits_with_2_and_a_failed_run_with_1(name, code, monkeypatch,
     monkeypatch.setattr("warnings.showwarning", print)
     monkeypatch.setattr(sys, "argv", ["fail"])
     with pytest.raises(SystemExit) as stop:
-        run(app, "medicane_models")
+        run_program(app, "medicane_models")
     assert stop.value.code == code
     assert capsys.readouterr().err == "Error: a sentence\n"
 

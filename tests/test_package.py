@@ -1,4 +1,3 @@
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -30,32 +29,9 @@ def modules_after(statement: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-def imports_of(package: Path) -> set[str]:
-    names = set()
-    for path in package.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names.add(node.module.partition(".")[0])
-    return names
-
-
 def test_public_names_are_listed_and_there():
     assert sorted(medicane_models.__all__) == sorted(PUBLIC)
     assert all(getattr(medicane_models, name) is not None for name in PUBLIC)
-
-
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [
-        ("medicane_models", {"medicane_training", "medicane_export"}),
-        ("training/medicane_training", {"medicane_export"}),
-        ("export/medicane_export", {"medicane_training"}),
-    ],
-)
-def test_imports_run_towards_medicane_models_only(package, forbidden):
-    assert not imports_of(ROOT / package) & forbidden
 
 
 @pytest.mark.parametrize("statement", ["import medicane_models", "import medicane_models.cli"])

@@ -19,7 +19,7 @@ from medicane_models.commands import (
     checked,
     command_line,
     print_json,
-    run,
+    run_program,
     say,
 )
 from medicane_models.errors import ConfigurationError
@@ -222,7 +222,7 @@ def transformers(
 
 def main() -> None:
     """Run the command."""
-    run(app, "medicane_export")
+    run_program(app, "medicane_export")
 
 
 def _files(folder: Path) -> list[str]:

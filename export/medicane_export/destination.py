@@ -14,7 +14,7 @@ __all__ = [
     "PARITY_FILE",
     "README",
     "REFUSED",
-    "check_folder",
+    "check_destination",
     "check_not_itself",
     "present_files",
     "publish",
@@ -28,7 +28,7 @@ REFUSED = "refused"
 MARK = "<!-- medicane-export -->"
 
 
-def check_folder(out: Path, config: MedicaneConfig) -> None:
+def check_destination(out: Path, config: MedicaneConfig) -> None:
     """Refuse a folder that holds anything but this model.
 
     Raises:

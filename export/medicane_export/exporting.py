@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medicane_export.comparing.parity import compare, machine
 from medicane_export.comparing.reference import Arrays, torch_outputs
 from medicane_export.comparing.verdicts import Tolerance, faults
-from medicane_export.destination import check_folder, publish, record, write_readme
+from medicane_export.destination import check_destination, publish, record, write_readme
 from medicane_export.export_cards import onnx_card
 from medicane_export.graphs.half import in_half, rounded_like
 from medicane_export.graphs.int8 import kept_float, quantize_dynamically, quantize_statically
@@ -76,7 +76,7 @@ def export_onnx(
         OutputError: a file cannot be written.
     """
     check_free(*(out / name for name in request.file_names), overwrite=overwrite)
-    check_folder(out, source.model.config)
+    check_destination(out, source.model.config)
     variants = []
     with staging(out) as work:
         job = _Job(source, request, work, say)

@@ -5,12 +5,11 @@ from typing import Literal
 
 import torch
 
-from medicane_export.destination import README, check_folder, check_not_itself, write_readme
+from medicane_export.destination import README, check_destination, check_not_itself, write_readme
 from medicane_export.loaded_model import LoadedModel
 from medicane_models.checks import check_free
-from medicane_models.diagnosis.headers import read_json
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.files import move_all, staging
+from medicane_models.files import move_all, read_json, staging
 from medicane_models.hub import WEIGHTS_NAME, local_folder, resolve_file
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.cards import license_of, model_card
@@ -66,7 +65,7 @@ def export_safetensors(
             f"the head of its {README}"
         )
     model, processor, said = _read(name, revision)
-    check_folder(out, model.config)
+    check_destination(out, model.config)
     license_id = license_id or license_of(name, revision=revision)
     card = own or model_card(
         model.config, name=out.name, license_id=license_id, base_model=base_model

@@ -20,7 +20,7 @@ from medicane_models.diagnosis.packages import (
 )
 from medicane_models.diagnosis.trials import Trial, try_onnx, try_torch
 from medicane_models.errors import MissingExtraError
-from medicane_models.files import plain
+from medicane_models.files import to_plain
 from medicane_models.runtimes.accelerators import (
     PROVIDERS,
     Finding,
@@ -65,7 +65,7 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
-        return plain(self) | {"broken": self.broken}
+        return to_plain(self) | {"broken": self.broken}
 
     def rows(self) -> list[tuple[str, str]]:
         """Everything as labels and lines for a person."""

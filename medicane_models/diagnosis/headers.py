@@ -1,16 +1,16 @@
 """The beginnings of weight files: what they say of themselves, read without their tensors."""
 
 import io
-import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 from medicane_models.errors import CheckpointError, MissingFileError
+from medicane_models.files import parse_json
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file
 
-__all__ = ["onnx_properties", "parse_json", "read_json", "tensor_shapes"]
+__all__ = ["onnx_properties", "tensor_shapes"]
 
 METADATA_PROPS = 14  # number of the field in ModelProto of onnx.proto
 VARINT, DELIMITED = 0, 2
@@ -113,20 +113,3 @@ def _varint(file: io.BufferedIOBase) -> int:
         value |= (byte & 0x7F) << shift
         shift += 7
     return value
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file.
-
-    Raises:
-        CheckpointError: it is not JSON.
-    """
-    return parse_json(path.read_bytes(), path)
-
-
-def parse_json(text: bytes, path: Path) -> Any:
-    """JSON that was read from a file; errors as :func:`read_json`."""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}); copy it again") from error

@@ -5,9 +5,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
-from medicane_models.diagnosis.headers import onnx_properties, read_json, tensor_shapes
+from medicane_models.diagnosis.headers import onnx_properties, tensor_shapes
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
-from medicane_models.files import plain
+from medicane_models.files import read_json, to_plain
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
@@ -72,8 +72,8 @@ def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptio
         processor = None
     return {
         **_facts(config, processor),
-        "inputs": plain(_inputs(config)),
-        "outputs": plain(_outputs(config)),
+        "inputs": to_plain(_inputs(config)),
+        "outputs": to_plain(_outputs(config)),
         "revision": snapshot(config_file),
         **_weights(source, **hub_options),
         **_beside(config_file.parent),
@@ -107,8 +107,8 @@ def _exported(path: Path) -> Description:
         "input_form": metadata.input_form,
         "precision": metadata.precision,
         "quantisation": metadata.quantisation or None,
-        "inputs": plain(metadata.inputs),
-        "outputs": plain(metadata.outputs),
+        "inputs": to_plain(metadata.inputs),
+        "outputs": to_plain(metadata.outputs),
         "exported_from": metadata.model,
         "revision": snapshot(path) or metadata.revision,
         "opset": metadata.opset,

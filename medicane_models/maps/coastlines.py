@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from medicane_models.domain import Grid
 
-__all__ = ["DegreeLine", "coastlines", "graticule", "land_mask", "land_rings", "visible_lines"]
+__all__ = ["DegreeLine", "coast_lines", "graticule", "land_mask", "land_rings", "visible_lines"]
 
 SOUTH_POLE_LATITUDE = -89.9  # the ring of Antarctica is closed through the pole, which is no coast
 CUT_DEGREES, CUT_M = 90.0, 5e6  # longer steps jump across the map where a projection is cut
@@ -50,7 +50,7 @@ def land_rings() -> tuple[Float[np.ndarray, "_ 2"], ...]:
         return tuple(np.split(points, np.cumsum(file["sizes"].astype(int))[:-1]))
 
 
-def coastlines(grid: Grid) -> list[Float[np.ndarray, "_ 2"]]:
+def coast_lines(grid: Grid) -> list[Float[np.ndarray, "_ 2"]]:
     """Polylines of pixels (x, y) along all coasts that the grid shows.
 
     They end where the coast leaves the disk, or one step (typically 2 km) outside the grid.

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from medicane_models.domain import EARTH_RADIUS_KM, Grid
 from medicane_models.errors import SceneError, require
 from medicane_models.files import replacing
-from medicane_models.maps.coastlines import coastlines, graticule, land_mask, visible_lines
+from medicane_models.maps.coastlines import coast_lines, graticule, land_mask, visible_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def _base_map(image: Picture, grid: Grid, title: str, caption: str | None) -> "A
     axes = _framed_axes(grid, title, caption)
     _draw_picture(axes, image, grid)
     halo = _halo(1.8, "#FFFFFF80")
-    _draw_lines(axes, coastlines(grid), colors=COAST, linewidths=0.8, path_effects=halo)
+    _draw_lines(axes, coast_lines(grid), colors=COAST, linewidths=0.8, path_effects=halo)
     _draw_graticule(axes, grid)
     axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
     return axes

@@ -4,7 +4,6 @@ Pickles are read with ``weights_only=True``: code in them never runs.
 """
 
 import argparse
-import json
 import pickle
 import re
 from collections.abc import Mapping
@@ -19,12 +18,13 @@ from torch import Tensor
 
 from medicane_models.choices import WeightsChoice
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
+from medicane_models.fields import json_object
 from medicane_models.hub import no_pointer, resolve_file
+from medicane_models.network.layouts import Weights
 from medicane_models.network.weights import check_finite, read_weights
 
-__all__ = ["StateDict", "check_values", "read_file", "read_folder", "read_json", "unwrap"]
+__all__ = ["StateDict", "check_values", "read_file", "read_folder", "unwrap"]
 
-Weights = dict[str, Tensor]
 
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -94,7 +94,7 @@ def read_file(path: Path, choice: WeightsChoice | None = None) -> StateDict:
 
 
 def _read_shards(source: str, index: Path, place: Mapping[str, Any]) -> Weights:
-    places = read_json(index).get("weight_map")
+    places = json_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{index} has no weight_map; get it again from where it came")
     weights = {}
@@ -221,18 +221,3 @@ def check_values(weights: Mapping[str, Tensor], source: str) -> None:
                 "quantised"
             )
     check_finite(weights, source)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        CheckpointError: the file holds none.
-    """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON: {error}; get it again") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds no JSON object; get it again from where it came")
-    return values

@@ -1,12 +1,11 @@
 """What a model is: sizes, positions, heads and calibration, saved as ``config.json`` beside it."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Unpack
-
-import numpy as np
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.fields import (
@@ -30,7 +29,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MOST_TOKENS = 1 << 20  # of a clip
 
 Features = Annotated[int, Range(least=1, most=65536)]
-Blocks = Annotated[int, Range(least=1, most=1000)]
+Depth = Annotated[int, Range(least=1, most=1000)]
 Epsilon = Annotated[float, Range(above=0, most=0.01)]
 Scale = Annotated[float, Range(least=0, most=10)]
 Temperature = Annotated[float, Range(above=0, most=1000)]
@@ -95,7 +94,7 @@ class MedicaneConfig:
     tubelet_size: Count = 2
     in_channels: Count = 3
     embed_dim: Features = 768
-    depth: Blocks = 12
+    depth: Depth = 12
     num_heads: Features = 12
     mlp_hidden_dim: Features = 3072
     position: Literal["sinusoid", "sinusoid_3d"] = "sinusoid"
@@ -109,7 +108,7 @@ class MedicaneConfig:
     layer_scale_init_value: Scale | None = None
     pixel_std: tuple[Probability, ...] | None = None
     decoder_embed_dim: Features = 384
-    decoder_depth: Blocks = 4
+    decoder_depth: Depth = 4
     decoder_num_heads: Features = 6
     decoder_mlp_hidden_dim: Features = 1536
     id2label: dict[int, str] = field(default_factory=lambda: {0: "no_cyclone", 1: "cyclone"})
@@ -309,10 +308,10 @@ def _check_labels(config: MedicaneConfig) -> None:
 def _check_covariance(config: MedicaneConfig) -> None:
     if config.error_covariance_px is None:
         return
-    covariance = np.array(config.error_covariance_px)
-    rounding = 1e-6 * abs(covariance).max()
-    is_symmetric = abs(covariance - covariance.T).max() <= rounding
-    if not is_symmetric or np.linalg.eigvalsh(covariance).min() < -rounding:
+    (xx, xy), (yx, yy) = config.error_covariance_px
+    rounding = 1e-6 * max(abs(value) for value in (xx, xy, yx, yy))
+    smallest = (xx + yy) / 2 - math.hypot((xx - yy) / 2, xy)  # eigenvalue
+    if abs(xy - yx) > rounding or smallest < -rounding:
         raise ConfigurationError(
             f"error_covariance_px is {config.error_covariance_px}, which is the covariance of no "
             "errors; give ((xx, xy), (xy, yy)) in px²"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medicane_models.choices import WeightsChoice
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.fields import json_object
 from medicane_models.files import write_json
 from medicane_models.hub import WEIGHTS_NAME, resolve_file
 from medicane_models.network import layouts, videomae
@@ -26,7 +27,6 @@ from medicane_models.network.checkpoints import (
     check_values,
     read_file,
     read_folder,
-    read_json,
 )
 from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
 from medicane_models.network.positions import position_table
@@ -156,7 +156,7 @@ def _read(
         state = read_file(path, choice)
         config = _config_beside(path) if layouts.is_transformers(state.weights) else {}
     else:
-        config = read_json(resolve_file(source, CONFIG_NAME, revision=revision))
+        config = json_object(resolve_file(source, CONFIG_NAME, revision=revision))
         if config.get("model_type") != "videomae":
             raise CheckpointError(
                 f"{source} is a {config.get('model_type')} model; give a VideoMAE or a checkpoint "
@@ -173,7 +173,7 @@ def _read(
 def _config_beside(path: Path) -> dict[str, Any]:
     """What stands in the ``config.json`` of the folder that transformers wrote the weights to."""
     beside = path.with_name(CONFIG_NAME)
-    config = read_json(beside) if beside.is_file() else {}
+    config = json_object(beside) if beside.is_file() else {}
     return config if config.get("model_type") == "videomae" else {}
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from medicane_models.errors import CheckpointError
 
 __all__ = [
+    "Weights",
     "for_transformers",
     "from_2d_vit",
     "from_transformers",

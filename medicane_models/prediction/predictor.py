@@ -11,7 +11,7 @@ from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.loading import (
+from medicane_models.prediction.model_loading import (
     ModelReference,
     RuntimeName,
     load_models,

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.files import plain, replacing
+from medicane_models.files import replacing, to_plain
 from medicane_models.tables import COLUMNS, read_table
 from medicane_models.times import TIME_FORMAT, utc_times
 
@@ -309,11 +309,11 @@ def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
         else {"type": "MultiLineString", "coordinates": lines}
     )
     properties = {
-        "track_id": plain(track_id),
-        "start": plain(track["time"].min()),
-        "end": plain(track["time"].max()),
+        "track_id": to_plain(track_id),
+        "start": to_plain(track["time"].min()),
+        "end": to_plain(track["time"].max()),
         "positions": len(track),
-        "max_probability": plain(track["probability"].max()),
+        "max_probability": to_plain(track["probability"].max()),
         "edge": bool(track["edge"].any()),
     }
     return {"type": "Feature", "geometry": geometry, "properties": properties}
@@ -321,7 +321,7 @@ def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
 
 def _point(row: dict[Any, Any]) -> dict[str, Any]:
     position = [round(float(row["lon"]), DECIMALS), round(float(row["lat"]), DECIMALS)]
-    properties = {name: plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
+    properties = {name: to_plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
     geometry = {"type": "Point", "coordinates": position}
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 

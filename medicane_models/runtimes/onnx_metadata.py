@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 from medicane_models.choices import GraphContents, InputForm, Precision
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.files import plain
+from medicane_models.files import to_plain
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.runtimes.tensors import TensorInfo
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -220,4 +220,4 @@ def _affine(processor: MedicaneProcessor) -> tuple[float, ...]:
 
 def _text(value: Any) -> str:
     """Text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(plain(value))
+    return value if isinstance(value, str) else json.dumps(to_plain(value))

@@ -18,8 +18,8 @@ from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.scene import simulate_scene
 from medicane_models.simulation.storms import (
-    Kind,
     Storm,
+    StormKind,
     StormRates,
     draw_storm,
     draw_storms,
@@ -30,8 +30,8 @@ from medicane_models.simulation.writing import write_simulation
 __all__ = [
     "CHANNELS",
     "Instrument",
-    "Kind",
     "Storm",
+    "StormKind",
     "StormRates",
     "draw_storm",
     "draw_storms",

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from medicane_models.domain import Grid
 from medicane_models.simulation.noise import CELL_KM, EvolvingField, generator, lookup
 from medicane_models.simulation.plane import KM_PER_DEGREE, KM_PER_DEGREE_EAST, winter
-from medicane_models.simulation.storms import Kind, Storm
+from medicane_models.simulation.storms import Storm, StormKind
 from medicane_models.simulation.winds import WindField
 
 __all__ = ["CellTable", "Cells"]
@@ -54,7 +54,7 @@ class Cells:
         seed: int,
     ) -> None:
         self.grid, self.land, self.flow, self.seed = grid, land, flow, seed
-        self.storms = [s for s in storms if s.kind in (Kind.MEDICANE, Kind.CLUSTER)]
+        self.storms = [s for s in storms if s.kind in (StormKind.MEDICANE, StormKind.CLUSTER)]
         self.unstable = EvolvingField(
             generator(seed, "unstable air"), largest_km=700, slope=2.0, lifetime_h=16, speed_km_h=25
         )
@@ -130,7 +130,7 @@ def _clustered(storm: Storm, bucket: int) -> CellTable:
     """Cells in a storm: they travel with it and, where it turns, around it."""
     age = storm.age_at(bucket)
     random = generator(storm.seed, "cells of a storm", bucket + FIRST_BUCKET)
-    cluster = storm.kind is Kind.CLUSTER
+    cluster = storm.kind is StormKind.CLUSTER
     rate = (5 if cluster else 1.2 * storm.core) * storm.intensity(age)
     count = random.poisson(rate)
     angle = random.uniform(0, 2 * np.pi, count)

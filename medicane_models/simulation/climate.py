@@ -11,15 +11,15 @@ from jaxtyping import Float
 
 from medicane_models.simulation.plane import winter
 
-__all__ = ["Column", "column", "land_kelvin"]
+__all__ = ["ClimateColumn", "column", "land_kelvin"]
 
 REFERENCE_LATITUDE = 38.0
 
-Field = Float[np.ndarray, "*s"]
+Profile = Float[np.ndarray, "*s"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ClimateColumn:
     """Kelvin by place at one hour, all of one shape.
 
     Attributes:
@@ -30,24 +30,24 @@ class Column:
         wv_073: the same.
     """
 
-    sea: Field
-    tropopause: Field
-    ozone: Field
-    wv_062: Field
-    wv_073: Field
+    sea: Profile
+    tropopause: Profile
+    ozone: Profile
+    wv_062: Profile
+    wv_073: Profile
 
-    def strip(self, rows: slice) -> "Column":
+    def strip(self, rows: slice) -> "ClimateColumn":
         """Some rows."""
-        return Column(**{name: field[rows] for name, field in vars(self).items()})
+        return ClimateColumn(**{name: field[rows] for name, field in vars(self).items()})
 
 
-def column(lat: Field, hour: float) -> Column:
+def column(lat: Profile, hour: float) -> ClimateColumn:
     """The mean column of air at latitudes in degrees, at hours since the epoch."""
     cold = winter(hour, southern=bool(lat.mean() < 0))
     north = np.abs(lat) - REFERENCE_LATITUDE
     late = winter(hour - 45 * 24, southern=bool(lat.mean() < 0))  # the sea lags the sun
     sea = 294.8 - 10.5 * late - (0.35 + 0.25 * cold) * north
-    return Column(
+    return ClimateColumn(
         sea=sea,
         tropopause=213.0 - 2.5 * cold - 0.1 * north,
         ozone=236.0 - 12.0 * cold - (0.2 + 0.9 * cold) * north,
@@ -56,7 +56,7 @@ def column(lat: Field, hour: float) -> Column:
     )
 
 
-def land_kelvin(lon: Field, lat: Field, hour: float) -> Field:
+def land_kelvin(lon: Profile, lat: Profile, hour: float) -> Profile:
     """Brightness of land in IR_108: warmed by the sun, cooling through the night until dawn."""
     cold = winter(hour, southern=bool(lat.mean() < 0))
     north = np.abs(lat) - REFERENCE_LATITUDE

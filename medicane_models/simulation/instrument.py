@@ -16,7 +16,7 @@ PAUSE_START_MINUTE, PAUSE_PERIOD_MINUTES = 9 * 60, 28 * 24 * 60
 FIRST_BUCKET = 1_000_000_000  # keeps the numbers of minutes before 1970 positive
 LARGEST = {"noise_kelvin": 10.0, "missing_frames": 1.0, "missing_lines": 1.0, "pause_hours": 672.0}
 
-Frame = Float[np.ndarray, "channel y x"]
+ChannelFields = Float[np.ndarray, "channel y x"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Recorder:
             return True
         return self._random(minute, "gaps").random() < self.instrument.missing_frames
 
-    def record(self, frame: Frame, minute: int) -> Frame:
+    def record(self, frame: ChannelFields, minute: int) -> ChannelFields:
         """Add noise to a frame and NaN to its missing lines, in place."""
         random = self._random(minute, "lines")
         start = int(random.integers(SPARE))

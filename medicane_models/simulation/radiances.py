@@ -9,17 +9,16 @@ an ozone layer, with coefficients fitted to SEVIRI.
 import numpy as np
 from jaxtyping import Float
 
-from medicane_models.simulation.climate import Column
-from medicane_models.simulation.sky import Sky, smoothstep
+from medicane_models.simulation.climate import ClimateColumn
+from medicane_models.simulation.sky import Field, Sky, smoothstep
 
 __all__ = ["CHANNELS", "brightness"]
 
 CHANNELS = ("WV_062", "WV_073", "IR_097", "IR_108")
 STRIP = 40
-Field = Float[np.ndarray, "y x"]
 
 
-def brightness(sky: Sky, air: Column, ground: Field) -> Float[np.ndarray, "channel y x"]:
+def brightness(sky: Sky, air: ClimateColumn, ground: Field) -> Float[np.ndarray, "channel y x"]:
     """Kelvin in the order of CHANNELS, over ground that has these kelvin under a clear sky.
 
     Computed by strips of rows that stay in the processor's cache.
@@ -35,7 +34,7 @@ def brightness(sky: Sky, air: Column, ground: Field) -> Float[np.ndarray, "chann
     return frame
 
 
-def _brightness(sky: Sky, air: Column, ground: Field) -> tuple[Field, Field, Field, Field]:
+def _brightness(sky: Sky, air: ClimateColumn, ground: Field) -> tuple[Field, Field, Field, Field]:
     infrared, vapour, deep = _clear(sky, air, ground)
     depth = air.sea - air.tropopause
     cold_ground = infrared - air.sea
@@ -53,7 +52,7 @@ def _brightness(sky: Sky, air: Column, ground: Field) -> tuple[Field, Field, Fie
     return vapour, deep, ozone, infrared
 
 
-def _clear(sky: Sky, air: Column, ground: Field) -> tuple[Field, Field, Field]:
+def _clear(sky: Sky, air: ClimateColumn, ground: Field) -> tuple[Field, Field, Field]:
     """IR_108, WV_062 and WV_073 without clouds.
 
     Moist air radiates from higher up, colder; polar air is cold throughout. Where the tropopause

@@ -15,7 +15,7 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation.instrument import Instrument, Recorder
 from medicane_models.simulation.radiances import CHANNELS
-from medicane_models.simulation.storms import Kind, Storm, draw_storm, storm_table
+from medicane_models.simulation.storms import Storm, StormKind, draw_storm, storm_table
 from medicane_models.simulation.weather import Weather
 from medicane_models.times import Instant, utc
 
@@ -51,7 +51,7 @@ def simulate_scene(
     times = times_at_cadence(start, hours, cadence_minutes)
     if storms is None:
         middle = times[len(times) // 2]
-        storms = [draw_storm(Kind.MEDICANE, grid=grid, middle=middle, seed=seed)]
+        storms = [draw_storm(StormKind.MEDICANE, grid=grid, middle=middle, seed=seed)]
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
     pixels = _lazy(frames, times)
     variables = {
@@ -93,7 +93,7 @@ def times_at_cadence(start: Instant, hours: float, cadence_minutes: float) -> pd
 
 def medicanes(storms: Sequence[Storm]) -> list[Storm]:
     """Those that have a centre in the truth."""
-    return [storm for storm in storms if storm.kind is Kind.MEDICANE]
+    return [storm for storm in storms if storm.kind is StormKind.MEDICANE]
 
 
 def scene_coordinates(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["Sky", "smoothstep"]
+__all__ = ["Field", "Sky", "smoothstep"]
 
 Field = Float[np.ndarray, "y x"]
 

@@ -22,7 +22,7 @@ from medicane_models.simulation.noise import generator
 from medicane_models.simulation.plane import KM_PER_DEGREE, hours_since_epoch, plane_km, ramp
 from medicane_models.times import utc
 
-__all__ = ["Kind", "Storm", "StormRates", "draw_storm", "draw_storms", "storm_table"]
+__all__ = ["Storm", "StormKind", "StormRates", "draw_storm", "draw_storms", "storm_table"]
 
 BUCKET_DAYS = 5
 LONGEST_BUCKETS = 1  # a storm outlives its bucket by 120 h at most
@@ -36,7 +36,7 @@ COLUMNS = (
 TRACK_INTENSITY = 0.15  # below it a storm has no track: nobody could see it
 
 
-class Kind(StrEnum):
+class StormKind(StrEnum):
     """What a storm is. Only medicanes have a track in the truth."""
 
     MEDICANE = "medicane"
@@ -74,7 +74,7 @@ class Storm:
         seed: of the phases and of the cells in it.
     """
 
-    kind: Kind
+    kind: StormKind
     birth: pd.Timestamp
     life_h: float
     lon: float
@@ -192,7 +192,7 @@ def draw_storms(
     first, last = (int(time.timestamp() // (BUCKET_DAYS * 86_400)) for time in (start, end))
     storms = []
     for bucket in range(first - LONGEST_BUCKETS, last + 1):
-        for kind in Kind:
+        for kind in StormKind:
             random = generator(seed, f"storms {kind}", bucket + FIRST_BUCKET)
             for _ in range(random.poisson(getattr(rates, kind.value) * BUCKET_DAYS / 30)):
                 days = BUCKET_DAYS * (bucket + random.random())
@@ -201,7 +201,7 @@ def draw_storms(
     return tuple(storm for storm in storms if storm.birth <= end and storm.death >= start)
 
 
-def draw_storm(kind: Kind, *, grid: Grid, middle: Any, seed: int = 0) -> Storm:
+def draw_storm(kind: StormKind, *, grid: Grid, middle: Any, seed: int = 0) -> Storm:
     """One storm of a kind that is half-way through its life at a time, over the sea if it can."""
     random = generator(seed, f"storm {kind}")
     storm = _draw(kind, utc(middle), random, grid, ~land_mask(_coarse(grid)))
@@ -231,7 +231,7 @@ def _rows(storm: Storm, times: pd.DatetimeIndex) -> list[tuple[Any, ...]]:
 
 
 def _draw(
-    kind: Kind,
+    kind: StormKind,
     birth: pd.Timestamp,
     random: np.random.Generator,
     grid: Grid,
@@ -260,7 +260,7 @@ def _placed(random: np.random.Generator, grid: Grid) -> dict[str, float]:
 
 def _sea_share(storm: Storm, grid: Grid, sea: Bool[np.ndarray, "h w"]) -> float:
     """Share of the track that is on the grid and over sea; lows aloft do not mind land."""
-    if storm.kind is not Kind.MEDICANE:
+    if storm.kind is not StormKind.MEDICANE:
         return float(np.isfinite(storm.lon))
     ages = np.linspace(0.15, 0.85, 12) * storm.life_h
     lon, lat = np.transpose([storm.centre(age) for age in ages])
@@ -366,10 +366,10 @@ def _drift(random: np.random.Generator, speed_km_h: tuple[float, float]) -> dict
     }
 
 
-_SHAPES: dict[Kind, Callable[[np.random.Generator], dict[str, Any]]] = {
-    Kind.MEDICANE: _medicane,
-    Kind.CUT_OFF_LOW: _cut_off_low,
-    Kind.COMMA: _comma,
-    Kind.CLUSTER: _cluster,
-    Kind.FOLD: _fold,
+_SHAPES: dict[StormKind, Callable[[np.random.Generator], dict[str, Any]]] = {
+    StormKind.MEDICANE: _medicane,
+    StormKind.CUT_OFF_LOW: _cut_off_low,
+    StormKind.COMMA: _comma,
+    StormKind.CLUSTER: _cluster,
+    StormKind.FOLD: _fold,
 }

@@ -9,21 +9,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
 from medicane_models.domain import Grid
 from medicane_models.simulation.cells import CellTable
 from medicane_models.simulation.noise import generator
 from medicane_models.simulation.plane import KM_PER_DEGREE, KM_PER_DEGREE_EAST, ramp
-from medicane_models.simulation.sky import Sky
-from medicane_models.simulation.storms import Kind, Storm
+from medicane_models.simulation.sky import Field, Sky
+from medicane_models.simulation.storms import Storm, StormKind
 
-__all__ = ["Around", "around", "draw_cells", "draw_storm", "twist"]
+__all__ = ["Around", "around", "draw_cells", "paint_storm", "twist"]
 
 REACH = 2.3  # radii beyond which a storm is not felt
 STRIP = 40
 FLOW_TURN_H = 8.0  # the mesh of the flow is too wide for faster turns
-Field = Float[np.ndarray, "y x"]
 
 
 class Around(NamedTuple):
@@ -70,11 +68,11 @@ def twist(storm: Storm, age_h: float, hours: float, near: Around) -> tuple[Field
     return former_east - near.east_km, former_north - near.north_km
 
 
-def draw_storm(storm: Storm, age_h: float, near: Around, sky: Sky) -> None:
+def paint_storm(storm: Storm, age_h: float, near: Around, sky: Sky) -> None:
     """Add a storm's clouds and dry air to the sky."""
     intensity = storm.intensity(age_h)
     place = (near.rows, near.columns)
-    if storm.kind is Kind.FOLD:
+    if storm.kind is StormKind.FOLD:
         dry = storm.dry * intensity * _streamer(storm, near)
         sky.airmass[place] += dry
         sky.high[place] -= 0.8 * dry

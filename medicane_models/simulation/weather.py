@@ -19,11 +19,11 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.maps.coastlines import land_mask
 from medicane_models.simulation import vortex
 from medicane_models.simulation.cells import Cells
-from medicane_models.simulation.climate import Column, column, land_kelvin
+from medicane_models.simulation.climate import ClimateColumn, column, land_kelvin
 from medicane_models.simulation.noise import CELL_KM, EvolvingField, fractal, generator, lookup
 from medicane_models.simulation.plane import KM_PER_DEGREE, hours_since_epoch, plane_km, winter
 from medicane_models.simulation.radiances import brightness
-from medicane_models.simulation.sky import Sky
+from medicane_models.simulation.sky import Field, Sky
 from medicane_models.simulation.storms import Storm
 from medicane_models.simulation.winds import AIR_LAG_H, PHASE_H, WindField
 
@@ -33,7 +33,6 @@ MESH_KM = 24.0
 TEXTURE_CELLS, TEXTURE_KM = 1024, 2.5
 LOW_WIND = 0.4  # of the wind aloft
 
-Field = Float[np.ndarray, "y x"]
 Mesh = Float[np.ndarray, "*layer m n"]
 Near = list[tuple[Storm, float, vortex.Around]]
 
@@ -82,7 +81,7 @@ class Weather:
         cells = self.cells.alive(hour)
         vortex.draw_cells(cells, hour, self.grid, sky, poleward=self.poleward)
         for storm, age_h, window in near:
-            vortex.draw_storm(storm, age_h, window, sky)
+            vortex.paint_storm(storm, age_h, window, sky)
         return sky
 
     def _near(self, time: pd.Timestamp) -> Near:
@@ -168,10 +167,10 @@ class Weather:
         former, later = before.recent[lag], after.recent[lag + 1]
         return former + np.float32(share) * (later - former)
 
-    def _column(self, quarter: int) -> Column:
+    def _column(self, quarter: int) -> ClimateColumn:
         """The climate of a quarter of a day, on every pixel."""
         air = column(self.lat, quarter * 6.0)
-        return Column(
+        return ClimateColumn(
             **{name: self.upsampling.coarse(v[::2, ::2]) for name, v in vars(air).items()}
         )
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from medicane_models.boxes import degrees_of_box
 from medicane_models.domain import Grid
+from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import stored_geometry
 from medicane_models.prediction.tracks import as_tracks, require_columns
@@ -25,14 +25,14 @@ __all__ = [
     "Case",
     "EvaluationSettings",
     "box_domain",
-    "described",
+    "domain_text",
     "inside_domain",
     "open_case",
     "tile_centres",
 ]
 
 TABLES = ("detections.csv", "tracks.csv")  # of a folder of results, the first that is there
-Kind = Literal["detections", "tracks"]
+PredictionKind = Literal["detections", "tracks"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class Case:
         left_out: how many rows of both were not judged, and why.
     """
 
-    kind: Kind
+    kind: PredictionKind
     source: str
     truth_source: str
     settings: EvaluationSettings
@@ -154,7 +154,9 @@ def open_case(
     return _in_tiles_of_domain(case) if kind == "detections" else case
 
 
-def _with_geometry(settings: EvaluationSettings, path: Path, kind: Kind) -> EvaluationSettings:
+def _with_geometry(
+    settings: EvaluationSettings, path: Path, kind: PredictionKind
+) -> EvaluationSettings:
     """Grid, tile size and domain from the ``detections.json`` beside a table, where not given."""
     if settings.grid is None and (stored := stored_geometry(path.parent)) is not None:
         settings = replace(settings, grid=stored[0], tile_size=stored[1])
@@ -178,7 +180,7 @@ def _refuse_nothing(case: Case, known: pd.DataFrame, *, calm: bool) -> None:
         )
     if calm and None in (case.settings.start, case.settings.end):
         raise SceneError(
-            f"{case.truth_source} has no storm within {described(case.settings.domain)} from "
+            f"{case.truth_source} has no storm within {domain_text(case.settings.domain)} from "
             f"{case.start} to {case.end} UTC; give the truth of {case.source}, or start and end "
             "if that period was calm"
         )
@@ -190,7 +192,7 @@ def _in_tiles_of_domain(case: Case) -> Case:
     inside = inside_domain(pd.DataFrame(lonlat, columns=["lon", "lat"]), case.settings.domain)
     if not inside.any():
         raise SceneError(
-            f"{case.source} has no tile within {described(case.settings.domain)} from "
+            f"{case.source} has no tile within {domain_text(case.settings.domain)} from "
             f"{case.start} to {case.end} UTC; nothing is left to judge"
         )
     left_out = case.left_out | {"predictions_outside_the_domain": int((~inside).sum())}
@@ -214,7 +216,7 @@ def _table_path(path: Path) -> Path:
     return found[0]
 
 
-def _predictions(path: Path) -> tuple[Kind, pd.DataFrame]:
+def _predictions(path: Path) -> tuple[PredictionKind, pd.DataFrame]:
     """Detections if there are tiles, else tracks in our own or any other form."""
     text, source = read_text(path), str(path)
     text = _json_rows(text, path) if text.lstrip().startswith(("{", "[")) else text
@@ -241,7 +243,7 @@ def _names(paths: str | Path | Sequence[str | Path]) -> str:
     return ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
 
 
-def described(domain: Grid | None) -> str:
+def domain_text(domain: Grid | None) -> str:
     """A domain in degrees."""
     if domain is None:
         return "the whole world"

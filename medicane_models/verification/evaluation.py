@@ -15,7 +15,7 @@ from medicane_models.times import TIME_FORMAT
 from medicane_models.verification.cases import (
     Case,
     EvaluationSettings,
-    described,
+    domain_text,
     inside_domain,
     open_case,
     tile_centres,
@@ -81,7 +81,7 @@ def evaluate(
         "kind": case.kind,
         "predictions": case.source,
         "truth": case.truth_source,
-        "domain": described(case.settings.domain),
+        "domain": domain_text(case.settings.domain),
         "samples": case.settings.samples,
         **(_judge_tracks if case.kind == "tracks" else _judge_detections)(case),
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medicane_models.files import json_text, plain, write_json
+from medicane_models.files import json_text, to_plain, write_json
 
 NOON = "2020-03-01T12:00:00Z"
 
@@ -51,7 +51,7 @@ class Side(Enum):
     ],
 )
 def test_values_become_what_json_has(value, expected):
-    assert plain(value) == expected
+    assert to_plain(value) == expected
     assert json.loads(json_text([value])) == [expected]
 
 

@@ -26,7 +26,7 @@ from medicane_models.commands import (
     checked,
     command_line,
     print_json,
-    run,
+    run_program,
 )
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import check_name
@@ -333,7 +333,7 @@ def _train(recipe: "Recipe", out: Path | None, *, resume: str, test: bool) -> An
 
 
 def _scores(run: Path, *, test: bool) -> dict[str, Any]:
-    from medicane_models.diagnosis.headers import read_json
+    from medicane_models.files import read_json
 
     tested = {"test": read_json(run / "test.json")} if test else {}
     return {"folder": str(run), **read_json(run / "scores.json"), **tested}
@@ -341,7 +341,7 @@ def _scores(run: Path, *, test: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    run(app, "medicane_training")
+    run_program(app, "medicane_training")
 
 
 def _grid(domain: str, default: "Grid") -> "Grid":

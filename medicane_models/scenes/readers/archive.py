@@ -19,12 +19,12 @@ from jaxtyping import Float32, Shaped
 from pyproj.exceptions import CRSError
 
 from medicane_models.domain import Grid
+from medicane_models.domain.projections import PROJ_PARAMETERS
 from medicane_models.errors import SceneError
-from medicane_models.projections import PROJ_PARAMETERS
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import text_of
 from medicane_models.scenes.readers.mapping import earth_crs
-from medicane_models.scenes.readers.moments import ANY_YEAR, frame_times
+from medicane_models.scenes.readers.moments import ANY_YEAR, times_of
 from medicane_models.scenes.readers.recording import (
     UNREADABLE,
     Axes,
@@ -212,7 +212,7 @@ def _is_offset(data: zarr.Array) -> bool:
 def _times(group: zarr.Group, file: str) -> pd.DatetimeIndex:
     variable = xr.Variable(("time",), values(group, "time"), group["time"].attrs.asdict())
     decoded = xr.decode_cf(xr.Dataset({"time": variable}), decode_times=ANY_YEAR)
-    return frame_times(decoded["time"], file)
+    return times_of(decoded["time"], file)
 
 
 def _crs(attributes: Mapping[str, Any], file: str) -> str:

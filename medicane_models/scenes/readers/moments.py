@@ -7,14 +7,14 @@ from pandas.errors import OutOfBoundsDatetime
 
 from medicane_models.errors import SceneError
 
-__all__ = ["ANY_YEAR", "frame_times"]
+__all__ = ["ANY_YEAR", "times_of"]
 
 CALENDARS = {"standard", "gregorian", "proleptic_gregorian", "julian"}
 ANY_YEAR = xr.coders.CFDatetimeCoder(time_unit="us")  # nanoseconds reach from 1678 to 2262
 YEARS = (1960, 2100)  # the first image from orbit was taken in 1960
 
 
-def frame_times(times: xr.DataArray, file: str) -> pd.DatetimeIndex:
+def times_of(times: xr.DataArray, file: str) -> pd.DatetimeIndex:
     """UTC without a zone; NaT where a file has none.
 
     Args:

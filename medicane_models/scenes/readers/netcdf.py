@@ -12,12 +12,12 @@ from dask.base import compute
 from jaxtyping import Float32
 
 from medicane_models.domain import Grid
+from medicane_models.domain.projections import nearest_turn, projection_of
 from medicane_models.errors import MedicaneError, SceneError
-from medicane_models.projections import nearest_turn, projection_of
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import number_of, text_of, time_of
 from medicane_models.scenes.readers.mapping import mapping_crs
-from medicane_models.scenes.readers.moments import ANY_YEAR, frame_times
+from medicane_models.scenes.readers.moments import ANY_YEAR, times_of
 from medicane_models.scenes.readers.recording import (
     RGB,
     UNREADABLE,
@@ -293,13 +293,13 @@ def _units(coordinate: xr.DataArray | None, name: str) -> str:
 def _times(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> pd.DatetimeIndex:
     covered = time_of(dataset.attrs, "time_coverage_end", file=name)
     if variable.ndim == 3:
-        return frame_times(dataset[variable.dims[0]], name)
+        return times_of(dataset[variable.dims[0]], name)
     if covered is not None:  # ABI's scalar time is the middle of the scan
-        return frame_times(xr.DataArray(covered, name="time_coverage_end"), name)
+        return times_of(xr.DataArray(covered, name="time_coverage_end"), name)
     scalars = [t for t in ("time", "t") if t in dataset.variables and dataset[t].size == 1]
     if not scalars:
         raise SceneError(f"{name} has no time coordinate; add one in UTC")
-    return frame_times(dataset[scalars[0]], name)
+    return times_of(dataset[scalars[0]], name)
 
 
 def _pixels(

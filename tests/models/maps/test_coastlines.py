@@ -9,7 +9,7 @@ from matplotlib.path import Path as Polygon
 import medicane_models
 from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs
 from medicane_models.maps.coastlines import (
-    coastlines,
+    coast_lines,
     graticule,
     land_mask,
     land_rings,
@@ -101,7 +101,7 @@ def mediterranean_land():
 
 @pytest.mark.parametrize("name", CAPES)
 def test_the_coast_passes_known_capes_within_two_kilometres(name):
-    assert distance_km(coastlines(MEDITERRANEAN), MEDITERRANEAN, *CAPES[name]) < 2
+    assert distance_km(coast_lines(MEDITERRANEAN), MEDITERRANEAN, *CAPES[name]) < 2
 
 
 @pytest.mark.parametrize("name", CITIES)
@@ -153,18 +153,18 @@ def test_land_goes_on_across_the_antimeridian_and_around_the_pole(grid):
 
 @pytest.mark.parametrize("grid", [WORLD, PACIFIC, MOLLWEIDE], ids=["world", "pacific", "mollweide"])
 def test_no_line_crosses_the_map_where_the_world_is_cut(grid):
-    longest = max(np.hypot(*np.diff(line, axis=0).T).max() for line in coastlines(grid))
+    longest = max(np.hypot(*np.diff(line, axis=0).T).max() for line in coast_lines(grid))
     assert longest < grid.width / 20
 
 
 def test_no_coast_is_drawn_where_the_polygons_are_closed():
-    lon, lat = np.concatenate([PACIFIC.pixel_to_lonlat(*v.T) for v in coastlines(PACIFIC)], axis=1)
+    lon, lat = np.concatenate([PACIFIC.pixel_to_lonlat(*v.T) for v in coast_lines(PACIFIC)], axis=1)
     assert lat.min() > -86
     assert not ((abs(lon) > 179.5) & (lat > 67) & (lat < 68.5)).any()
 
 
 def test_lines_stay_on_the_disk():
-    points = np.concatenate(coastlines(COARSE_DISK))
+    points = np.concatenate(coast_lines(COARSE_DISK))
     assert np.isfinite(points).all()
     assert np.hypot(*(points - 231.5).T).max() < 228
 
@@ -177,7 +177,7 @@ def test_the_mask_is_empty_off_the_disk():
 
 def test_lines_leave_the_grid_by_at_most_one_step():
     grid = MEDITERRANEAN.window(600, 200, 100, 80)
-    long_lines = [line for line in coastlines(grid) if len(line) > 3]
+    long_lines = [line for line in coast_lines(grid) if len(line) > 3]
     inner = np.concatenate([line[1:-1] for line in long_lines])
     assert len(inner) > 50
     assert grid.contains(*inner.T).all()

@@ -11,8 +11,8 @@ from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation import (
     CHANNELS,
     Instrument,
-    Kind,
     Storm,
+    StormKind,
     StormRates,
     draw_storms,
     simulate_scene,
@@ -26,8 +26,8 @@ CLEAN = Instrument(missing_frames=0, missing_lines=0)
 START = pd.Timestamp("2021-10-29")
 MATURE = pd.Timestamp("2021-10-30")
 WITH_EYE = Storm(
-    kind=Kind.MEDICANE, birth=START, life_h=48, lon=19.3, lat=36.2, east_km_h=15, radius_km=150,
-    core=3.0, bands=2.0, eye_km=35, top=0.9, spin_h=4,
+    kind=StormKind.MEDICANE, birth=START, life_h=48, lon=19.3, lat=36.2, east_km_h=15,
+    radius_km=150, core=3.0, bands=2.0, eye_km=35, top=0.9, spin_h=4,
 )  # fmt: skip
 MONTH = {"grid": MEDITERRANEAN, "start": "2021-01-01", "end": "2021-01-31", "seed": 5}
 
@@ -208,7 +208,9 @@ def test_low_clouds_are_invisible_to_water_vapour_channels():
 
 
 def test_dry_stratospheric_air_shows_in_vapour_and_ozone():
-    fold = Storm(kind=Kind.FOLD, birth=START, life_h=48, lon=19.3, lat=36.2, radius_km=300, dry=3)
+    fold = Storm(
+        kind=StormKind.FOLD, birth=START, life_h=48, lon=19.3, lat=36.2, radius_km=300, dry=3
+    )
     change = dict(zip(CHANNELS, weather(fold).at(MATURE) - weather().at(MATURE), strict=True))
     centre = distance_from(19.3, 36.2) < 30
     difference = (change["WV_062"] - change["WV_073"])[centre].mean()
@@ -353,7 +355,7 @@ def test_the_command_wants_a_length(tmp_path):
         (lambda: StormRates(comma=-1), "rate of comma"),
         (lambda: simulate_scene(seed=-1), "seed is -1"),
         (lambda: simulate_scene(cadence_minutes=0), "cadence_minutes is 0"),
-        (lambda: Storm(kind=Kind.FOLD, birth=START, life_h=0, lon=0, lat=40), "life_h 0"),
+        (lambda: Storm(kind=StormKind.FOLD, birth=START, life_h=0, lon=0, lat=40), "life_h 0"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, complaint):

@@ -12,7 +12,7 @@ __all__ = ["SIZE_FIELDS", "check_changes", "did_you_mean"]
 DECODER = ("decoder_depth", "decoder_embed_dim", "decoder_mlp_hidden_dim", "decoder_num_heads")
 SIZE_FIELDS = (
     "depth", "embed_dim", "layer_scale_init_value", "mlp_hidden_dim", "norm_eps", "num_heads",
-    "patch_size", "position", "tubelet_size", *DECODER,
+    "output_norm_eps", "patch_size", "position", "tubelet_size", *DECODER,
 )  # fmt: skip
 """What an initial model brings with it."""
 

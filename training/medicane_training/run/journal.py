@@ -18,7 +18,7 @@ from rich.table import Table
 
 from medicane_models.commands import with_progress
 from medicane_models.errors import OutputError, require
-from medicane_models.files import plain, replacing
+from medicane_models.files import replacing, to_plain
 
 __all__ = ["TIMES", "Display", "Journal", "peak_memory", "show_table"]
 
@@ -64,7 +64,7 @@ class Journal:
             return
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(plain(line)) + "\n")
+                file.write(json.dumps(to_plain(line)) + "\n")
         except OSError as error:
             raise OutputError(
                 f"{self.path} cannot be written ({error.strerror}); free space there and start the "

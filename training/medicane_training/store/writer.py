@@ -18,7 +18,7 @@ from jaxtyping import Shaped, UInt8
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import plain
+from medicane_models.files import to_plain
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, ClipStore, save_table
 from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
@@ -164,7 +164,7 @@ def _create_coordinates(group: zarr.Group, grid: Grid) -> None:
             attributes={"standard_name": f"projection_{axis}_coordinate", "units": units},
         )
         array[:] = values
-    attributes = plain(grid.cf_attributes())
+    attributes = to_plain(grid.cf_attributes())
     group.create_array("crs", shape=(), dtype="int32", dimension_names=(), attributes=attributes)
 
 

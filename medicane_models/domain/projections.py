@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pyproj
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pyproj.enums import TransformDirection
 from pyproj.exceptions import CRSError, ProjError
 
+from medicane_models.domain.distances import Array
 from medicane_models.errors import ConfigurationError
 
 __all__ = [
@@ -30,8 +31,6 @@ PROJ_PARAMETERS = {
     "zone",
 }  # fmt: skip
 """What a map projection's PROJ string may hold; PROJ itself passes over what it does not know."""
-
-Array = NDArray[np.floating] | np.floating  # arrays without dimensions become scalars
 
 
 def geostationary_crs(longitude: float) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pyproj
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EARTH_RADIUS_KM", "geodesic_km", "great_circle_km"]
+__all__ = ["EARTH_RADIUS_KM", "Array", "geodesic_km", "great_circle_km"]
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius of the WGS84 ellipsoid
 

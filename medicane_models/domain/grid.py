@@ -13,11 +13,9 @@ import numpy as np
 import pyproj
 from numpy.typing import ArrayLike, NDArray
 
-from medicane_models.boxes import degrees_of_box
-from medicane_models.distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
-from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.fields import Count, Range, check_fields, from_mapping
-from medicane_models.projections import (
+from medicane_models.domain.boxes import degrees_of_box
+from medicane_models.domain.distances import EARTH_RADIUS_KM, Array
+from medicane_models.domain.projections import (
     from_lonlat,
     geostationary_crs,
     nearest_turn,
@@ -26,20 +24,11 @@ from medicane_models.projections import (
     sub_satellite_longitude,
     to_lonlat,
 )
-from medicane_models.spacing import even_spacing, unwrapped
+from medicane_models.domain.spacing import even_spacing, unwrapped
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.fields import Count, Range, check_fields, from_mapping
 
-__all__ = [
-    "EARTH_RADIUS_KM",
-    "MEDITERRANEAN",
-    "Grid",
-    "Tile",
-    "geodesic_km",
-    "geostationary_crs",
-    "great_circle_km",
-    "legacy_pixel",
-    "parse_box",
-    "same_crs",
-]
+__all__ = ["MEDITERRANEAN", "Grid", "Tile", "legacy_pixel", "parse_box"]
 
 SEVIRI_STEP_M = 3000.403165817  # distance of SEVIRI infrared samples at the sub-satellite point
 SEVIRI_FULL_DISK_PIXELS = 3712
@@ -47,7 +36,6 @@ OUTLINE_SAMPLES = 65
 MOST_PIXELS = 1 << 30  # twice a full disk of AHI at 500 m
 
 Coordinate = Annotated[float, Range(least=-1e9, most=1e9)]  # metres or degrees
-Array = NDArray[np.floating] | np.floating  # arrays without dimensions become scalars
 
 
 class Tile(NamedTuple):

@@ -1,0 +1,5 @@
+"""Where things are on Earth: grids of pixels, tiles, projections, distances."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
