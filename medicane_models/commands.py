@@ -24,7 +24,7 @@ from medicane_models.checks import (
     check_time,
     check_tracker,
 )
-from medicane_models.choices import DeviceName, OnnxDevice, RuntimeName
+from medicane_models.choices import OnnxDevice, RuntimeName
 from medicane_models.errors import MedicaneError, exit_code
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
@@ -36,7 +36,6 @@ __all__ = [
     "SEED",
     "START",
     "AnyDevice",
-    "Device",
     "Domain",
     "End",
     "Json",
@@ -231,7 +230,6 @@ Domain = Annotated[
         "or WEST,SOUTH,EAST,NORTH in degrees.",
     ),
 ]
-Device = Annotated[DeviceName, DEVICE]
 AnyDevice = Annotated[OnnxDevice, DEVICE]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Of the CPU; default: one a core.")
