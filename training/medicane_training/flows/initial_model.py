@@ -8,20 +8,12 @@ from typing import Any, TypeVar
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import LoadReport, MedicaneModel
-from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
+from medicane_models.network.configuration import CONFIG_NAME, UNTRAINED, MedicaneConfig
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.recipes.loading import RUN_FILE
 from medicane_training.recipes.sections import ModelSettings
 
 __all__ = ["start_config", "start_model"]
-
-UNTRAINED: Mapping[str, Any] = {
-    "trained_on": None,
-    "temperature": 1.0,
-    "threshold": 0.5,
-    "error_covariance_px": None,
-}
-"""What training finds out anew, whatever the initial model says."""
 
 HEAD_FIELDS: Mapping[str, tuple[str, ...]] = {
     "pretraining": (
@@ -125,7 +117,7 @@ def _from_initial(
     before = _initial_config(settings)
     _check_processor(init, revision, processor)
     if before.task != cls.task or not _same_head(before, before.resized(**fields)):
-        return cls.from_backbone(init, place={"revision": revision}, **fields)
+        return cls.from_backbone(init, revision=revision, **fields)
     changes = {name: value for name, value in fields.items() if name != "task"}
     model = cls.from_pretrained(init, revision=revision, **changes)
     return model, LoadReport(loaded=tuple(model.state_dict()), dropped=(), fresh=())
