@@ -185,7 +185,7 @@ def _results(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> Any:
     return [
         EvalResult(
             task_type=_TASK[config.task],
-            dataset_type="medicane-clips",
+            dataset_type="clip-store",
             dataset_name=_DATASET[evaluation.get("data_kind")],
             dataset_split="test",
             dataset_args=evaluation.get("counts"),
