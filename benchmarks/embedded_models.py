@@ -38,6 +38,7 @@ SPLIT = (
     "data.split.test_from=2004-06-01",
     "data.evaluation_batch=16",
 )
+LICENSE = "model.license=apache-2.0"
 DECODER = {"embed_dim": 192, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 768}
 CLASSIFY = ("classify", "data.samples=3072", "engine.precision=bf16")
 RUNS = {
@@ -162,7 +163,7 @@ def train(folder: Path) -> None:
     """The three flows; a killed one goes on where it stopped."""
     store, former = str(folder / "seasons.zarr"), None
     for name, (flow, *changes) in RUNS.items():
-        settings = [*SPLIT, *changes]
+        settings = [*SPLIT, LICENSE, *changes]
         out = str(folder / name)
         command = ["medicane-train", flow, "--data", store, "--out", out]
         if name in EMBEDDED:

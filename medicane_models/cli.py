@@ -41,7 +41,7 @@ from medicane_models.commands import (
 )
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import DETECTOR
-from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig, Task
+from medicane_models.network.configuration import CONFIG_NAME, DataKind, MedicaneConfig, Task
 
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
@@ -286,6 +286,9 @@ def convert(
     trained_on: Annotated[
         str | None, typer.Option(help="One sentence on the data of the weights.")
     ] = None,
+    data_kind: Annotated[
+        DataKind | None, typer.Option(help="Of these data: real scenes, simulated ones, or mixed.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="key=value: a setting the tensors cannot tell, as num_heads."),
@@ -315,6 +318,7 @@ def convert(
         id2label=dict(enumerate(label)) if label else None,
         in_channels=in_channels,
         trained_on=trained_on,
+        data_kind=data_kind,
         weights=weights,
         revision=revision,
         **settings,

@@ -8,7 +8,7 @@ from typing import Any
 from medicane_export.destination import PARITY_FILE
 from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import RANDOM
-from medicane_models.network.cards import license_of, model_card
+from medicane_models.network.cards import data_caution, license_of, model_card
 
 __all__ = ["onnx_card", "transformers_card"]
 
@@ -37,7 +37,9 @@ def onnx_card(source: LoadedModel, out: Path) -> str:
     first = next((file for file, found in variants.items() if found["accepted"]), "model.onnx")
     table = head + "|---|---|---|---|---|\n" + "\n".join(rows)
     license_id = license_of(source.name, revision=source.revision)
-    card = model_card(source.model.config, name=source.name, license_id=license_id)
+    card = model_card(
+        source.model.config, name=source.name, processor=source.processor, license_id=license_id
+    )
     return "\n\n".join((card.rstrip(), _USE.format(file=first), table))
 
 
@@ -46,13 +48,13 @@ def transformers_card(source: LoadedModel, name: str) -> str:
     config = source.model.config
     frames, channels, height, width = config.clip_shape
     auto = f"AutoModelFor{_AUTO[config.task]}"
-    trained = config.trained_on or "nothing: the weights are random and the outputs mean nothing"
+    trained = config.trained_on or "nothing; the weights are random and the outputs mean nothing."
     return _TRANSFORMERS.format(
         license=license_of(source.name, revision=source.revision),
         name=name,
         auto=auto,
         shape=f"(batch, {frames}, {channels}, {height}, {width})",
-        trained=trained,
+        trained=f"{trained}\n\n{data_caution(config, {})}".rstrip(),
         source=source.name,
         bands=_band_text(source),
         threshold=f"{config.threshold:g}",
@@ -65,15 +67,14 @@ _TRANSFORMERS = """---
 license: {license}
 library_name: transformers
 tags:
-- medicane
-- cyclone
-- satellite
 - video
 ---
 
 # {name}
 
-`{source}` of medicane-models as a VideoMAE. Trained on {trained}.
+`{source}` of medicane-models as a VideoMAE.
+
+Trained on: {trained}
 
 ```python
 from transformers import {auto}

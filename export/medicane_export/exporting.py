@@ -226,6 +226,7 @@ def _about(source: LoadedModel) -> dict[str, Any]:
         "model": source.name,
         "revision": source.revision,
         "trained_on": source.model.config.trained_on,
+        "data_kind": source.model.config.data_kind,
     }
 
 

@@ -68,7 +68,11 @@ def export_safetensors(
     check_destination(out, model.config)
     license_id = license_id or license_of(name, revision=revision)
     card = own or model_card(
-        model.config, name=out.name, license_id=license_id, base_model=base_model
+        model.config,
+        name=out.name,
+        processor=processor,
+        license_id=license_id,
+        base_model=base_model,
     )
     model.processor = processor
     with staging(out) as work:

@@ -143,7 +143,11 @@ def _videomae(values: Mapping[str, Any], source: str | Path) -> Description:
 
 def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Description:
     """What the configuration and the processor say, in the words of their users."""
-    facts: Description = {"task": config.task, "trained_on": config.trained_on}
+    facts: Description = {
+        "task": config.task,
+        "trained_on": config.trained_on,
+        "data_kind": config.data_kind,
+    }
     if config.task == "classification":
         facts["labels"] = [config.id2label[index] for index in sorted(config.id2label)]
         facts |= {"threshold": config.threshold, "temperature": config.temperature}
@@ -228,6 +232,8 @@ def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _text(key: str, value: Any) -> str:
     if key == "trained_on" and value is None:
         return "nothing: UNTRAINED, its outputs mean nothing"
+    if key == "data_kind" and value is None:
+        return "not stated"
     if value is None:
         return "–"
     if isinstance(value, Mapping):

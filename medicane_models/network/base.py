@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from medicane_models.errors import CheckpointError, MissingFileError
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_options
 from medicane_models.network.cards import model_card
-from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.network.configuration import UNTRAINED, MedicaneConfig, Task
 from medicane_models.network.weights import (
     CONVERT,
     check_finite,
@@ -112,8 +112,7 @@ class MedicaneModel(nn.Module):
         """
         at, changes = split_options(options)
         config = MedicaneConfig.from_pretrained(id_or_dir, **at)
-        untrained = {"trained_on": None, "temperature": 1.0, "error_covariance_px": None}
-        model = cls(config.resized(**{"task": cls.task} | untrained | changes))
+        model = cls(config.resized(**{"task": cls.task, **UNTRAINED} | changes))
         weights = read_weights(resolve_file(id_or_dir, WEIGHTS_NAME, **at))
         return model, load_backbone(model, weights, str(id_or_dir))
 
@@ -162,7 +161,7 @@ class MedicaneModel(nn.Module):
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            text = card or model_card(self.config, name=repo_id)
+            text = card or model_card(self.config, name=repo_id, processor=self.processor)
             (Path(folder) / "README.md").write_text(text, "utf-8")
             commit = api.upload_folder(
                 repo_id=repo_id,

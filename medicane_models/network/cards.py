@@ -6,20 +6,19 @@ from typing import Any, Unpack
 
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import HubOptions, resolve_file
-from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.configuration import SIMULATED, MedicaneConfig
+from medicane_models.scenes.processing import MedicaneProcessor
 
-__all__ = ["license_of", "model_card"]
+__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_of", "model_card"]
 
-_PURPOSE = {
-    "pretraining": "reconstructs masked parts of satellite video, to start other models from",
-    "classification": "tells whether the centre of a cyclone is in a tile of satellite video",
-    "tracking": "locates the centre of a cyclone in the last frame of a clip of satellite video",
-}
+UNKNOWN_LICENSE = "unknown"
+"""As the Hub calls the licence of weights of which nobody stated one."""
+
 _USE = {
     "pretraining": "Start a detector or a tracker from its encoder: `medicane-train classify "
     "--init {name}`. On its own it says nothing about cyclones.",
-    "classification": "Search geostationary infrared images of the domain it was trained on for "
-    "medicanes, with a person who looks at what it finds: `medicane predict SCENE --model {name}`.",
+    "classification": "Search scenes like those it was trained on, with a person who looks at what "
+    "it finds: `medicane predict SCENE --model {name}`.",
     "tracking": "Locate a cyclone in tiles that hold one, as a detector says: `medicane predict "
     "SCENE --tracker {name}`. In a tile without a cyclone its centre means nothing.",
 }
@@ -31,108 +30,153 @@ _SIMULATED = (
     "**Simulated data.** A simulated score says nothing about real storms: it shows that training "
     "and evaluation work."
 )
+_MIXED = (
+    "**Partly simulated data.** Scores on simulated scenes say nothing about real storms, and "
+    "none here tells the two apart."
+)
+_UNSTATED = "Whether these data were real or simulated is not stated."
 _PIPELINE = {"classification": "video-classification"}
 _TASK = {
     "pretraining": "masked-video-modeling",
     "classification": "video-classification",
     "tracking": "keypoint-detection",
 }
-_LICENSE = "apache-2.0"
-_UNKNOWN_LICENSE = "unknown"
+_DATASET: Mapping[str | None, str] = {
+    "real": "Satellite clips",
+    "simulated": "Simulated clips",
+    "mixed": "Satellite and simulated clips",
+    None: "Clips",
+}
+_TERMS = {
+    "pod": "share of the cyclones that are found",
+    "far": "share of the alarms that are false",
+    "csi": "hits among hits, misses and false alarms",
+    "hss": "Heidke skill score, 0 for chance and 1 for perfect",
+    "roc_area": "area under hit rate over false alarm rate, 0.5 for chance",
+    "pr_area": "average precision, the share of cyclones for chance",
+    "brier": "mean squared error of the probability",
+    "ece": "mean distance of probabilities from observed shares",
+    "alarm_rate": "share of clips with an alarm",
+    "coldest_60_km": "an alarm where the coldest 60-km mean is cold enough",
+    "never": "no alarm, or the base rate as a probability",
+    "coverage_50": "share of centres in their 50 % circle",
+    "coverage_95": "share of centres in their 95 % circle",
+    "radius_factor": "factor on the circles' radii that would make them right",
+    "loss_of_mean": "loss of guessing each token's mean",
+    "unexplained": "loss over that of the mean, 1 without skill",
+}
+"""What scores and baselines are, for readers who do not know their names."""
+
 _COUNTS = ("clips", "storms")
+_MOST_LABELS = 5
 
 
 def model_card(
     config: MedicaneConfig,
     *,
     name: str,
-    license_id: str = _LICENSE,
+    processor: MedicaneProcessor | None = None,
+    license_id: str = UNKNOWN_LICENSE,
     base_model: str | None = None,
     evaluation: Mapping[str, Any] | None = None,
+    data: str | None = None,
     training: str | None = None,
 ) -> str:
     """Markdown with the front matter that the Hugging Face Hub reads.
 
+    It says what it is told, and of the rest that it is not stated.
+
     Args:
         config: the model's configuration.
         name: short name or Hub id of the model.
+        processor: of the model; None if it has none.
         license_id: SPDX-like identifier of the weights' licence, as the Hub spells it.
         base_model: Hub id of the model that this one started from.
         evaluation: what a final test reports: ``table``, its rows to print, and if there are any
             ``scores`` (of the ``model`` and others, each a number or ``value, low, high``),
-            ``counts`` and whether the data are ``simulated``; or, flat, scores on validation.
+            ``counts`` and the ``data_kind`` of the clips; or, flat, scores on validation.
+        data: paragraphs on the clips it was trained, chosen and tested with.
         training: a paragraph on how it was trained.
     """
-    simulated = _is_simulated(config, evaluation, training)
     parts = [
-        _front_matter(config, name, license_id, base_model, evaluation, simulated=simulated),
+        _front_matter(config, name, processor, license_id, base_model, evaluation),
         f"# {_short(name)}",
-        _summary(config),
-        _SIMULATED if simulated else "",
+        _summary(config, processor),
+        data_caution(config, evaluation or {}),
         _usage(name),
-        f"## Intended use\n\n{_USE[config.task].format(name=name)}",
+        f"## Intended use\n\n{_USE[config.task].format(name=name)} {_NOT_FOR}",
+        _input(config, processor),
+        f"## Data\n\n{data}" if data else "",
         f"## Training\n\n{training}" if training else "",
         _scores(evaluation) if evaluation else "",
-        _limits(config),
+        _limits(config, processor),
+        _license(license_id),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def license_of(initial: str | None, **hub_options: Unpack[HubOptions]) -> str:
-    """Licence of weights that come of an initial model's: what its card says, or ``unknown``.
+def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
+    """Licence of a model's weights as its card names it, or ``unknown``.
 
     Args:
-        initial: as in :func:`medicane_models.hub.resolve_file`; None for random weights.
+        name: as in :func:`medicane_models.hub.resolve_file`.
         **hub_options: where to look.
     """
     from huggingface_hub import ModelCard
 
-    if initial is None:
-        return _LICENSE
     try:
-        text = resolve_file(initial, "README.md", **hub_options).read_text("utf-8")
+        text = resolve_file(name, "README.md", **hub_options).read_text("utf-8")
         found = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")
     except (CheckpointError, OSError, ValueError):
-        return _UNKNOWN_LICENSE
-    return str(found or _UNKNOWN_LICENSE)
+        return UNKNOWN_LICENSE
+    return str(found or UNKNOWN_LICENSE)
+
+
+def data_caution(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> str:
+    """What is to be known of the data before a score is read; empty for real scenes.
+
+    Args:
+        config: says what trained the model.
+        evaluation: as in `model_card`; its ``data_kind`` says what judged it.
+    """
+    kinds = {config.data_kind, evaluation.get("data_kind")} - {None}
+    if SIMULATED in kinds:
+        return _SIMULATED
+    if "mixed" in kinds:
+        return _MIXED
+    return _UNSTATED if config.trained_on and config.data_kind is None else ""
 
 
 def _short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _is_simulated(
-    config: MedicaneConfig, evaluation: Mapping[str, Any] | None, training: str | None
-) -> bool:
-    judged_on = (evaluation or {}).get("simulated")
-    said = f"{config.trained_on or ''} {training or ''}".lower()
-    return "simulated" in said if judged_on is None else bool(judged_on)
-
-
 def _front_matter(
     config: MedicaneConfig,
     name: str,
+    processor: MedicaneProcessor | None,
     license_id: str,
     base_model: str | None,
     evaluation: Mapping[str, Any] | None,
-    *,
-    simulated: bool,
 ) -> str:
     from huggingface_hub import ModelCardData
 
+    scenes = () if processor is None else ("satellite", "cyclone")
+    simulated = ("simulated-data",) if config.data_kind == SIMULATED else ()
+    results = _results(config, evaluation or {})
     data = ModelCardData(
         license=license_id,
         library_name="medicane-models",
         pipeline_tag=_PIPELINE.get(config.task),
         base_model=base_model,
-        tags=["medicane", "cyclone", "satellite", "video", config.task],
-        model_name=_short(name),
-        eval_results=_results(config, evaluation or {}, simulated=simulated),
+        tags=["video", *scenes, config.task, *simulated],
+        model_name=_short(name) if results else None,
+        eval_results=results,
     )
     return f"---\n{data.to_yaml()}\n---"
 
 
-def _results(config: MedicaneConfig, evaluation: Mapping[str, Any], *, simulated: bool) -> Any:
+def _results(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> Any:
     """What the Hub's model index lists: the model's own scores in a final test."""
     from huggingface_hub import EvalResult
 
@@ -141,9 +185,10 @@ def _results(config: MedicaneConfig, evaluation: Mapping[str, Any], *, simulated
     return [
         EvalResult(
             task_type=_TASK[config.task],
-            dataset_type="medicane-clips",
-            dataset_name=f"{'Simulated' if simulated else 'Satellite'} clips",
+            dataset_type="clip-store",
+            dataset_name=_DATASET[evaluation.get("data_kind")],
             dataset_split="test",
+            dataset_args=evaluation.get("counts"),
             metric_type=score,
             metric_name=score.replace("_", " "),
             metric_value=value,
@@ -192,7 +237,16 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
             " `deployed_` scores are for the true share of cyclones in all weather, the others for "
             "the clips as they were sampled."
         )
-    return f"## Scores\n\n{about}\n\n{_markdown(rows)}"
+    if counts.get("storms") == 0:
+        about += " No clip holds a storm: whether the model finds any was not tested."
+    return "\n\n".join(filter(None, ("## Scores", about, _markdown(rows), _terms(rows))))
+
+
+def _terms(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The meaning of the names in a table's head and cells."""
+    words = {str(word) for row in rows for item in row.items() for word in item}
+    named = {word.removeprefix("deployed_") for word in words}
+    return "\n".join(f"- `{name}`: {text}" for name, text in _TERMS.items() if name in named)
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -201,19 +255,53 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def _summary(config: MedicaneConfig) -> str:
-    frames, channels, height, width = config.clip_shape
+def _summary(config: MedicaneConfig, processor: MedicaneProcessor | None) -> str:
     trained = (
         f"Trained on: {config.trained_on}"
         if config.trained_on
         else "**UNTRAINED: the weights are random numbers. Its outputs mean nothing.**"
     )
+    return f"A video transformer that {_purpose(config, processor)}.\n\n{trained}"
+
+
+def _purpose(config: MedicaneConfig, processor: MedicaneProcessor | None) -> str:
+    video = "video" if processor is None else "satellite video"
+    if config.task == "pretraining":
+        return f"reconstructs masked parts of {video}, to start other models from"
+    if config.task == "tracking":
+        return f"locates the centre of a cyclone in the last frame of a clip of {video}"
+    labels = [config.id2label[index] for index in sorted(config.id2label)]
+    if not labels:
+        return f"makes features of clips of {video}"
+    more = len(labels) - _MOST_LABELS
     return (
-        f"A video transformer that {_PURPOSE[config.task]}.\n\n{trained}\n\n"
-        f"Input: clips of {frames} frames, {channels} channels, {height} × {width} pixels, "
-        "normalised as `preprocessor_config.json` says. "
-        f"{config.depth} blocks of {config.embed_dim} features, patches of {config.patch_size} "
-        f"pixels and {config.tubelet_size} frames."
+        f"tells clips of {video} apart: {', '.join(labels[:_MOST_LABELS])}"
+        f"{f' and {more} more classes' if more > 0 else ''}"
+    )
+
+
+def _input(config: MedicaneConfig, processor: MedicaneProcessor | None) -> str:
+    frames, channels, height, width = config.clip_shape
+    shape = (
+        f"Clips of {frames} frames, {channels} {'channel' if channels == 1 else 'channels'}, "
+        f"{height} × {width} pixels. {config.depth} blocks of {config.embed_dim} features, patches "
+        f"of {config.patch_size} pixels and {config.tubelet_size} frames."
+    )
+    return f"## Input\n\n{shape}\n\n{_preprocessing(processor)}"
+
+
+def _preprocessing(processor: MedicaneProcessor | None) -> str:
+    if processor is None:
+        return "Sensor, channels, cadence and region are not stated: there is no processor."
+    scan = {"end_of_scan": "ends", "start_of_scan": "begins"}[processor.time_convention]
+    bands = "\n".join(f"- {band.name} = {band}" for band in processor.bands)
+    return (
+        f"From {processor.sensor}, a frame every {processor.cadence_minutes:g} minutes, normalised "
+        f"as `preprocessor_config.json` says:\n\n{bands}\n\n"
+        f"Grid: {processor.grid}.\n\n"
+        f"Times are UTC: of a frame when its scan {scan}, of a clip that of its last frame. Up to "
+        f"{processor.max_missing} of the {processor.num_frames} frames may be missing and are "
+        "filled from the nearest one; a clip that lacks more is not judged."
     )
 
 
@@ -224,12 +312,26 @@ def _usage(name: str) -> str:
     )
 
 
-def _limits(config: MedicaneConfig) -> str:
-    calibration = {
+def _limits(config: MedicaneConfig, processor: MedicaneProcessor | None) -> str:
+    meaning = {
         "classification": f"Probabilities are softmax(logits / {config.temperature:g}); a tile "
         f"counts as a detection from {config.threshold:g} on.",
         "tracking": "Centres are (x, y) in tile pixels with the covariance of their error; a "
         "covariance of NaN means that the error was never measured.",
         "pretraining": "It makes no statement about cyclones.",
     }[config.task]
-    return f"## Limits\n\n{calibration} {_NOT_FOR}"
+    if config.task != "pretraining" and processor is not None:
+        meaning += (
+            " Images and tracks are compared as they are: high clouds are seen displaced away from "
+            "the satellite (parallax), and nothing corrects it."
+        )
+    return f"## Limits\n\n{meaning}"
+
+
+def _license(license_id: str) -> str:
+    if license_id == UNKNOWN_LICENSE:
+        return (
+            "## Licence\n\nNot stated while the head of this page says `license: unknown`; the "
+            "data may set terms of their own."
+        )
+    return f"## Licence\n\nOf the weights: {license_id}."

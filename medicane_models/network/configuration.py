@@ -21,12 +21,23 @@ from medicane_models.fields import (
 from medicane_models.files import write_json
 from medicane_models.hub import HubOptions, resolve_file
 
-__all__ = ["CONFIG_NAME", "PRESETS", "MedicaneConfig", "Task", "TokenGrid"]
+__all__ = [
+    "CONFIG_NAME",
+    "PRESETS",
+    "SIMULATED",
+    "UNTRAINED",
+    "DataKind",
+    "MedicaneConfig",
+    "Task",
+    "TokenGrid",
+]
 
 CONFIG_NAME = "config.json"
 MODEL_TYPE = "medicane"
 IMAGENET_STD = (0.229, 0.224, 0.225)
 MOST_TOKENS = 1 << 20  # of a clip
+SIMULATED = "simulated"
+"""The kind of data, and the platform of scenes, that no satellite has seen."""
 
 Features = Annotated[int, Range(least=1, most=65536)]
 Depth = Annotated[int, Range(least=1, most=1000)]
@@ -34,6 +45,9 @@ Epsilon = Annotated[float, Range(above=0, most=0.01)]
 Scale = Annotated[float, Range(least=0, most=10)]
 Temperature = Annotated[float, Range(above=0, most=1000)]
 Task = Literal["pretraining", "classification", "tracking"]
+DataKind = Literal["real", "simulated", "mixed"]
+"""What scenes are: as satellites saw them, simulated, or some of each."""
+
 TokenGrid = tuple[Count, Count, Count]
 """Tokens along time, rows and columns."""
 
@@ -84,7 +98,8 @@ class MedicaneConfig:
             px², ((xx, xy), (xy, yy)); None means it was never measured.
         heatmap_stride: pixels along each side of a heatmap cell.
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
-        trained_on: one sentence on the data; None means never trained.
+        trained_on: on the data, for people, newest training first; None means never trained.
+        data_kind: of the newest training's scenes; None means that nobody said.
     """
 
     task: Task = "classification"
@@ -121,6 +136,7 @@ class MedicaneConfig:
     heatmap_stride: Count = 4
     heatmap_center: Literal["mode", "mean"] = "mode"
     trained_on: str | None = None
+    data_kind: DataKind | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -323,6 +339,15 @@ def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **mor
     names = ("decoder_embed_dim", "decoder_num_heads", "decoder_mlp_hidden_dim")
     return sizes | dict(zip(names, decoder, strict=True)) | more
 
+
+UNTRAINED: Mapping[str, Any] = {
+    "temperature": 1.0,
+    "threshold": 0.5,
+    "error_covariance_px": None,
+    "trained_on": None,
+    "data_kind": None,
+}
+"""What training finds out, as it stands in a model that is yet to be trained."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": _size(192, 12, 3, (96, 3, 384)),

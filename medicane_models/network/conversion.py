@@ -28,7 +28,14 @@ from medicane_models.network.checkpoints import (
     read_file,
     read_folder,
 )
-from medicane_models.network.configuration import CONFIG_NAME, PRESETS, MedicaneConfig, Task
+from medicane_models.network.configuration import (
+    CONFIG_NAME,
+    PRESETS,
+    UNTRAINED,
+    DataKind,
+    MedicaneConfig,
+    Task,
+)
 from medicane_models.network.positions import position_table
 from medicane_models.network.weights import write_weights
 
@@ -78,6 +85,7 @@ def from_foreign(
     id2label: Mapping[int, str] | None = None,
     in_channels: int | None = None,
     trained_on: str | None = None,
+    data_kind: DataKind | None = None,
     weights: WeightsChoice | None = None,
     revision: str | None = None,
     **settings: Any,
@@ -94,6 +102,7 @@ def from_foreign(
         in_channels: number of channels to change the patch embedding to, and the pixels of a
             pretraining decoder.
         trained_on: one sentence on the data the weights were trained with.
+        data_kind: of the scenes among them; None if nobody said.
         weights: ``"averaged"`` or ``"last"``, where a checkpoint holds weights averaged over
             steps beside the last step's; None takes the averaged ones where there are any.
         revision: branch, tag or commit on the Hub.
@@ -114,8 +123,9 @@ def from_foreign(
     if in_channels is not None:
         _known_from_shapes(found.weights)  # which are refused before they are changed
         found = replace(found, weights=layouts.with_channels(found.weights, in_channels))
-    says = trained_on or f"Converted from {Path(source).name}, whose own card says on what."
-    config = _config(found, settings | {"task": found.task or target, "trained_on": says}, id2label)
+    says = trained_on or f"Not stated; converted from {Path(source).name}."
+    told = {"task": found.task or target, "trained_on": says, "data_kind": data_kind}
+    config = _config(found, settings | told, id2label)
     _check_positions(found, config, str(source))
     if found.task == target:
         cls = model_class(target)
@@ -123,7 +133,7 @@ def from_foreign(
         tensors = LoadReport(loaded=tuple(found.weights), dropped=tuple(found.dropped), fresh=())
     else:
         labels = id2label or MedicaneConfig().id2label
-        fresh = {"task": target, "trained_on": None, "id2label": labels}
+        fresh = {**UNTRAINED, "task": target, "id2label": labels}
         model = model_class(target)(config.replace(**fresh)).eval()
         tensors = load_backbone(model, found.weights, str(source), remedy=REMEDY)
         tensors = replace(tensors, dropped=(*tensors.dropped, *found.dropped))

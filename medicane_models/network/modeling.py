@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import PatchEmbed, make_blocks
-from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
 from medicane_models.network.heads import HeatmapHead, RegressionHead, make_tracking_head
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
 from medicane_models.network.positions import position_table
@@ -181,7 +181,7 @@ class MedicaneForVideoClassification(VideoModel):
         names = id2label or {index: str(index) for index in range(num_classes)}
         if len(names) != num_classes:
             raise ConfigurationError(f"id2label names {len(names)} of {num_classes} classes")
-        self.config = self.config.replace(id2label=names, temperature=1.0, trained_on=None)
+        self.config = self.config.replace(**UNTRAINED, id2label=names)
         reference = self.fc_norm.weight
         self.head = _classifier(self.config).to(reference.device, reference.dtype)
         self.head.apply(_truncated_normal)

@@ -6,14 +6,19 @@ from typing import Any
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.hub import resolve_revision, snapshot
-from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.network.configuration import SIMULATED, MedicaneConfig, Task
 from medicane_models.runtimes.onnx import OnnxModel
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["ModelDescription", "check_pair"]
 
-UNTRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
-SIMULATED = "trained on simulated scenes: what it says of real ones is not to be relied on"
+NEVER_TRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
+UNSAID = "nobody said what it was trained on, real scenes or simulated ones"
+ON_REAL_SCENES = {
+    "simulated": "trained on simulated scenes: what it says of real ones is not to be relied on",
+    "mixed": "trained in part on simulated scenes: test it before relying on it in real ones",
+}
+"""By kind of data, what is to be said of a model that meets real scenes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +88,18 @@ class ModelDescription:
     def caution(self, platform: str) -> str | None:
         """Why its numbers may mean nothing on scenes of a platform; None if they should."""
         if self.config.trained_on is None:
-            return UNTRAINED
-        last = self.config.trained_on.partition("Before that:")[0].lower()
-        return SIMULATED if "simulated" in last and platform != "simulated" else None
+            return NEVER_TRAINED
+        if self.config.data_kind is None:
+            return UNSAID
+        return None if platform == SIMULATED else ON_REAL_SCENES.get(self.config.data_kind)
 
     def provenance(self) -> dict[str, str | None]:
-        """Name, revision and training, ready for JSON."""
+        """Name, revision and training data, ready for JSON."""
         return {
             "name": self.name,
             "revision": self.revision,
             "trained_on": self.config.trained_on,
+            "data_kind": self.config.data_kind,
         }
 
 

@@ -163,6 +163,7 @@ class OnnxMetadata:
             "temperature": config.temperature,
             "num_frames": config.num_frames,
             "trained_on": config.trained_on or "",
+            "data_kind": config.data_kind or "",
         }
         if processor is None:
             return values

@@ -7,6 +7,7 @@ import torch
 from export_models import tiny_folder, tiny_model, tiny_source
 from safetensors.torch import load_file, save_file
 
+from medicane_export.export_cards import transformers_card
 from medicane_export.to_safetensors import export_safetensors
 from medicane_export.to_transformers import export_to_transformers
 from medicane_models.errors import CheckpointError, ConfigurationError
@@ -75,6 +76,36 @@ def test_licence_and_origin_stand_in_a_new_card(tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "license: mit" in card
     assert "base_model: owner/name" in card
+
+
+def test_whence_and_licence_of_foreign_weights_are_said_only_if_told(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.VideoMAEConfig(
+        hidden_size=48, num_hidden_layers=1, num_attention_heads=3, intermediate_size=96,
+        image_size=32, num_frames=4,
+    )  # fmt: skip
+    transformers.VideoMAEForVideoClassification(config).save_pretrained(tmp_path / "foreign")
+    export_safetensors(str(tmp_path / "foreign"), tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "license: unknown" in card
+    assert "base_model" not in card
+    assert "Trained on: Not stated; converted from foreign." in card
+    assert "real or simulated is not stated" in card
+    assert "satellite" not in card
+    assert "medicanes" not in card
+
+
+@pytest.mark.parametrize(
+    ("data_kind", "said"),
+    [("simulated", "**Simulated data.**"), (None, "real or simulated is not stated"), ("real", "")],
+)
+def test_a_card_for_transformers_tells_the_kind_of_data(data_kind, said):
+    source = tiny_source(trained_on="Twelve storms.", data_kind=data_kind)
+    card = transformers_card(source, "me/storms")
+    assert "Trained on: Twelve storms.\n\n" in card
+    assert said in card
+    assert "license: unknown" in card
+    assert ("imulated" in card) == (data_kind != "real")
 
 
 def test_a_damaged_configuration_is_named(tmp_path):

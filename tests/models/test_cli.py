@@ -323,11 +323,13 @@ def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     code, out, err = medicane(
         "convert", tmp_path / "checkpoint-9.pth", "--out", tmp_path / "model",
         "--set", "num_heads=3", "--set", "image_size=32", "--set", "num_frames=4",
+        "--trained-on", "Twelve storms.", "--data-kind", "real",
     )  # fmt: skip
     assert code == 0, err
     assert "classification" in out
     restored = MedicaneForVideoClassification.from_pretrained(tmp_path / "model")
     assert torch.equal(restored.head.weight, model.head.weight)
+    assert (restored.config.trained_on, restored.config.data_kind) == ("Twelve storms.", "real")
     assert MedicaneProcessor.from_pretrained(tmp_path / "model").tile_size == 32
 
 

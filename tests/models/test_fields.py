@@ -31,6 +31,7 @@ ANOTHER_MODEL: dict[str, Any] = {
     "temperature": lambda v: v in (0.5, 1, 1.25, 2.5) or 0.99 < v < 1,
     "threshold": lambda v: 0 < v <= 1,
     "trained_on": lambda v: v is None or isinstance(v, str),
+    "data_kind": lambda v: v is None,
 }
 """Changes of config.json that describe another model, which its weights may or may not fit."""
 

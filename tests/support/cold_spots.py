@@ -38,7 +38,12 @@ def infrared(**overrides) -> MedicaneProcessor:
 
 def oracle(task: str, **overrides) -> ModelDescription:
     config = MedicaneConfig(
-        task=task, image_size=32, num_frames=4, in_channels=1, trained_on="a closed form"
+        task=task,
+        image_size=32,
+        num_frames=4,
+        in_channels=1,
+        trained_on="a closed form",
+        data_kind="real",
     )
     return ModelDescription(
         name="oracle", revision="abc", config=config, processor=infrared(**overrides)

@@ -29,6 +29,7 @@ SIZES = {
     "num_heads": 2,
     "mlp_hidden_dim": 48,
     "trained_on": "a closed form",
+    "data_kind": "real",
 }
 LAST_FRAME = """
   three = Constant<value_int = 3>()

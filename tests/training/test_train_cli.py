@@ -3,6 +3,7 @@ import logging
 import math
 import signal
 
+import huggingface_hub
 import pandas as pd
 import pytest
 from clip_stores import small_store
@@ -94,6 +95,38 @@ def test_the_final_test_writes_its_report(detector):
     assert report["counts"]["clips"] == 36
     assert (detector / "test.parquet").exists()
     assert "test clips" in (detector / "README.md").read_text()
+
+
+def test_a_run_whose_licence_nobody_chose_has_none(backbone, detector):
+    cards = [huggingface_hub.ModelCard.load(run / "README.md") for run in (backbone, detector)]
+    assert [card.data.license for card in cards] == ["unknown", "unknown"]
+    assert "from backbone (its licence: not stated)" in cards[1].text
+
+
+def test_the_licence_of_the_recipe_is_that_of_the_card(store, tmp_path):
+    told = ("--set", "model.license=cc-by-nc-4.0", "--set", "data.samples=4")
+    out = finished(train("specialize", store, "--out", tmp_path / "run", *told), tmp_path / "run")
+    assert huggingface_hub.ModelCard.load(out / "README.md").data.license == "cc-by-nc-4.0"
+
+
+def test_the_kind_of_data_travels_from_the_store_to_the_model(backbone, detector):
+    for run in (backbone, detector):
+        assert AutoMedicaneModel.from_pretrained(run).config.data_kind == "real"
+    assert json.loads((detector / "test.json").read_text())["data_kind"] == "real"
+
+
+def test_the_card_of_a_run_says_what_its_files_say(detector):
+    card = huggingface_hub.ModelCard.load(detector / "README.md")
+    told = json.loads((detector / "scores.json").read_text())["data"]
+    for part, counts in told["parts"].items():
+        assert f"| {part} | {counts['clips']} | {counts['cyclones']} |" in card.text
+    assert "Storms of the training clips: first." in card.text
+    assert "Platforms of the training clips: Meteosat-11." in card.text
+    assert "within 2 pixels of the tile's border are left out" in card.text
+    assert "at least 1 h lie between clips of different parts" in card.text
+    assert "whether the model finds any was not tested" in card.text
+    assert f"Grid: {AutoMedicaneModel.from_pretrained(detector).processor.grid}." in card.text
+    assert card.data.eval_results[0].dataset_args["clips"] == 36
 
 
 def test_the_final_test_may_come_later_and_repeats_itself(store, backbone, detector):

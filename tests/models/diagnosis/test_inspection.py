@@ -87,9 +87,16 @@ def test_a_model_says_what_it_was_trained_on(tmp_path):
     told = inspect_model("medicane-tiny-detector")
     assert told["kind"] == "folder"
     assert "SIMULATED" in line(told, "trained on")
+    assert (told["data_kind"], line(told, "data kind")) == ("simulated", "simulated")
     fresh = MedicaneConfig(task="tracking", **SIZES | {"trained_on": None})
     MedicaneForTracking(fresh).save_pretrained(tmp_path)
     assert "UNTRAINED" in line(inspect_model(tmp_path), "trained on")
+
+
+def test_a_kind_of_data_that_nobody_stated_is_called_so(tmp_path):
+    untold = MedicaneConfig(task="tracking", **SIZES | {"data_kind": None})
+    MedicaneForTracking(untold).save_pretrained(tmp_path)
+    assert line(inspect_model(tmp_path), "data kind") == "not stated"
 
 
 def test_a_file_tells_what_it_was_exported_with(tmp_path):

@@ -1,8 +1,16 @@
+import re
+from typing import get_args
+
 import huggingface_hub
 import pytest
 
 from medicane_models.network.cards import license_of, model_card
-from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.scenes.processing import MedicaneProcessor
+
+
+def infrared(**settings) -> MedicaneProcessor:
+    return MedicaneProcessor.infrared(low=300, high=200, mean=(0.0,), std=(1.0,), **settings)
 
 
 @pytest.mark.parametrize("task", ["pretraining", "classification", "tracking"])
@@ -10,7 +18,7 @@ def test_the_hub_reads_the_front_matter(task):
     card = huggingface_hub.ModelCard(
         model_card(MedicaneConfig(task=task), name="me/storms", base_model="me/base")
     )
-    assert card.data.license == "apache-2.0"
+    assert card.data.license == "unknown"
     assert card.data.library_name == "medicane-models"
     assert card.data.base_model == "me/base"
     assert task in card.data.tags
@@ -31,8 +39,48 @@ def test_weights_keep_the_licence_of_those_they_come_from(tmp_path, card, expect
     assert license_of(str(tmp_path)) == expected
 
 
-def test_random_weights_and_embedded_ones_are_free():
-    assert license_of(None) == license_of("medicane-tiny-detector") == "apache-2.0"
+def test_embedded_weights_are_free():
+    assert license_of("medicane-tiny-detector") == "apache-2.0"
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_nobody_but_the_user_chooses_a_licence(task):
+    config = MedicaneConfig(task=task, trained_on="Storms.")
+    untold, told = model_card(config, name="x"), model_card(config, name="x", license_id="mit")
+    assert "license: unknown" in untold
+    assert "## Licence\n\nNot stated" in untold
+    assert "license: mit" in told
+    assert "## Licence\n\nOf the weights: mit." in told
+
+
+def test_no_region_and_no_storms_are_taken_for_granted():
+    for task in get_args(Task):
+        text = model_card(MedicaneConfig(task=task), name="x", processor=infrared())
+        assert re.search(r"medicanes|mediterranean|- medicane$", text, re.M | re.I) is None
+
+
+def test_classes_are_those_of_the_labels():
+    config = MedicaneConfig(id2label={index: f"dance {index}" for index in range(400)})
+    text = model_card(config, name="x")
+    assert "dance 0, dance 1, dance 2, dance 3, dance 4 and 395 more classes" in text
+    assert "cyclone" not in text.partition("\n# x")[2].partition("```")[0]
+
+
+def test_a_processor_tells_sensor_bands_grid_gaps_and_times():
+    processor = infrared(time_convention="start_of_scan", max_missing=3)
+    text = model_card(MedicaneConfig(in_channels=1), name="x", processor=processor)
+    assert f"Grid: {processor.grid}." in text
+    assert f"From {processor.sensor}, a frame every 5 minutes" in text
+    assert str(processor.bands[0]) in text
+    assert "when its scan begins" in text
+    assert "Up to 3 of the 16 frames may be missing" in text
+    assert "parallax" in text
+
+
+def test_without_a_processor_nothing_is_said_of_scenes():
+    text = model_card(MedicaneConfig(), name="x")
+    assert "Sensor, channels, cadence and region are not stated" in text
+    assert "satellite" not in text
 
 
 def test_training_data_or_their_absence_is_stated():
@@ -47,7 +95,7 @@ def test_use_is_shown_with_the_whole_name():
 
 
 REPORT = {
-    "simulated": True,
+    "data_kind": "simulated",
     "counts": {"clips": 300, "storms": 4},
     "scores": {
         "model": {
@@ -67,6 +115,7 @@ def test_the_hub_lists_the_models_own_test_scores():
         ("csi", 0.5, "test")
     ]
     assert results[0].dataset_name == "Simulated clips"
+    assert results[0].dataset_args == {"clips": 300, "storms": 4}
     assert results[0].task_type == "video-classification"
 
 
@@ -84,17 +133,25 @@ def test_validation_scores_are_told_from_test_scores():
     assert huggingface_hub.ModelCard(text).data.eval_results is None
 
 
-@pytest.mark.parametrize(
-    ("trained_on", "evaluation"),
-    [("9 clips of SIMULATED scenes.", None), ("9 clips.", REPORT)],
-)
-def test_simulated_data_are_called_so(trained_on, evaluation):
-    config = MedicaneConfig(trained_on=trained_on)
+@pytest.mark.parametrize(("data_kind", "evaluation"), [("simulated", None), ("real", REPORT)])
+def test_simulated_data_are_called_so(data_kind, evaluation):
+    config = MedicaneConfig(trained_on="9 clips.", data_kind=data_kind)
     text = model_card(config, name="x", evaluation=evaluation)
     assert "A simulated score says nothing about real storms" in text
 
 
 def test_real_data_are_not_called_simulated():
-    config = MedicaneConfig(trained_on="9 clips of Meteosat-11.")
-    report = {**REPORT, "simulated": False}
+    config = MedicaneConfig(trained_on="9 clips of Meteosat-11.", data_kind="real")
+    report = {**REPORT, "data_kind": "real"}
     assert "imulated" not in model_card(config, name="x", evaluation=report)
+
+
+@pytest.mark.parametrize(
+    ("data_kind", "said"),
+    [(None, "real or simulated is not stated"), ("mixed", "**Partly simulated data.**")],
+)
+def test_what_kind_the_data_were_is_not_read_off_a_sentence(data_kind, said):
+    config = MedicaneConfig(trained_on="Real storms, none simulated.", data_kind=data_kind)
+    text = model_card(config, name="x")
+    assert said in text
+    assert "**Simulated data.**" not in text

@@ -225,11 +225,19 @@ def test_other_channels_keep_the_response_to_grey(channels, tmp_path):
 def test_converted_folder_loads(tmp_path, clips):
     model = perturbed(MedicaneForVideoClassification(SMALL))
     torch.save(model.state_dict(), tmp_path / "c.pth")
-    model, _ = from_foreign(tmp_path / "c.pth", trained_on="Twelve storms.", **SIZES)
+    told = {"trained_on": "Twelve storms.", "data_kind": "real"}
+    model, _ = from_foreign(tmp_path / "c.pth", **told, **SIZES)
     model.save_pretrained(tmp_path / "out")
     again = AutoMedicaneModel.from_pretrained(tmp_path / "out")
     torch.testing.assert_close(again(clips).logits, model(clips).logits)
-    assert again.config.trained_on == "Twelve storms."
+    assert (again.config.trained_on, again.config.data_kind) == ("Twelve storms.", "real")
+
+
+def test_data_that_nobody_stated_are_not_made_up(tmp_path):
+    torch.save(MedicaneForVideoClassification(SMALL).state_dict(), tmp_path / "c.pth")
+    model, _ = from_foreign(tmp_path / "c.pth", **SIZES)
+    assert model.config.trained_on == "Not stated; converted from c.pth."
+    assert model.config.data_kind is None
 
 
 def test_only_videomae_folders_are_converted(tmp_path):

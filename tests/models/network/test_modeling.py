@@ -4,7 +4,7 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
 
@@ -126,10 +126,11 @@ def test_features_and_head_make_the_forward_pass():
 
 
 def test_classifier_can_be_replaced_or_removed():
-    model = MedicaneForVideoClassification(SMALL.replace(trained_on="storms", temperature=3.0))
+    fitted = {"temperature": 3.0, "threshold": 0.2, "data_kind": "real"}
+    model = MedicaneForVideoClassification(SMALL.replace(trained_on="storms", **fitted))
     model.reset_classifier(3, {0: "no_cyclone", 1: "cyclone", 2: "near"})
     assert model(clips()).logits.shape == (2, 3)
-    assert (model.config.trained_on, model.config.temperature) == (None, 1.0)
+    assert {name: getattr(model.config, name) for name in UNTRAINED} == UNTRAINED
     assert model.config.label2id["near"] == 2
     model.reset_classifier(0)
     assert model(clips()).logits.shape == (2, 24)

@@ -10,7 +10,7 @@ from medicane_models.errors import CheckpointError
 from medicane_models.hub import embedded_models
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.base import load_backbone
-from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -119,13 +119,14 @@ def test_another_task_s_model_is_not_loaded_silently(saved):
 @pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("target", CLASSES)
 def test_backbones_move_between_tasks_with_a_report(cls, target, tmp_path):
-    source = cls(SMALL.replace(trained_on="storms"))
+    fitted = {"temperature": 2.0, "threshold": 0.2, "error_covariance_px": ((1, 0), (0, 1))}
+    source = cls(SMALL.replace(trained_on="storms", data_kind="real", **fitted))
     source.save_pretrained(tmp_path)
     model, report = target.from_backbone(tmp_path)
     trunk, other = getattr(model, "encoder", model), getattr(source, "encoder", source)
     assert torch.equal(trunk.blocks[1].mlp.fc2.weight, other.blocks[1].mlp.fc2.weight)
     assert torch.equal(trunk.patch_embed.proj.bias, other.patch_embed.proj.bias)
-    assert model.config.trained_on is None
+    assert {name: getattr(model.config, name) for name in UNTRAINED} == UNTRAINED
     assert set(report.loaded) | set(report.fresh) == set(model.state_dict())
     assert len(report.loaded) + len(report.dropped) == len(source.state_dict())
 
@@ -214,6 +215,7 @@ def test_embedded_models_load_by_name_and_say_what_they_know(name):
     assert model.config.clip_shape == (16, 3, 224, 224)
     assert (folder / "model.safetensors").stat().st_size <= 12_000_000
     assert "SIMULATED" in model.config.trained_on
+    assert model.config.data_kind == "simulated"
     assert "A simulated score says nothing about real storms" in (folder / "README.md").read_text()
 
 

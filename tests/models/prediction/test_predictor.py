@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from cold_spots import GRID, SPOT, predictor, scene
+from cold_spots import GRID, SPOT, oracle, predictor, scene
 
 from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
@@ -123,6 +123,7 @@ def test_json_repeats_the_table_with_its_provenance(tmp_path):
         row["probability"] for row in stored["detections"]
     ]
     assert stored["provenance"]["detector"]["trained_on"] == "a closed form"
+    assert stored["provenance"]["detector"]["data_kind"] == "real"
     assert stored["provenance"]["scene"]["platform"] == "Meteosat-11"
     assert stored["skipped"][0]["reason"] == "3 of 4 frames missing, at most 2 allowed"
 
@@ -153,6 +154,27 @@ def test_models_of_simulated_weather_say_so_on_real_scenes(embedded):
         embedded.predict(airmass_scene(), domain="native")
     simulated = airmass_scene().assign_attrs(platform="simulated")
     assert embedded.predict(simulated, domain="native").provenance["warning"] is None
+
+
+@pytest.mark.parametrize(
+    ("data_kind", "platform", "said"),
+    [
+        ("real", "Meteosat-11", None),
+        ("real", "simulated", None),
+        ("simulated", "Meteosat-11", "trained on simulated scenes"),
+        ("simulated", "unknown", "trained on simulated scenes"),
+        ("simulated", "simulated", None),
+        ("mixed", "Meteosat-11", "in part on simulated scenes"),
+        (None, "Meteosat-11", "nobody said what it was trained on"),
+        (None, "simulated", "nobody said what it was trained on"),
+    ],
+)
+@pytest.mark.parametrize("trained_on", ["Real storms, none simulated.", "SIMULATED scenes."])
+def test_a_caution_follows_from_the_kind_of_data_alone(trained_on, data_kind, platform, said):
+    model = oracle("classification")
+    told = model.config.replace(trained_on=trained_on, data_kind=data_kind)
+    caution = replace(model, config=told).caution(platform)
+    assert caution is None if said is None else said in str(caution)
 
 
 def airmass_scene() -> xr.Dataset:

@@ -28,6 +28,7 @@ from medicane_models.runtimes import onnx_session
 from medicane_models.runtimes.accelerators import OnnxRuntimeBuild
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, batch_size_for, find_onnx
+from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 from medicane_models.runtimes.onnx_session import OnnxSettings, open_session
 from medicane_models.simulation import simulate_scene
 
@@ -354,6 +355,16 @@ def test_a_graph_on_the_cpu_is_refused(models):
 def test_unknown_devices_are_refused(models):
     with pytest.raises(ConfigurationError, match="'tpu' is none of auto, cpu, cuda, tensorrt"):
         open_session(models[0] / "model.onnx", "tpu")
+
+
+def test_files_tell_the_kind_of_data_and_older_ones_that_nobody_said():
+    properties = metadata("classification").to_properties()
+    assert properties["medicane.data_kind"] == "real"
+    assert OnnxMetadata.from_properties(properties, "file").config.data_kind == "real"
+    older = json.loads(properties["medicane.config"])
+    del older["data_kind"]
+    properties |= {"medicane.config": json.dumps(older)}
+    assert OnnxMetadata.from_properties(properties, "file").config.data_kind is None
 
 
 NEWER = metadata("classification").to_properties() | {"medicane.format": "2"}

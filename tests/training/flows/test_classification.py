@@ -250,7 +250,7 @@ def test_the_report_stands_beside_baselines(learned):
     assert report["by_storm"] == [
         {"storm": "second", "n": truth.sum(), "pod": pytest.approx(alarms[truth].mean())}
     ]
-    assert not report["simulated"]
+    assert report["data_kind"] == "real"
     assert {"score", "model", "coldest_60_km", "never"} == set(report["table"][0])
     assert json_text(report)
 

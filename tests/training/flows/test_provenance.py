@@ -1,12 +1,14 @@
+import json
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 from tiny_flows import classification, visible_store
 
+from medicane_models.files import json_text
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_training.flows.classification import ClassificationFlow
-from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.flows.provenance import data_kind, described, trained_on
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import save_table
 
@@ -33,17 +35,57 @@ def test_platform_period_clips_storms_and_split_are_named(store):
         f"{count} clips of Meteosat-11 and Meteosat-9, 2020-09-17 to 2020-09-17, 1 storm; split by "
         "file."
     )
-    assert not is_simulated(clips)
+
+
+@pytest.mark.parametrize(
+    ("sources", "kind"),
+    [
+        (["Meteosat-11: x", "Meteosat-9: y"], "real"),
+        (["simulated: x"], "simulated"),
+        (["Meteosat-11, simulated: x"], "mixed"),
+        (["Meteosat-11: x"] * 9 + ["simulated: y"], "mixed"),
+        (["simulated: x", "unknown: y"], "mixed"),
+        (["Meteosat-11: x", "unknown: y"], None),
+        (["Meteosat-11: x", "week of simulated.zarr"], None),
+        ([": x"], None),
+    ],
+)
+def test_the_kind_of_data_is_that_of_the_platforms(store, sources, kind):
+    clips = clips_from(store, *sources)
+    assert data_kind(clips.store, clips.rows("train")) == kind
+
+
+def test_only_the_frames_of_the_clips_count(store):
+    frames = pd.read_parquet(store / "frames.parquet")
+    late = frames["time"] > pd.Timestamp("2020-09-17 08:00")
+    sources = late.map({True: "simulated: x", False: "Meteosat-11: y"})
+    save_table(frames.assign(source=sources), store / "frames.parquet")
+    clips = ClassificationFlow.open(classification(store)).clips
+    kinds = [data_kind(clips.store, clips.rows(part)) for part in ("train", "validation")]
+    assert kinds == ["real", "simulated"]
+    assert "SIMULATED" not in trained_on(clips, FRESH)
+
+
+def test_a_card_is_told_storms_counts_split_and_labels(store):
+    clips = clips_from(store, "unknown: x")
+    told = json.loads(json_text(described(clips)))
+    assert told["platforms"] == ["unknown"]
+    assert told["storms"] == ["first"]
+    assert told["split"] == {"by": "file", "guard_hours": 0.0}
+    assert told["rule"]["border_margin_px"] == 2.0
+    train = told["parts"]["train"]
+    assert train["clips"] == len(clips.rows("train"))
+    assert train["cyclones"] == (clips.table("train")["label"] == 1).sum()
+    assert train["first"].startswith("2020-09-17T")
 
 
 def test_simulated_frames_are_called_so_however_few(store):
     clips = clips_from(store, *["Meteosat-11: x"] * 9, "simulated: 9 frames of s.zarr")
     assert "SIMULATED scenes and Meteosat-11" in trained_on(clips, FRESH)
-    assert is_simulated(clips)
 
 
 def test_a_platform_that_was_not_recorded_is_not_guessed(store):
-    clips = clips_from(store, "9 frames of week.zarr")
+    clips = clips_from(store, "9 frames of week.zarr", "unknown: x")
     assert "clips of an unrecorded platform" in trained_on(clips, FRESH)
 
 

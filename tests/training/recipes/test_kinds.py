@@ -29,7 +29,7 @@ BATCH = TrainingSettings(epochs=2, global_batch=4)
 
 DECIDED = {
     "task", "image_size", "num_frames", "in_channels", "pixel_std", "temperature", "threshold",
-    "trained_on", "error_covariance_px", "position_grid",
+    "trained_on", "data_kind", "error_covariance_px", "position_grid",
 }  # fmt: skip
 """Fields that follow from the store, or that training finds out."""
 

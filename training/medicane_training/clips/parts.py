@@ -140,6 +140,14 @@ class Clips:
         """Share of cyclones in all weather, by the weights of the training clips."""
         return strata.true_rate(self.table("train"))
 
+    @property
+    def guard_hours(self) -> float:
+        """At least this lies between clips of different parts."""
+        split = self.settings.split
+        if split.by == "file":
+            return 0.0
+        return GUARD_HOURS if split.guard_hours is None else split.guard_hours
+
     def save_split(self, path: str | Path) -> None:
         """Write ``end, tile_x, tile_y, part`` of every clip, for ``data.split.by file``."""
         table = self.store.clips[CLIP_KEY].assign(part=self.part.to_numpy())
@@ -171,14 +179,13 @@ class Clips:
         return ClipLoader(dataset, sampler, workers=self.settings.workers, pin_memory=pin_memory)
 
     def _check(self) -> None:
-        split, processor = self.settings.split, self.processor
-        guard_hours = GUARD_HOURS if split.guard_hours is None else split.guard_hours
+        processor = self.processor
         check_leaks(
             self.store.clips,
             self.part,
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
-            adjacent_hours=0.0 if split.by == "file" else guard_hours,
+            adjacent_hours=self.guard_hours,
         )
         counts = {part: len(self.rows(part)) for part in PARTS}
         if not (counts["train"] and counts["validation"]):

@@ -26,7 +26,7 @@ from medicane_training.clips.sampling import present_shares
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_model
 from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
-from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import ClassificationSettings
 from medicane_training.scores.calibration import (
@@ -224,7 +224,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         model.config = model.config.replace(
             temperature=fitted.temperature,
             threshold=0.5 if threshold is None else threshold,
-            trained_on=trained_on(self.clips, self.recipe.model),
+            **training_data(self.clips, self.recipe.model),
         )
         return model, released
 
@@ -257,7 +257,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         forecasts = {"model": of_model, **self._baselines(judged, of_model)}
         index = self.clips.store.clips.iloc[judged["clip"].to_numpy()]
         return {
-            "simulated": is_simulated(self.clips),
+            "data_kind": data_kind(self.clips.store, judged["clip"].to_numpy(int)),
             "trained_on": model.config.trained_on,
             "threshold": model.config.threshold,
             "temperature": model.config.temperature,

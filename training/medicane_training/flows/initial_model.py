@@ -8,20 +8,12 @@ from typing import Any, TypeVar
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import LoadReport, MedicaneModel
-from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
+from medicane_models.network.configuration import CONFIG_NAME, UNTRAINED, MedicaneConfig
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.recipes.loading import RUN_FILE
 from medicane_training.recipes.sections import ModelSettings
 
 __all__ = ["start_config", "start_model"]
-
-UNTRAINED: Mapping[str, Any] = {
-    "trained_on": None,
-    "temperature": 1.0,
-    "threshold": 0.5,
-    "error_covariance_px": None,
-}
-"""What training finds out anew, whatever the initial model says."""
 
 HEAD_FIELDS: Mapping[str, tuple[str, ...]] = {
     "pretraining": (

@@ -1,18 +1,40 @@
-"""What a model was trained on, in a few words that travel with it."""
+"""What a model was trained on: what travels with it, and what its card says of the data."""
 
-from medicane_models.network.configuration import MedicaneConfig
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from medicane_models.network.configuration import SIMULATED, DataKind, MedicaneConfig
 from medicane_training.clips.parts import Clips
 from medicane_training.recipes.sections import ModelSettings
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.selection import SETTINGS_FILE
 
-__all__ = ["is_simulated", "trained_on"]
+__all__ = ["UNKNOWN", "data_kind", "described", "trained_on", "training_data"]
 
-SIMULATED = "simulated"
+UNKNOWN = "unknown"
+"""A platform that nobody recorded."""
+
 BEFORE = " Before that: "
 
 
-def is_simulated(clips: Clips) -> bool:
-    """Whether any frame of the store comes from the simulation."""
-    return SIMULATED in _platforms(clips)
+def training_data(clips: Clips, model: ModelSettings) -> dict[str, Any]:
+    """The fields of a trained model's configuration that tell its data."""
+    kind = data_kind(clips.store, clips.rows("train"))
+    return {"trained_on": trained_on(clips, model), "data_kind": kind}
+
+
+def data_kind(store: ClipStore, clips: Int[np.ndarray, " n"]) -> DataKind | None:
+    """Whether the frames of some clips are simulated, by their platforms.
+
+    Returns:
+        None where some frame's platform is not known and no other one is simulated.
+    """
+    names = set(_platforms(store, clips))
+    if SIMULATED in names:
+        return "simulated" if len(names) == 1 else "mixed"
+    return None if UNKNOWN in names else "real"
 
 
 def trained_on(clips: Clips, model: ModelSettings) -> str:
@@ -27,8 +49,8 @@ def trained_on(clips: Clips, model: ModelSettings) -> str:
     table = clips.table("train")
     storms = table.loc[table["storm"] != "", "storm"].nunique()
     first, last = table["end"].min(), table["end"].max()
-    platforms = [name for name in _platforms(clips) if name != SIMULATED]
-    places = [*(["SIMULATED scenes"] if is_simulated(clips) else []), *platforms]
+    platforms = _platforms(clips.store, clips.rows("train"))
+    places = [_PLACES.get(name, name) for name in platforms]
     split = clips.settings.split
     seed = "" if split.by in ("dates", "file") else f", seed {split.seed or 0}"
     own = (
@@ -36,6 +58,32 @@ def trained_on(clips: Clips, model: ModelSettings) -> str:
         f"{storms} {'storm' if storms == 1 else 'storms'}; split by {split.by}{seed}."
     )
     return BEFORE.join([own, *(before for before in _before(model) if before != own)])
+
+
+_PLACES = {SIMULATED: "SIMULATED scenes", UNKNOWN: "an unrecorded platform"}
+
+
+def described(clips: Clips) -> dict[str, Any]:
+    """What a card says of the clips, ready for JSON.
+
+    Returns:
+        ``platforms`` and ``storms`` of the training; ``parts``, see `Clips.counts`; ``split``; and
+        ``rule``, of the labels, None where there is none or it was not recorded.
+    """
+    train = clips.table("train")
+    return {
+        "platforms": _platforms(clips.store, clips.rows("train")),
+        "storms": sorted(set(train["storm"]) - {""}),
+        "parts": clips.counts().to_dict("index"),
+        "split": {"by": clips.settings.split.by, "guard_hours": clips.guard_hours},
+        "rule": _rule(clips.store),
+    }
+
+
+def _rule(store: ClipStore) -> dict[str, Any] | None:
+    if store.tracks is None or not (store.path / SETTINGS_FILE).is_file():
+        return None
+    return store.document(SETTINGS_FILE).get("rule")
 
 
 def _before(model: ModelSettings) -> list[str]:
@@ -46,9 +94,11 @@ def _before(model: ModelSettings) -> list[str]:
     return known.split(BEFORE) if known else []
 
 
-def _platforms(clips: Clips) -> list[str]:
-    """As the sources of the frames name them, before the colon."""
-    sources = [str(source) for source in clips.store.frames["source"].unique()]
-    named = {source.partition(": ")[0] for source in sources if ": " in source}
-    unnamed = {"an unrecorded platform"} if any(": " not in source for source in sources) else set()
-    return sorted(named | unnamed)
+def _platforms(store: ClipStore, clips: Int[np.ndarray, " n"]) -> list[str]:
+    """Of all frames of clips, as the frames' sources name them before the colon."""
+    frames = np.unique(store.rows[clips])
+    sources = store.frames["source"].iloc[frames].unique()
+    names = [str(source).partition(": ") for source in sources]
+    found = {name for platform, colon, _ in names for name in platform.split(", ") if colon}
+    unnamed = {UNKNOWN} if not all(platform and colon for platform, colon, _ in names) else set()
+    return sorted((found | unnamed) - {""}, key=lambda name: (name != SIMULATED, name))

@@ -25,7 +25,7 @@ from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import Columns, Flow, Step, Table
-from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.recipes.kinds import SpecializationRecipe
 from medicane_training.scores.intervals import printable, weather_blocks, with_intervals
 
@@ -91,7 +91,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """The model with a word on its data."""
-        model.config = model.config.replace(trained_on=trained_on(self.clips, self.recipe.model))
+        model.config = model.config.replace(**training_data(self.clips, self.recipe.model))
         return model, validation
 
     def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:
@@ -114,7 +114,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
         )
         counts = {"clips": len(judged), "clips_with_data": len(known)}
         return {
-            "simulated": is_simulated(self.clips),
+            "data_kind": data_kind(self.clips.store, judged["clip"].to_numpy(int)),
             "trained_on": model.config.trained_on,
             "counts": counts,
             "scores": {"model": scores},

@@ -21,7 +21,7 @@ from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
-from medicane_training.flows.provenance import is_simulated, trained_on
+from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.scores.baselines import baseline_centres
 from medicane_training.scores.centres import (
@@ -171,7 +171,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """With the error of a regression head on validation storms, and what trained it."""
-        fitted: dict[str, Any] = {"trained_on": trained_on(self.clips, self.recipe.model)}
+        fitted = training_data(self.clips, self.recipe.model)
         head = _tracker(model).head
         if isinstance(head, RegressionHead):
             covariance = self._error_covariance(validation)
@@ -233,7 +233,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             MODEL: with_intervals(lambda rows: of_model.take(rows).scores(), blocks)
         }
         report = {
-            "simulated": is_simulated(self.clips),
+            "data_kind": data_kind(self.clips.store, judged["clip"].to_numpy(int)),
             "trained_on": model.config.trained_on,
             "views": self.recipe.tracking.test_views,
             "counts": {"clips": len(judged), "storms": len(set(storms))},

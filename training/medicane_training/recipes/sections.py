@@ -44,12 +44,14 @@ class ModelSettings:
         init_revision: branch, tag or commit of an initial model on the Hub.
         changes: fields of :class:`medicane_models.MedicaneConfig` that differ from
             the preset's or the initial model's.
+        license: of the weights, as the Hub spells it; None where nobody has chosen one.
     """
 
     preset: str | None = None
     init: str | None = None
     init_revision: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    license: str | None = None
 
     def __post_init__(self) -> None:
         if self.preset is not None and self.init is not None:

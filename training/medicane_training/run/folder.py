@@ -46,7 +46,13 @@ __all__ = ["RunFolder", "on_main"]
 
 PACKAGES = ("medicane-models", "timm", "numpy")
 CHECKPOINTS = "checkpoints"
-FREE = {"data.workers", "training.keep", "training.save_every_minutes", "training.save_every_steps"}
+FREE = {
+    "data.workers",
+    "model.license",
+    "training.keep",
+    "training.save_every_minutes",
+    "training.save_every_steps",
+}
 """Settings that may change when a run goes on, because no result depends on them."""
 
 V = TypeVar("V")

@@ -7,15 +7,16 @@ from typing import Any
 import typer
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import replacing, write_json
-from medicane_models.hub import WEIGHTS_NAME, local_folder
+from medicane_models.files import plain, replacing, write_json
+from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import MedicaneModel, load_strictly
-from medicane_models.network.cards import license_of, model_card
 from medicane_models.network.weights import read_weights
 from medicane_training.engines.interface import EMA_NAME
 from medicane_training.flows.interface import Flow, Table
+from medicane_training.flows.provenance import described
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, own_device
+from medicane_training.run.cards import run_card
 from medicane_training.run.checkpoint import saved
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display, show_table
@@ -85,6 +86,7 @@ def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
         "epochs_trained": progress.epoch,
         "seconds": progress.seconds,
         "validation": {"clips": len(table), **flow.score(table)},
+        "data": described(flow.clips),
     }
     model.save_pretrained(folder.path)
     save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
@@ -135,28 +137,8 @@ def _write_card(
     scores: Mapping[str, Any],
     evaluation: Mapping[str, Any],
 ) -> None:
-    """The model's page, with how it came about and what is known of its skill."""
-    recipe = folder.recipe
-    init = recipe.model.init
-    is_local = init is not None and local_folder(init) is not None
-    origin = Path(init).resolve().name if init and is_local else init or "random weights"
-    training = (
-        f"`medicane-train {recipe.flow}` from {origin}: "
-        f"{scores['epochs_trained']} of {recipe.training.epochs} epochs, "
-        f"{recipe.training.global_batch} clips a step. The weights are those after "
-        f"epoch {scores['epoch']}, chosen by {scores['chosen_by']} on validation. "
-        "`run.yaml` repeats the run."
-    )
-    text = model_card(
-        model.config,
-        name=folder.path.resolve().name,
-        license_id=license_of(init),
-        base_model=None if is_local else init,
-        evaluation=evaluation,
-        training=training,
-    )
     with replacing(folder.path / "README.md") as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(run_card(folder, model, plain(scores), plain(evaluation)), "utf-8")
 
 
 def show_summary(folder: RunFolder) -> None:
