@@ -8,7 +8,7 @@ from tiny_flows import classification, visible_store
 from medicane_models.files import json_text
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_training.flows.classification import ClassificationFlow
-from medicane_training.flows.provenance import data_kind, described, trained_on
+from medicane_training.flows.provenance import clips_described, data_kind, trained_on
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import save_table
 
@@ -68,7 +68,7 @@ def test_only_the_frames_of_the_clips_count(store):
 
 def test_a_card_is_told_storms_counts_split_and_labels(store):
     clips = clips_from(store, "unknown: x")
-    told = json.loads(json_text(described(clips)))
+    told = json.loads(json_text(clips_described(clips)))
     assert told["platforms"] == ["unknown"]
     assert told["storms"] == ["first"]
     assert told["split"] == {"by": "file", "guard_hours": 0.0}

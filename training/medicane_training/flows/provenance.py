@@ -11,7 +11,7 @@ from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.selection import SETTINGS_FILE
 
-__all__ = ["UNKNOWN", "data_kind", "described", "trained_on", "training_data"]
+__all__ = ["UNKNOWN", "clips_described", "data_kind", "trained_on", "training_data"]
 
 UNKNOWN = "unknown"
 """A platform that nobody recorded."""
@@ -63,7 +63,7 @@ def trained_on(clips: Clips, model: ModelSettings) -> str:
 _PLACES = {SIMULATED: "SIMULATED scenes", UNKNOWN: "an unrecorded platform"}
 
 
-def described(clips: Clips) -> dict[str, Any]:
+def clips_described(clips: Clips) -> dict[str, Any]:
     """What a card says of the clips, ready for JSON.
 
     Returns:

@@ -7,20 +7,20 @@ from typing import Any
 import typer
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import plain, replacing, write_json
+from medicane_models.files import replacing, to_plain, write_json
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import MedicaneModel, load_strictly
 from medicane_models.network.weights import read_weights
 from medicane_training.engines.interface import EMA_NAME
 from medicane_training.flows.interface import Flow, Table
-from medicane_training.flows.provenance import described
+from medicane_training.flows.provenance import clips_described
 from medicane_training.interrupts import InterruptedRunError, Interrupts
 from medicane_training.ranks import Ranks, any_of, own_device
-from medicane_training.run.cards import run_card
 from medicane_training.run.checkpoint import saved
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display, show_table
 from medicane_training.run.judging import judge_part, readable
+from medicane_training.run.run_card import run_card
 from medicane_training.run.training import Training
 from medicane_training.store.clip_store import save_table
 
@@ -86,7 +86,7 @@ def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
         "epochs_trained": progress.epoch,
         "seconds": progress.seconds,
         "validation": {"clips": len(table), **flow.score(table)},
-        "data": described(flow.clips),
+        "data": clips_described(flow.clips),
     }
     model.save_pretrained(folder.path)
     save_table(readable(flow.kept(released), flow), folder.path / "validation.parquet")
@@ -138,7 +138,9 @@ def _write_card(
     evaluation: Mapping[str, Any],
 ) -> None:
     with replacing(folder.path / "README.md") as temporary:
-        temporary.write_text(run_card(folder, model, plain(scores), plain(evaluation)), "utf-8")
+        temporary.write_text(
+            run_card(folder, model, to_plain(scores), to_plain(evaluation)), "utf-8"
+        )
 
 
 def show_summary(folder: RunFolder) -> None:
