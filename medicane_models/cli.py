@@ -122,7 +122,7 @@ def predict(
         predictor = _predictor(model, tracker, runtime, device, **options)
         opened = predictor.open(scene, domain=domain, start=start, end=end)
         times = {"start": start, "end": end, "every_minutes": every}
-        detections = _judge(predictor.run(opened, **times, pictures=plot), writer)
+        detections = _judge(predictor.run(opened, **times, pictures=writer.plot), writer)
     _show(detections, out, json=json)
 
 
@@ -142,21 +142,20 @@ def demo(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Simulate a medicane, offline, and look for it with the embedded models."""
-    from medicane_models.files import replacing
+    """Simulate a medicane, offline, look for it with the embedded models, and score them."""
     from medicane_models.prediction.products import replacing_products
     from medicane_models.simulation import simulate_scene
-    from medicane_models.times import TIME_FORMAT
+    from medicane_models.verification.fixes import judge_run
+    from medicane_models.verification.matching import read_truth
 
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)
         simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
-        with replacing(writer.folder / "truth.csv") as path:
-            truth.to_csv(path, index=False, date_format=TIME_FORMAT)
-        detections = _judge(predictor.run(simulated, pictures=plot), writer)
+        writer.add_truth(truth)
+        detections = _judge(predictor.run(simulated, pictures=writer.plot), writer)
     say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
-    _show(detections, out, json=json)
+    _show(detections, out, score=judge_run(detections, read_truth(out / "truth.csv")), json=json)
 
 
 @app.command()
@@ -414,17 +413,38 @@ def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
     return detections
 
 
-def _show(detections: "Detections", out: Path, *, json: bool) -> None:
-    """Print the result on stdout and where the files are on stderr."""
+def _show(
+    detections: "Detections", out: Path, *, score: dict[str, Any] | None = None, json: bool
+) -> None:
+    """Print the result, and its score if there is one, on stdout, where files are on stderr."""
     from rich.console import Console
 
     from medicane_models.prediction.products import summary_table
 
     if json:
-        typer.echo(detections.to_json())
+        _print_scored(detections, score)
     else:
         Console().print(summary_table(detections))
+        if score:
+            _tell_score(score)
     say(f"Results are in {out}.")
+
+
+def _print_scored(detections: "Detections", score: dict[str, Any] | None) -> None:
+    from json import loads
+
+    told = loads(detections.to_json())
+    print_json(told if score is None else told | {"score": score})
+
+
+def _tell_score(score: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from medicane_models.verification.fixes import fix_table, score_lines
+
+    if score.get("fixes"):
+        Console().print(fix_table(score))
+    typer.echo("\n".join(score_lines(score)))
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

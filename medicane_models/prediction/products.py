@@ -1,26 +1,35 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, OutputError
-from medicane_models.maps.drawing import detection_map, save, track_map
+from medicane_models.files import replacing
+from medicane_models.maps.drawing import can_draw, detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.times import TIME_FORMAT
 
 __all__ = ["ProductWriter", "replacing_products", "summary_table"]
 
 log = logging.getLogger(__name__)
 
 PATTERNS = ("detections.*", "tracks.*", "truth.csv", "maps/????????_????.png")
+NO_MAPS = (
+    'no maps are drawn: matplotlib is not installed; run: pip install "medicane-models[plots]"'
+)
+NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
 
 
@@ -70,31 +79,89 @@ class ProductWriter:
     """Writes what a run finds into a folder.
 
     The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats and,
-    with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``.
+    with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``. A clip with centres
+    is drawn by :meth:`write`, when their tracks have ids; until then its picture is kept on disk.
 
     Attributes:
         folder: where.
+        plot: whether maps are drawn; False, and said so, where matplotlib is missing.
         complete: whether all planned clips are in the detections written; None before any are.
     """
 
     def __init__(self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool) -> None:
         self.folder = folder
         self.formats = formats
-        self.plot = plot
+        self.plot = plot and can_draw()
         self.complete: bool | None = None
+        self._truth: pd.DataFrame | None = None
+        self._waiting: list[DetectedClip] = []
+        if plot and not self.plot:
+            log.warning(NO_MAPS)
+
+    def add_truth(self, truth: pd.DataFrame) -> None:
+        """Write the true tracks into ``truth.csv``, and draw them on all maps from now on."""
+        with replacing(self.folder / "truth.csv") as path:
+            truth.to_csv(path, index=False, date_format=TIME_FORMAT)
+        self._truth = truth
 
     def add(self, clip: DetectedClip, run: PredictionRun) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
-        if self.plot and clip.picture is not None:
-            _draw_clip(clip.picture, clip, run, self.folder / "maps")
+        if not self.plot or clip.picture is None:
+            return
+        if np.isfinite(clip.table["lon"].to_numpy(float)).any():
+            _store_picture(clip.picture, self._map_path(clip))
+            self._waiting.append(replace(clip, picture=None))
+        else:
+            self._draw_clip(clip, run.provenance())
 
     def write(self, detections: Detections) -> None:
         """Write tables, provenance and tracks; the map of the tracks once they are complete."""
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
+        for clip in self._waiting:
+            seen = replace(clip, picture=_stored_picture(self._map_path(clip)))
+            self._draw_clip(seen, detections.provenance, detections.tracks)
+        self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
-            _draw_tracks(detections, self.folder / "tracks.png")
+            self._draw_tracks(detections)
+
+    def _map_path(self, clip: DetectedClip) -> Path:
+        return self.folder / "maps" / f"{clip.end:%Y%m%d_%H%M}.png"
+
+    def _draw_clip(
+        self, clip: DetectedClip, told: Mapping[str, Any], tracks: pd.DataFrame | None = None
+    ) -> None:
+        assert clip.picture is not None
+        title = f"{_scene(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
+        if clip.newest_time != clip.end:
+            title += f" · picture of {clip.newest_time:%H:%M}"
+        figure = detection_map(
+            clip.picture,
+            Grid.from_dict(told["scene"]["grid"]),
+            clip.table,
+            tile_size=told["processor"]["tile_size"],
+            threshold=told["settings"]["threshold"],
+            title=title,
+            tracks=tracks,
+            truth=self._truth,
+            subtitle=_models(told),
+            caption=_caution(told),
+        )
+        save(figure, self._map_path(clip))
+
+    def _draw_tracks(self, detections: Detections) -> None:
+        tracks, told = detections.tracks, detections.provenance
+        figure = track_map(
+            None,
+            Grid.from_dict(told["scene"]["grid"]),
+            tracks,
+            title=f"{_scene(told)} · cyclone tracks · {_period(detections.table)}",
+            truth=self._truth,
+            subtitle=f"{_models(told)} · {_counted(len(set(tracks['track_id'])), 'track')}",
+            caption=_caution(told),
+        )
+        save(figure, self.folder / "tracks.png")
 
 
 def _products(folder: Path) -> list[Path]:
@@ -160,27 +227,48 @@ def summary_table(detections: Detections) -> Table:
     return table
 
 
-def _draw_clip(picture: np.ndarray, clip: DetectedClip, run: PredictionRun, folder: Path) -> None:
-    title = f"{clip.end:%Y-%m-%d %H:%M} UTC · {run.scene.attrs['platform']}"
-    if clip.newest_time != clip.end:
-        title += f" · picture of {clip.newest_time:%H:%M}"
-    figure = detection_map(
-        picture,
-        run.grid,
-        clip.table,
-        tile_size=run.processor.tile_size,
-        title=title,
-        caption=run.warning,
-        threshold=run.threshold,
-    )
-    save(figure, folder / f"{clip.end:%Y%m%d_%H%M}.png")
+def _store_picture(picture: np.ndarray, path: Path) -> None:
+    """Keep a picture, (H, W, 3) in 0…1, at eight bits; what is missing becomes transparent."""
+    seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
+    pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
+    with replacing(path) as temporary:
+        Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(temporary, compress_level=1)
 
 
-def _draw_tracks(detections: Detections, path: Path) -> None:
-    tracks, told = detections.tracks, detections.provenance
-    title = f"Cyclone tracks, {tracks['track_id'].nunique()} found"
-    grid = Grid.from_dict(told["scene"]["grid"])
-    save(track_map(None, grid, tracks, title=title, caption=told["warning"]), path)
+def _stored_picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        pixels = np.asarray(image, dtype=np.float32) / 255
+    return np.where(pixels[..., 3:] > 0, pixels[..., :3], np.float32(np.nan))
+
+
+def _scene(told: Mapping[str, Any]) -> str:
+    platform: str = told["scene"]["platform"]
+    named = {"simulated": "Simulated scene", "unknown": "Satellite unknown"}
+    return named.get(platform, platform)
+
+
+def _models(told: Mapping[str, Any]) -> str:
+    """The detector and, if there is one, the tracker, with their revisions."""
+    models = [told[role] for role in ("detector", "tracker") if told[role]]
+    labels = [f"{m['name']}@{m['revision']}" if m["revision"] else m["name"] for m in models]
+    return f"found by {' and '.join(labels)}"
+
+
+def _caution(told: Mapping[str, Any]) -> str | None:
+    """What a reader of a map must know of the scene and the models."""
+    simulated = NOT_REAL if told["scene"]["platform"] == "simulated" else None
+    return "; ".join(filter(None, (simulated, told["warning"]))) or None
+
+
+def _period(table: pd.DataFrame) -> str:
+    first, last = table["time"].min(), table["time"].max()
+    same_day = first.normalize() == last.normalize()
+    end = f"{last:%H:%M}" if same_day else f"{last:%Y-%m-%d %H:%M}"
+    return f"{first:%Y-%m-%d %H:%M}–{end} UTC"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def _degrees(value: float) -> str:

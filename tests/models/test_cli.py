@@ -316,6 +316,27 @@ def test_demo_runs_exported_models_too(medicane, tmp_path):
     assert "onnxruntime" in json.loads(out)["provenance"]["device"]
 
 
+def test_demo_scores_what_it_found_against_the_truth(medicane, tmp_path):
+    code, out, err = medicane(
+        "demo", "--out", tmp_path / "out", "--hours", "3", "--json", "--no-plot"
+    )
+    assert code == 0, err
+    score = json.loads(out)["score"]
+    fixes = pd.DataFrame(score["fixes"]).dropna(subset="error_km")
+    true = pd.read_csv(tmp_path / "out" / "truth.csv").set_index("time").loc[fixes["time"]]
+    apart = great_circle_km(*(t[c].to_numpy() for t in (fixes, true) for c in ("lon", "lat")))
+    np.testing.assert_allclose(fixes["error_km"], apart, rtol=1e-6)
+    assert score["positions"]["hits"] == len(fixes) > 0
+
+
+def test_predict_goes_on_without_matplotlib_and_says_so_once(medicane, quick, monkeypatch):
+    monkeypatch.setattr("medicane_models.prediction.products.can_draw", lambda: False)
+    code, _, err = medicane(*quick)
+    assert code == 0, err
+    assert err.count("no maps are drawn: matplotlib is not installed") == 1
+    assert sorted(contents(quick[3])) == ["detections.csv", "detections.json", "tracks.csv"]
+
+
 def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     sizes = {"embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 32}
     model = MedicaneForVideoClassification(MedicaneConfig(**sizes, num_frames=4))

@@ -5,7 +5,9 @@ import pandas as pd
 import pyproj
 import pytest
 from matplotlib._pylab_helpers import Gcf
+from matplotlib.patches import ArrowStyle
 from matplotlib.text import Text
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
 from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs
@@ -35,9 +37,17 @@ def table(grid, *, found=(), radius_50_km=80.0, radius_95_km=190.0):
     return pd.DataFrame(rows, columns=columns.split())
 
 
+def fixes(detections):
+    """A track for each detection."""
+    rows = detections[detections["lon"].notna()]
+    return rows.assign(track_id=range(1, len(rows) + 1), edge=False)
+
+
 def detections_figure(grid=SQUARE, detections=None, **options):
     detections = table(grid, found=(0,)) if detections is None else detections
-    options = {"tile_size": 224, "title": "09:00 UTC", "threshold": 0.5} | options
+    options = {
+        "tile_size": 224, "title": "09:00 UTC", "threshold": 0.5, "tracks": fixes(detections)
+    } | options  # fmt: skip
     return detection_map(picture(grid), grid, detections, **options)
 
 
@@ -90,7 +100,9 @@ def overlapping_pairs(found):
 def test_circles_have_their_radius_on_the_ellipsoid(share):
     detections = table(MEDITERRANEAN, found=(3,))
     figure = detections_figure(MEDITERRANEAN, detections)
-    x, y = np.concatenate([points(line) for line in lines(figure, f"{share} % circle")]).T
+    x, y = np.concatenate(
+        [points(line) for line in lines(figure, f"{share} % circle of the centre")]
+    ).T
     lon, lat = MEDITERRANEAN.pixel_to_lonlat(x, y)
     row = detections[detections["detected"]].iloc[0]
     centre = np.full_like(lon, row["lon"]), np.full_like(lat, row["lat"])
@@ -223,15 +235,163 @@ def test_labels_of_neighbouring_tracks_do_not_collide():
     tracks = tracks_table([(12.0, 36.0), (12.3, 36.4), (11.7, 35.6), (25.0, 34.0)])
     figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")
     labels = boxes(figure, lambda text: ":" in text or text == "7 Nov")
-    assert len(labels) == 12
+    assert len(boxes(figure, lambda text: " · " in text)) == 8
     assert overlapping_pairs(labels) == 0
 
 
 def test_labels_at_the_border_stay_on_the_map():
     tracks = tracks_table([(34.5, 31.0)], hours=3)
     figure = track_map(None, MEDITERRANEAN, tracks, title="tracks")
-    (label,) = boxes(figure, lambda text: text.startswith("1 ·"))
-    assert label.x1 <= figure.axes[0].bbox.x1
+    labels = boxes(figure, lambda text: text.startswith("1 ·"))
+    assert len(labels) == 2
+    assert all(label.x1 <= figure.axes[0].bbox.x1 for label in labels)
+
+
+def arrows(figure):
+    """The arrows of motion among the annotations."""
+    figure.draw_without_rendering()
+    notes = [note for note in figure.axes[0].texts if note.arrow_patch]
+    with_head = ArrowStyle.get_styles()["<|-"]
+    return [note for note in notes if isinstance(note.arrow_patch.get_arrowstyle(), with_head)]
+
+
+def moving(lon_step, lat_step, hours=13):
+    tracks = tracks_table([(15.0, 36.0)], hours=hours)
+    step = np.arange(hours)
+    return tracks.assign(lon=15 + lon_step * step, lat=36 + lat_step * step, radius_95_km=130.0)
+
+
+def test_the_newest_position_is_marked():
+    tracks = moving(0.1, 0.1)
+    (mark,) = lines(track_map(None, SQUARE, tracks, title=""), "newest position")
+    expected = SQUARE.lonlat_to_pixel(tracks["lon"].iloc[-1], tracks["lat"].iloc[-1])
+    np.testing.assert_allclose(points(mark), [expected])
+
+
+@pytest.mark.parametrize(("east", "north"), [(0.1, 0), (-0.1, 0), (0, 0.1), (0, -0.1)])
+def test_the_arrow_points_where_the_cyclone_moves(east, north):
+    (arrow,) = arrows(track_map(None, SQUARE, moving(east, north), title=""))
+    right, up = arrow.xyann
+    assert np.hypot(right, up) == pytest.approx(34)
+    along = right * np.sign(east) if east else up * np.sign(north)
+    assert along > 30  # of the graticule, which is nearly upright here
+
+
+def test_only_the_last_six_hours_make_the_motion():
+    turned = moving(0.1, 0)
+    turned.loc[6:, "lon"] = 15.6 - 0.1 * np.arange(7)
+    (arrow,) = arrows(track_map(None, SQUARE, turned, title=""))
+    assert arrow.xyann[0] < -30
+
+
+@pytest.mark.parametrize("tracks", [moving(0.1, 0, hours=1), moving(0, 0)], ids=["one", "still"])
+def test_what_does_not_move_has_no_arrow(tracks):
+    assert not arrows(track_map(None, SQUARE, tracks, title=""))
+
+
+def test_both_radii_of_the_newest_position_are_drawn_and_told_apart():
+    figure = track_map(None, SQUARE, moving(0.1, 0), title="")
+    (inner,), (outer,) = (lines(figure, f"{p} % circle of the centre") for p in (50, 95))
+    assert inner.get_linestyle() != outer.get_linestyle()
+    assert {"50 % circle of the centre", "95 % circle of the centre"} <= set(texts(figure))
+
+
+def test_six_hourly_positions_are_marked_even_where_the_clock_is_missed():
+    late = moving(0.1, 0).assign(time=lambda t: t["time"] + pd.Timedelta(minutes=15))
+    figure = track_map(None, SQUARE, late, title="")
+    (ticks,) = lines(figure, "00, 06, 12, 18 UTC")
+    expected = SQUARE.lonlat_to_pixel(late["lon"].iloc[[2, 8]], late["lat"].iloc[[2, 8]])
+    np.testing.assert_allclose(points(ticks), np.transpose(expected))
+    assert {"00:15", "06:15"} <= set(texts(figure))
+
+
+def test_no_label_of_a_track_covers_a_position():
+    tracks = pd.concat([moving(0.1, 0.1), moving(0.1, -0.1).assign(track_id=2)])
+    figure = track_map(None, SQUARE, tracks, title="")
+    labels = boxes(figure, lambda text: ":" in text or text == "7 Nov")
+    pixels = np.stack(SQUARE.lonlat_to_pixel(tracks["lon"], tracks["lat"]), axis=-1)
+    dots = figure.axes[0].transData.transform(pixels)
+    assert len(labels) == 8
+    assert sum(box.count_contains(dots) for box in labels) == 0
+
+
+def test_a_detection_map_names_the_tracks_of_its_time_and_draws_them_up_to_then():
+    gone = tracks_table([(13.5, 35.0)], hours=3).assign(track_id=7)
+    tracks = pd.concat([gone, moving(0.1, 0.1)])
+    detections = table(SQUARE, found=(0,)).assign(time=pd.Timestamp("2011-11-07 05:00"))
+    figure = detections_figure(SQUARE, detections, tracks=tracks)
+    (trail,) = lines(figure, "earlier positions")
+    assert len(points(trail)) == 8
+    assert "track 1" in texts(figure)
+    assert "track 7" not in texts(figure)
+
+
+def test_no_probability_or_name_covers_a_centre():
+    x, y = SQUARE.pixel_to_lonlat(np.array([6.0, 217.0]), np.array([5.0, 5.0]))
+    tracks = pd.DataFrame({"track_id": [1, 2], "time": pd.Timestamp("2011-11-02 09:00")})
+    tracks = tracks.assign(lon=x, lat=y, radius_50_km=80.0, radius_95_km=190.0)
+    figure = detections_figure(SQUARE, tracks=tracks)
+    marks = np.concatenate([points(line) for line in lines(figure, "centre")])
+    dots = figure.axes[0].transData.transform(marks)
+    labels = boxes(figure, lambda text: text == "0.90" or text.startswith("track"))
+    assert len(labels) == 3
+    assert sum(box.count_contains(dots) for box in labels) == 0
+
+
+@pytest.mark.parametrize("draw", ["tiles", "tracks"])
+def test_the_truth_is_a_dotted_line_with_a_star_at_the_time_of_the_map(draw):
+    tracks = moving(0.1, 0.1)
+    truth = tracks.assign(track_id="true", lon=tracks["lon"] + 0.3)
+    if draw == "tracks":
+        figure, row = track_map(None, SQUARE, tracks, title="", truth=truth), 12
+    else:
+        detections = table(SQUARE, found=(0,)).assign(time=tracks["time"].iloc[5])
+        figure, row = detections_figure(SQUARE, detections, truth=truth), 5
+    (star,), (path,) = lines(figure, "true centre"), lines(figure, "true track")
+    expected = SQUARE.lonlat_to_pixel(truth["lon"].iloc[row], truth["lat"].iloc[row])
+    np.testing.assert_allclose(points(star), [expected])
+    assert len(points(path)) == 13
+    assert {"true centre", "true track"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize(
+    "grid", [MEDITERRANEAN, BRITAIN, SQUARE], ids=["wide", "britain", "square"]
+)
+def test_the_scale_bar_is_as_long_as_it_says(grid):
+    figure = airmass_map(picture(grid), grid, title="")
+    figure.draw_without_rendering()
+    (bar,) = figure.axes[0].findobj(AnchoredSizeBar)
+    length_km = float(bar.txt_label.get_text().partition(" km")[0])
+    middle, half = (grid.height - 1) / 2, bar.size_bar.get_children()[0].get_width() / 2
+    ends = (grid.width - 1) / 2 + np.array([-half, half])
+    lon, lat = grid.pixel_to_lonlat(ends, np.full(2, middle))
+    distance = pyproj.Geod(ellps="WGS84").inv(lon[0], lat[0], lon[1], lat[1])[2] / 1000
+    assert distance == pytest.approx(length_km, rel=0.01)
+    assert bar.get_window_extent().width < figure.axes[0].bbox.width / 3
+
+
+@pytest.mark.parametrize(
+    "grid", [MEDITERRANEAN, BRITAIN, SQUARE], ids=["wide", "britain", "square"]
+)
+def test_title_captions_map_and_legend_share_no_space(grid):
+    words = {"title": "name of a scene " * 7, "subtitle": "model " * 40, "caption": "mind " * 60}
+    tracks, truth = moving(0.1, 0.1), moving(0.1, 0.2)
+    figure = detections_figure(grid, table(grid).assign(missing_frames=1), **words, truth=truth)
+    figure = track_map(None, grid, tracks, **words, truth=truth) if grid is SQUARE else figure
+    figure.draw_without_rendering()
+    parts = [*(text.get_window_extent() for text in figure.texts)]
+    parts += [figure.axes[0].get_tightbbox(), figure.legends[0].get_window_extent()]
+    assert len(parts) == 5
+    assert overlapping_pairs(parts) == 0
+    edges = np.array([part.extents for part in parts])
+    assert (edges[:, :2] >= 0).all()
+    assert (edges[:, 2:] <= figure.bbox.extents[2:]).all()
+
+
+def test_the_plain_map_shows_no_sea_off_the_earth():
+    grid = Grid.full_disk(0).window(0, 0, 400, 400)
+    figure = track_map(None, grid, tracks_table([(12.0, 36.0)]).iloc[:0], title="")
+    assert (drawn_picture(figure)[:200, :200, 3] == 0).all()
 
 
 def test_positions_at_the_edge_are_hollow_and_explained():

@@ -20,7 +20,7 @@ from medicane_training.run.checkpoint import saved
 from medicane_training.run.folder import RunFolder, on_main
 from medicane_training.run.journal import Display, show_table
 from medicane_training.run.judging import judge_part, readable
-from medicane_training.run.run_card import run_card
+from medicane_training.run.run_cards import run_card
 from medicane_training.run.training import Training
 from medicane_training.store.clip_store import save_table
 

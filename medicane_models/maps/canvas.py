@@ -1,0 +1,219 @@
+"""The map under the marks: picture, coastlines, graticule, scale, title, captions and legend.
+
+Needs matplotlib (extra ``plots``) only when a map is drawn, and no display.
+"""
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from medicane_models.domain import Grid
+from medicane_models.errors import SceneError, require
+from medicane_models.files import replacing
+from medicane_models.maps.annotations import halo
+from medicane_models.maps.coastlines import coast_lines, graticule, land_mask
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.offsetbox import AnchoredOffsetbox
+
+__all__ = [
+    "Picture",
+    "add_legend",
+    "add_scale_bar",
+    "base_map",
+    "draw_lines",
+    "plain_picture",
+    "save",
+]
+
+MAP_INCHES = (11.2, 8.4)  # the largest map, width and height
+NARROWEST_INCHES = 7.5  # of the figure, so that title and legend fit
+LEFT_INCHES, RIGHT_INCHES, GAP_INCHES = 0.6, 0.25, 0.12
+LEGEND_ROW_INCHES, TICKS_INCHES = 0.24, 0.35
+LEGEND_COLUMN_INCHES = 2.1
+DPI = 150
+
+TITLE = {"size": 13, "weight": "bold"}
+SUBTITLE = {"size": 10, "color": "#404040"}
+WARNING_BOX = {"facecolor": "#FFE04D", "edgecolor": "black", "boxstyle": "round,pad=0.3"}
+WARNING = {"size": 10, "weight": "bold", "bbox": WARNING_BOX}
+EMS_PER_LETTER = 0.62  # width of bold letters, rather too much
+LINE_HEIGHT = 1.35
+
+COAST, GRATICULE, PAGE, NO_DATA = "black", "#C0C0C0", "#2B2B2B", "#808080"
+LAND, SEA = (0.86, 0.84, 0.78), (0.95, 0.97, 0.99)
+WIDEST_SCALE = 0.2  # of the map's width
+LEGEND = {"fontsize": 9, "facecolor": PAGE, "labelcolor": "white", "framealpha": 1}
+
+Picture = Float[np.ndarray, "height width 3"]
+
+
+def base_map(
+    image: Picture, grid: Grid, *, title: str, subtitle: str | None, warning: str | None
+) -> "Axes":
+    """A figure of the map's shape, with square pixels, and all that is under the marks."""
+    if image.shape[:2] != (grid.height, grid.width):
+        raise SceneError(f"a picture of shape {image.shape} does not fit the grid: {grid}")
+    axes = _framed_axes(grid, [(title, TITLE), (subtitle, SUBTITLE), (warning, WARNING)])
+    _draw_picture(axes, image, grid)
+    outline = halo(1.8, "#FFFFFF80")
+    draw_lines(axes, coast_lines(grid), colors=COAST, linewidths=0.8, path_effects=outline)
+    _draw_graticule(axes, grid)
+    axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
+    return axes
+
+
+def plain_picture(grid: Grid) -> Picture:
+    """Land and sea in two light colours; NaN off the disk."""
+    lon, _ = grid.pixel_to_lonlat(*np.meshgrid(np.arange(grid.width), np.arange(grid.height)))
+    picture = np.where(land_mask(grid)[..., None], LAND, SEA)
+    picture[~np.isfinite(lon)] = np.nan
+    return picture
+
+
+def draw_lines(axes: "Axes", lines: list[np.ndarray], **style: Any) -> None:
+    """Draw polylines of pixels (x, y)."""
+    collection = require("matplotlib.collections", "plots").LineCollection
+    axes.add_collection(collection(lines, **style), autolim=False)
+
+
+def add_scale_bar(axes: "Axes", grid: Grid) -> "AnchoredOffsetbox | None":
+    """A bar as long as a round number of kilometres in the middle of the map.
+
+    None where the middle is off the disk.
+    """
+    across_km = float(grid.pixel_size_km((grid.width - 1) / 2, (grid.height - 1) / 2)[0])
+    if not across_km > 0:
+        return None
+    length_km = _round_length(WIDEST_SCALE * grid.width * across_km)
+    artists = require("mpl_toolkits.axes_grid1.anchored_artists", "plots")
+    bar = artists.AnchoredSizeBar(
+        axes.transData,
+        length_km / across_km,
+        f"{length_km:g} km in the map's middle",
+        "lower left",
+        size_vertical=grid.height / 150,
+        fontproperties=require("matplotlib.font_manager", "plots").FontProperties(size=8),
+        pad=0.3,
+        sep=3,
+    )
+    bar.patch.set(linewidth=0.5)
+    bar.set_zorder(9)
+    return axes.add_artist(bar)  # pyright: ignore[reportReturnType]
+
+
+def add_legend(axes: "Axes", note: str = "") -> None:
+    """A note and one entry a kind of mark, under the map; the page grows by what it needs."""
+    handles, labels = axes.get_legend_handles_labels()
+    entries = dict(zip(labels[::-1], handles[::-1], strict=True))
+    if not entries and not note:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    marks, names = list(entries.values())[::-1], list(entries)[::-1]
+    columns = max(int(figure.get_figwidth() / LEGEND_COLUMN_INCHES), 1)
+    rows = -(-len(names) // columns) + bool(note)
+    _grow(axes, LEGEND_ROW_INCHES * rows + GAP_INCHES)
+    columns = max(-(-len(names) // max(rows - bool(note), 1)), 1)
+    legend = figure.legend(marks, names, loc="lower center", ncols=columns, **LEGEND)
+    if note:
+        legend.set_title(note)
+        legend.get_title().set(color="white", size=9)
+
+
+def save(figure: "Figure", path: str | Path) -> None:
+    """Write a figure in the format of the name's suffix; a failure leaves no half file behind."""
+    with replacing(Path(path)) as temporary:
+        figure.savefig(temporary, dpi=DPI, facecolor=figure.get_facecolor())
+
+
+def _framed_axes(grid: Grid, head: list[tuple[str | None, dict[str, Any]]]) -> "Axes":
+    inches_per_pixel = min(MAP_INCHES[0] / grid.width, MAP_INCHES[1] / grid.height)
+    width, height = grid.width * inches_per_pixel, grid.height * inches_per_pixel
+    full_width = max(width + LEFT_INCHES + RIGHT_INCHES, NARROWEST_INCHES)
+    blocks = [_wrapped(text, style, full_width) for text, style in head if text]
+    top = GAP_INCHES + sum(inches for _, _, inches in blocks)
+    full_height = height + top + TICKS_INCHES
+    figure = _new_figure(full_width, full_height)
+    left = LEFT_INCHES + (full_width - LEFT_INCHES - RIGHT_INCHES - width) / 2
+    axes = figure.add_axes(
+        (left / full_width, TICKS_INCHES / full_height, width / full_width, height / full_height),
+        facecolor=NO_DATA,
+    )
+    below = GAP_INCHES
+    for text, style, inches in blocks:
+        _write_head(axes, text, height + top - below, height, style)
+        below += inches
+    return axes
+
+
+def _wrapped(text: str, style: dict[str, Any], width: float) -> tuple[str, dict[str, Any], float]:
+    """A text in lines that fit a page of so many inches, and how high it is."""
+    letters = int((width - 0.4) * 72 / (style["size"] * EMS_PER_LETTER))
+    lines = textwrap.wrap(text, letters)
+    inches = len(lines) * LINE_HEIGHT * style["size"] / 72
+    return "\n".join(lines), style, inches + (0.22 if "bbox" in style else 0.06)
+
+
+def _write_head(
+    axes: "Axes", text: str, inches: float, map_inches: float, style: dict[str, Any]
+) -> None:
+    """Write so many inches above the map's lower border, in the middle of the page."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    transforms = require("matplotlib.transforms", "plots")
+    place = transforms.blended_transform_factory(figure.transFigure, axes.transAxes)
+    down = 0.06 if "bbox" in style else 0
+    figure.text(
+        0.5, (inches - down) / map_inches, text, ha="center", va="top", transform=place, **style
+    )
+
+
+def _grow(axes: "Axes", inches: float) -> None:
+    """Add space at the foot of the page, without a change of the map's size."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    width, height = figure.get_size_inches()
+    left, bottom, across, up = axes.get_position().bounds
+    figure.set_size_inches(width, height + inches)
+    share = height / (height + inches)
+    axes.set_position((left, bottom * share + 1 - share, across, up * share))
+
+
+def _new_figure(width: float, height: float) -> "Figure":
+    figure = require("matplotlib.figure", "plots").Figure(figsize=(width, height), dpi=DPI)
+    require("matplotlib.backends.backend_agg", "plots").FigureCanvasAgg(figure)
+    return figure
+
+
+def _draw_picture(axes: "Axes", image: Picture, grid: Grid) -> None:
+    seen = ~np.isnan(image.sum(axis=-1))
+    axes.imshow(np.dstack([np.where(seen[..., None], image, 0).clip(0, 1), seen]))
+    row, column = np.nonzero(~seen)
+    if np.isfinite(grid.pixel_to_lonlat(column, row)[0]).any():
+        axes.plot([], [], "s", color=NO_DATA, markersize=9, label="no data")
+
+
+def _draw_graticule(axes: "Axes", grid: Grid) -> None:
+    """Meridians labelled at the lower border, parallels at the left one; else in the middle."""
+    meridians, parallels = graticule(grid)
+    for family, set_ticks in ((meridians, axes.set_xticks), (parallels, axes.set_yticks)):
+        ticks = [(tick, line.label) for line in family for tick in line.ticks]
+        set_ticks([tick for tick, _ in ticks], [label for _, label in ticks], size=9)
+        for line in family:
+            draw_lines(axes, line.lines, colors=GRATICULE, linewidths=0.6, linestyles="--")
+            if line.lines and not ticks:
+                longest = max(line.lines, key=len)
+                style = {"color": "white", "size": 8, "path_effects": halo(2)}
+                axes.annotate(line.label, longest[len(longest) // 2], ha="center", **style)
+
+
+def _round_length(most: float) -> float:
+    """The largest of 1, 2, 5, 10, 20 … up to a number."""
+    power = 10.0 ** np.floor(np.log10(most))
+    return power * max(factor for factor in (1, 2, 5) if factor * power <= most)
