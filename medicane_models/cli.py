@@ -37,6 +37,7 @@ from medicane_models.commands import (
     print_rows,
     run_program,
     say,
+    will_plot,
     with_progress,
 )
 from medicane_models.errors import ConfigurationError
@@ -96,7 +97,7 @@ def predict(
             help="Of the tracks: csv, netcdf, geojson, separated by commas.",
         ),
     ] = "csv",
-    plot: Plot = True,
+    plot: Plot = None,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -110,6 +111,7 @@ def predict(
     """
     from medicane_models.prediction.products import replacing_products
 
+    plot = will_plot(plot)
     chosen = {"formats": _split(formats), "plot": plot, "overwrite": overwrite}
     options = {
         "threshold": threshold,
@@ -135,7 +137,7 @@ def demo(
     tracker_revision: TrackerRevision = None,
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
     seed: Seed = 0,
-    plot: Plot = True,
+    plot: Plot = None,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -148,6 +150,7 @@ def demo(
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
 
+    plot = will_plot(plot)
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)

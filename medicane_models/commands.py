@@ -25,7 +25,13 @@ from medicane_models.checks import (
     check_tracker,
 )
 from medicane_models.choices import OnnxDevice, RuntimeName
-from medicane_models.errors import MedicaneError, exit_code
+from medicane_models.errors import (
+    MedicaneError,
+    MissingExtraError,
+    exit_code,
+    naming_extras,
+    require,
+)
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
 
@@ -58,6 +64,7 @@ __all__ = [
     "print_rows",
     "run_program",
     "say",
+    "will_plot",
     "with_progress",
 ]
 
@@ -91,12 +98,13 @@ def command_line(program: str, description: str) -> typer.Typer:
     return app
 
 
-def run_program(app: typer.Typer, package: str) -> None:
+def run_program(app: typer.Typer, package: str, *, extra: str = "torch") -> None:
     """Run a command; an error prints one sentence, see `exit_code` for what it exits with.
 
     Args:
         app: what to run.
         package: whose log lines are shown, on stderr.
+        extra: that brings all its commands need.
     """
     for name in {package, "medicane_models"}:
         logger = logging.getLogger(name)
@@ -104,7 +112,8 @@ def run_program(app: typer.Typer, package: str) -> None:
         logger.handlers = [logging.StreamHandler(sys.stderr)]
     warnings.showwarning = _show_warning
     try:
-        app()
+        with naming_extras(extra):
+            app()
     except (MedicaneError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(exit_code(error))
@@ -235,8 +244,33 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Of the CPU; default: one a core.")
 ]
 Seed = Annotated[int, SEED]
-Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="Draw a map for every clip.")]
+Plot = Annotated[
+    bool | None,
+    typer.Option(
+        "--plot/--no-plot",
+        help="Draw a map for every clip; default: if matplotlib is installed.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def will_plot(asked: bool | None) -> bool:
+    """Whether to draw: as asked; if nothing was, where matplotlib is installed, else that is said.
+
+    Raises:
+        MissingExtraError: drawing is asked for and matplotlib is not installed.
+    """
+    if asked is False:
+        return False
+    try:
+        require("matplotlib", "plots")
+    except MissingExtraError as error:
+        if asked:
+            raise
+        say(f"No maps: {error}")
+        return False
+    return True
 
 
 def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:

@@ -1,6 +1,8 @@
 """What goes wrong, in one sentence that names the file, the value and the remedy."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 __all__ = [
@@ -16,8 +18,23 @@ __all__ = [
     "SceneWarning",
     "WrongUseError",
     "exit_code",
+    "naming_extras",
     "require",
 ]
+
+EXTRAS = {
+    "cattrs": "train",
+    "filelock": "train",
+    "matplotlib": "plots",
+    "onnx": "export",
+    "onnx_ir": "export",
+    "onnxruntime": "onnx",
+    "satpy": "satellite",
+    "timm": "torch",
+    "torch": "torch",
+    "transformers": "export",
+}
+"""The extra that brings a module which is imported somewhere and not always installed."""
 
 
 class MedicaneError(Exception):
@@ -78,8 +95,37 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+        if _top_level(error.name) != _top_level(module):
             raise
-        raise MissingExtraError(
-            f'{module} is not installed; run: pip install "medicane-models[{extra}]"'
-        ) from None
+        raise _missing(module, extra) from None
+
+
+@contextmanager
+def naming_extras(program: str = "torch") -> Iterator[None]:
+    """Say which extra brings an optional module that an import in the body did not find.
+
+    Args:
+        program: the extra to name for torch and timm: "train" and "export" bring them too, with
+            all else that those programs need.
+
+    Raises:
+        MissingExtraError: with the exact ``pip install`` line.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = _top_level(error.name)
+        if module not in EXTRAS:
+            raise
+        extra = EXTRAS[module]
+        raise _missing(module, program if extra == "torch" else extra) from None
+
+
+def _top_level(module: str | None) -> str:
+    return (module or "").partition(".")[0]
+
+
+def _missing(module: str, extra: str) -> MissingExtraError:
+    return MissingExtraError(
+        f'{module} is not installed; run: pip install "medicane-models[{extra}]"'
+    )

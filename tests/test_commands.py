@@ -53,7 +53,7 @@ SHARED = {
     "--domain": "model",
     "--model": "medicane-tiny-detector",
     "--tracker": "auto",
-    "--plot": True,
+    "--plot": None,
 }
 """What all programs mean by these names, and what they take where nothing is given."""
 

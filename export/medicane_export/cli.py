@@ -222,7 +222,7 @@ def transformers(
 
 def main() -> None:
     """Run the command."""
-    run_program(app, "medicane_export")
+    run_program(app, "medicane_export", extra="export")
 
 
 def _files(folder: Path) -> list[str]:

@@ -153,15 +153,16 @@ def _package_findings() -> Iterator[Finding]:
             "run there: pip install --editable .",
             "note",
         )
-    for requirement in requirements():
+    optional = requirements("torch")
+    missing = [requirement.name for requirement in optional if not installed(requirement.name)]
+    for requirement in (*requirements(), *optional):
         lack = unmet(requirement)
-        if lack is None:
-            continue
-        remedy = f'run: pip install "{requirement.name}{requirement.specifier}"'
-        if requirement.name in ("torch", "timm") and onnx_runtimes() and "missing" in lack:
-            yield Finding(f"{lack}; only --runtime onnx works", remedy, "note")
-        else:
-            yield Finding(lack, remedy)
+        if lack is not None and requirement.name not in missing:
+            yield Finding(lack, f'run: pip install "{requirement.name}{requirement.specifier}"')
+    if missing:
+        left = "only --runtime onnx works" if onnx_runtimes() else "no model runs"
+        remedy = 'run: pip install "medicane-models[torch]"'
+        yield Finding(f"{' and '.join(missing)} missing; {left}", remedy, "note")
 
 
 def _torch_findings(

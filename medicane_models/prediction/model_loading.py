@@ -1,14 +1,15 @@
 """Load a detector and a tracker on the runtime that their files are for."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from medicane_models.choices import DeviceName, OnnxDevice, Precision, RuntimeName
-from medicane_models.errors import ConfigurationError, MissingFileError
+from medicane_models.errors import ConfigurationError, MissingFileError, naming_extras
 from medicane_models.hub import TRACKER, WEIGHTS_NAME, resolve_file
 from medicane_models.prediction.models import ModelDescription, check_pair
 from medicane_models.runtimes.interface import Runtime, TorchRuntime, limit_threads
@@ -42,11 +43,18 @@ class ModelReference:
     hub_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def is_exported_only(self) -> bool:
-        """Whether it is a file for onnxruntime, or a place that holds one and no weights."""
-        if Path(self.name).suffix == ".onnx" or Path(self.name).is_file():
-            return True
-        return not self._holds(WEIGHTS_NAME) and self._holds(onnx_file_name())
+    def is_exported(self) -> bool:
+        """Whether it is a file for onnxruntime, or a place that holds one."""
+        return self._is_file or self._holds(onnx_file_name())
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it is a place that holds weights for torch."""
+        return not self._is_file and self._holds(WEIGHTS_NAME)
+
+    @property
+    def _is_file(self) -> bool:
+        return Path(self.name).suffix == ".onnx" or Path(self.name).is_file()
 
     def _holds(self, filename: str) -> bool:
         with suppress(MissingFileError):
@@ -87,20 +95,22 @@ def load_models(
     settings: OnnxSettings = DEFAULTS,
     precision: Precision = "fp32",
 ) -> LoadedModels:
-    """Load both; ``runtime`` "auto" is onnxruntime where one of them is exported only, else torch.
+    """Load both; ``runtime`` "auto" is onnxruntime where torch cannot run what is exported.
 
     Raises:
         CheckpointError: a file is missing or does not fit.
         ConfigurationError: the models do not fit one another, or an option the runtime.
+        MissingExtraError: the runtime is not installed.
     """
     given = [detector] if tracker is None else [detector, tracker]
     if runtime == "auto":
-        runtime = "onnx" if any(model.is_exported_only for model in given) else "torch"
+        runtime = _runtime_for(given)
     if runtime == "onnx":
         return _on_onnxruntime(detector, tracker, device, settings, precision)
     _check_torch_takes(device, settings, precision)
-    limit_threads(settings.threads)
-    return _on_torch(detector, tracker, cast("DeviceName", device))
+    with naming_extras():
+        limit_threads(settings.threads)
+        return _on_torch(detector, tracker, cast("DeviceName", device))
 
 
 def load_with_embedded_tracker(detector: ModelReference, **options: Any) -> LoadedModels:
@@ -117,6 +127,13 @@ def load_with_embedded_tracker(detector: ModelReference, **options: Any) -> Load
         untracked = f"{TRACKER} does not fit {detector.name}: {error}"
         log.info("detecting without centres and tracks: %s", untracked)
         return alone._replace(untracked=untracked)
+
+
+def _runtime_for(models: Sequence[ModelReference]) -> RuntimeName:
+    """What "auto" means: "onnx" where an exported model has no weights or they have no torch."""
+    has_torch = find_spec("torch") is not None
+    others = (model for model in models if not (has_torch and model.has_weights))
+    return "onnx" if any(model.is_exported for model in others) else "torch"
 
 
 def _on_torch(

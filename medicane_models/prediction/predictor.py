@@ -87,7 +87,7 @@ class MedicanePredictor:
             tracker: the tracking model, which must read the same clips. "auto" is the embedded one
                 where it does, else none; None detects only, without centres and tracks.
             runtime: "torch", or "onnx" for exported models without torch; "auto" is onnxruntime
-                where a model is an exported file, or a place of one without weights.
+                where a model is an exported file, or a place of one without weights or torch.
             device: "auto" takes the GPU where there is one and logs what it took; any other never
                 runs elsewhere than asked. "tensorrt" is for exported models.
             threshold: probability from which on a tile counts; None takes the detector's own.
@@ -101,6 +101,7 @@ class MedicanePredictor:
         Raises:
             CheckpointError: a file is missing or cannot be read.
             ConfigurationError: the device does not work here, or the models do not fit.
+            MissingExtraError: torch or onnxruntime is needed and not installed.
         """
         asked = ModelReference(name=detector, hub_options={"revision": revision, **hub_options})
         how: dict[str, Any] = {

@@ -125,7 +125,7 @@ def import_onnxruntime() -> ModuleType:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime"
         found = "is not installed" if missing else f"cannot be imported ({error})"
         raise MissingExtraError(
-            f'onnxruntime {found}; run: pip install "medicane-models[export]" for the CPU, '
+            f'onnxruntime {found}; run: pip install "medicane-models[onnx]" for the CPU, '
             'or pip install "medicane-models[gpu]" for NVIDIA GPUs'
         ) from error
     return onnxruntime

@@ -341,7 +341,7 @@ def _scores(run: Path, *, test: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command."""
-    run_program(app, "medicane_training")
+    run_program(app, "medicane_training", extra="train")
 
 
 def _grid(domain: str, default: "Grid") -> "Grid":

@@ -54,7 +54,7 @@ def trace(
         ConfigurationError: the model has no such input or output, or the opset cannot be written.
         MissingExtraError: the extra "export" is not installed.
     """
-    for package in ("onnx", "onnxscript", "onnx_ir"):
+    for package in ("onnx", "onnxscript", "onnx_ir", "onnxruntime"):
         require(package, "export")
     if opset < OLDEST_OPSET:
         raise ConfigurationError(f"opset is {opset}; give {OLDEST_OPSET} or more")

@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from importlib import metadata
@@ -12,6 +11,7 @@ import onnx.reference
 import onnxruntime
 import pytest
 import torch
+from absent import run_without
 
 from medicane_models.cli import main
 from medicane_models.diagnosis import doctor, trials
@@ -25,25 +25,6 @@ from medicane_models.runtimes.accelerators import (
     provider_finding,
 )
 
-WITHOUT = """
-import sys
-from importlib import metadata
-from importlib.machinery import PathFinder
-absent = sys.argv.pop(1).split(",")
-class Without(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        hidden = name.partition(".")[0] in absent
-        return None if hidden else super().find_spec(name, path, target)
-sys.meta_path = [Without if finder is PathFinder else finder for finder in sys.meta_path]
-version, every = metadata.version, metadata.distributions
-def told(name):
-    if name in absent:
-        raise metadata.PackageNotFoundError(name)
-    return version(name)
-metadata.version = told
-metadata.distributions = lambda: (d for d in every() if d.metadata["Name"] not in absent)
-"""
 SMI = """#!/bin/sh
 case "$*" in
 *query-gpu*--id=1) echo "NVIDIA L4, 23034, 1000";;
@@ -71,11 +52,8 @@ CPU_BUILD = OnnxRuntimeBuild(
 
 
 def doctor_without(*packages: str) -> tuple[int, dict]:
-    code = WITHOUT + "from medicane_models.cli import main\nmain()"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, ",".join(packages), "doctor", "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    code = "from medicane_models.cli import main\nmain()"
+    done = run_without(packages, code, "doctor", "--json")
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -84,7 +62,8 @@ def test_without_torch_the_rest_is_told():
     code, told = doctor_without("torch", "timm")
     notes = [finding["text"] for finding in told["findings"] if finding["level"] == "note"]
     assert code == 0, told["findings"]
-    assert "torch missing; only --runtime onnx works" in notes
+    assert "timm and torch missing; only --runtime onnx works" in notes
+    assert told["extras"]["torch"] == ["timm missing", "torch missing"]
     assert "torch" not in told["packages"]
     assert [trial["runtime"] for trial in told["trials"]] == ["onnxruntime"]
 
@@ -94,7 +73,7 @@ def test_without_onnxruntime_the_rest_is_told():
     remedies = [finding["remedy"] for finding in told["findings"]]
     assert code == 0, told["findings"]
     assert any('pip install "medicane-models[gpu]"' in remedy for remedy in remedies)
-    assert "onnxruntime missing" in told["extras"]["export"]
+    assert told["extras"]["onnx"] == ["onnxruntime missing"]
     (trial,) = told["trials"]
     assert trial["runtime"] == "torch"
     assert trial["error"] is None
@@ -106,15 +85,16 @@ def test_an_onnxruntime_that_cannot_be_imported_is_broken(quick):
     quick.setattr(doctor, "onnxruntime_build", accelerators.onnxruntime_build.__wrapped__)
     (told,) = findings("broken")
     assert told.startswith("onnxruntime")
-    assert 'pip install "medicane-models[export]"' in told
+    assert 'pip install "medicane-models[onnx]"' in told
 
 
-def test_without_both_the_package_is_broken():
+def test_without_both_no_model_runs_and_the_rest_works():
     code, told = doctor_without("torch", "timm", "onnxruntime")
-    broken = [finding["text"] for finding in told["findings"] if finding["level"] == "broken"]
-    assert code == 1
-    assert sorted(broken) == ["timm missing", "torch missing"]
-    assert told["broken"]
+    notes = {finding["text"]: finding["remedy"] for finding in told["findings"]}
+    assert code == 0, told["findings"]
+    assert 'pip install "medicane-models[torch]"' in notes["timm and torch missing; no model runs"]
+    assert 'pip install "medicane-models[onnx]"' in " ".join(notes.values())
+    assert told["trials"] == []
 
 
 @pytest.fixture

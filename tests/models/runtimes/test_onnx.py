@@ -1,7 +1,6 @@
 import json
 import logging
 import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from absent import run_without
 from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, metadata, write_onnx
 
 from medicane_export.graphs.tracing import metadata_of, save_onnx, trace
@@ -32,14 +32,6 @@ from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 from medicane_models.runtimes.onnx_session import OnnxSettings, open_session
 from medicane_models.simulation import simulate_scene
 
-WITHOUT_TORCH = """
-import sys
-class NoTorch:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "timm"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, NoTorch())
-"""
 CUDA_BUILD = OnnxRuntimeBuild(
     package="onnxruntime-gpu",
     version="9.9",
@@ -73,10 +65,7 @@ def probabilities(model: OnnxModel, given: np.ndarray) -> np.ndarray:
 
 
 def run_without_torch(code: str, *arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WITHOUT_TORCH + code, *map(str, arguments)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return run_without(["torch", "timm"], code, *arguments)
 
 
 def test_detections_tracks_and_products_need_no_torch(models, tmp_path):

@@ -25,7 +25,7 @@ import pandas as pd
 from jaxtyping import Float, Int, Int32, UInt8
 
 from medicane_models.domain import Tile
-from medicane_models.errors import MissingInputError, SceneError
+from medicane_models.errors import MissingInputError, SceneError, require
 from medicane_models.files import replacing, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.labels import LABEL_COLUMNS
@@ -83,6 +83,7 @@ _VALUES = np.append(np.arange(LEVELS + 1) / LEVELS, np.nan).astype(np.float32)
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
     """Write a Parquet file as a whole."""
+    require("pyarrow", "train")
     with replacing(path) as temporary:
         table.to_parquet(temporary, index=False)
 
@@ -99,6 +100,7 @@ class ClipStore:
             raise MissingInputError(
                 f"{self.path} is no clip store; make one with: medicane-train data build"
             )
+        require("pyarrow", "train")
 
     def __reduce__(self) -> tuple[type["ClipStore"], tuple[Path]]:
         return ClipStore, (self.path,)
