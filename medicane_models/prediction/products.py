@@ -4,14 +4,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, OutputError
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import staging
 from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
@@ -50,7 +50,7 @@ def replacing_products(
             f"{out} holds results of an earlier run ({earlier[0].name}); "
             "choose another folder or give --overwrite"
         )
-    with _hidden_folder(out) as folder:
+    with staging(out) as folder:
         writer = ProductWriter(folder, formats=formats, plot=plot)
         try:
             yield writer
@@ -100,26 +100,6 @@ class ProductWriter:
 def _products(folder: Path) -> list[Path]:
     """Files of an earlier run."""
     return [path for pattern in PATTERNS for path in folder.glob(pattern)]
-
-
-@contextmanager
-def _hidden_folder(out: Path) -> Iterator[Path]:
-    """A folder in ``out`` for a while; what had to be made for it goes too, unless it is used."""
-    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            hidden = TemporaryDirectory(prefix=".unfinished-", dir=out)
-        except OSError as error:
-            raise OutputError(
-                f"{out} cannot be written ({error.strerror}); choose another folder"
-            ) from error
-        with hidden as name:
-            yield Path(name)
-    finally:
-        with suppress(OSError):
-            for folder in absent:
-                folder.rmdir()
 
 
 def _publish(folder: Path, out: Path, earlier: Sequence[Path]) -> None:
