@@ -58,9 +58,10 @@ def model_card(
         name: short name or Hub id of the model.
         license_id: SPDX-like identifier of the weights' licence, as the Hub spells it.
         base_model: Hub id of the model that this one started from.
-        evaluation: what a final test reports: ``table``, its rows to print, and if there are any
-            ``scores`` (of the ``model`` and others, each a number or ``value, low, high``),
-            ``counts`` and whether the data are ``simulated``; or, flat, scores on validation.
+        evaluation: what a final test reports, or a validation if its ``part`` is that: ``table``,
+            its rows to print, and if there are any ``scores`` (of the ``model`` and others, each
+            a number or ``value, low, high``), ``counts`` and whether the data are ``simulated``;
+            or, flat, scores on validation.
         training: a paragraph on how it was trained.
     """
     simulated = _is_simulated(config, evaluation, training)
@@ -153,7 +154,7 @@ def _results(config: MedicaneConfig, evaluation: Mapping[str, Any], *, simulated
 
 
 def _is_test(evaluation: Mapping[str, Any]) -> bool:
-    return "table" in evaluation
+    return "table" in evaluation and evaluation.get("part") != "validation"
 
 
 def _numbers(evaluation: Mapping[str, Any]) -> dict[str, float]:
@@ -181,12 +182,15 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     told = f" ({counted})" if counted else ""
     about = (
-        f"On test clips{told} that neither trained nor chose the model. In parentheses 95 % "
-        "intervals from drawing whole storms and calm weeks, too narrow where these are few; "
-        "without them there were too few."
+        f"On test clips{told} that neither trained nor chose the model."
         if _is_test(evaluation)
         else f"On the validation clips{told}, which chose the model: others will score worse."
     )
+    if "table" in evaluation:
+        about += (
+            " In parentheses 95 % intervals from drawing whole storms and calm weeks, too narrow "
+            "where these are few; without them there were too few."
+        )
     if any(name.startswith("deployed_") for row in rows for name in map(str, row.values())):
         about += (
             " `deployed_` scores are for the true share of cyclones in all weather, the others for "

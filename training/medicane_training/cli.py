@@ -200,7 +200,8 @@ def _check_resume(text: str) -> None:
 
 Store = Annotated[str | None, typer.Option("--data", help="The clip store.")]
 RecipeName = Annotated[
-    str | None, typer.Option(help="Named recipe to start from; default: laptop.")
+    str | None,
+    typer.Option(help="Named recipe to start from; default: the run's in --out, else laptop."),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="YAML of settings, or run.yaml of a run to repeat.")
@@ -237,8 +238,9 @@ FLOWS: dict["FlowName", str] = {
     "track": "Train a tracker: where is the centre in the last frame?",
 }
 KEPT = (
-    "A run in --out is gone on with, or left alone if it has ended; it is never replaced. --device "
-    "and --seed set engine.device and training.seed."
+    "A run in --out is gone on with, or left alone if it has ended; it is never replaced. Its "
+    "recipe, or that of the run that --resume names, stands where neither --recipe nor --config is "
+    "given. --device and --seed set engine.device and training.seed."
 )
 SIGNALS = (
     "SIGTERM, SIGUSR1 and Ctrl-C finish the step, save and leave; the same command goes on. After "
@@ -267,8 +269,10 @@ def _add_flow(flow: "FlowName", purpose: str) -> None:
         seed: Annotated[int | None, SEED] = None,
         json: Json = False,
     ) -> None:
-        from medicane_training.recipes.loading import load_recipe
+        from medicane_training.recipes.loading import load_recipe, recipe_file
 
+        if recipe is None and config is None:
+            config = recipe_file(*_runs(out, resume))
         loaded = load_recipe(
             flow,
             name=recipe,
@@ -296,6 +300,12 @@ def _add_flow(flow: "FlowName", purpose: str) -> None:
             result = _train(loaded, None if dry_run else out, resume=resume, test=final_test)
         if json and result is not None:
             print_json(result)
+
+
+def _runs(out: Path | None, resume: str) -> list[Path]:
+    """Folders of the run that is gone on with, if there is one."""
+    given = [] if resume in ("auto", "none") else [Path(resume)]
+    return given if out is None else [out, *given]
 
 
 for _flow, _purpose in FLOWS.items():

@@ -125,7 +125,7 @@ def _from_initial(
     before = _initial_config(settings)
     _check_processor(init, revision, processor)
     if before.task != cls.task or not _same_head(before, before.resized(**fields)):
-        return cls.from_backbone(init, place={"revision": revision}, **fields)
+        return cls.from_backbone(init, revision=revision, **fields)
     changes = {name: value for name, value in fields.items() if name != "task"}
     model = cls.from_pretrained(init, revision=revision, **changes)
     return model, LoadReport(loaded=tuple(model.state_dict()), dropped=(), fresh=())
