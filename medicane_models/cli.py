@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -10,9 +10,10 @@ from medicane_models.checks import (
     check_free,
     check_model,
     check_present,
+    check_processor,
     check_store_name,
 )
-from medicane_models.choices import OnnxDevice, RuntimeName, WeightsChoice
+from medicane_models.choices import OnnxDevice, ProcessorName, RuntimeName, WeightsChoice
 from medicane_models.commands import (
     START,
     AnyDevice,
@@ -33,6 +34,7 @@ from medicane_models.commands import (
     TrackerRevision,
     checked,
     command_line,
+    parsed_settings,
     print_json,
     print_rows,
     run,
@@ -281,7 +283,10 @@ def convert(
     ] = None,
     processor: Annotated[
         str | None,
-        typer.Option(help="Folder or Hub id whose preprocessor_config.json is saved with it."),
+        typer.Option(
+            callback=checked(check_processor),
+            help="airmass, infrared, or folder or Hub id whose preprocessor_config.json is saved.",
+        ),
     ] = None,
     trained_on: Annotated[
         str | None, typer.Option(help="One sentence on the data of the weights.")
@@ -299,7 +304,8 @@ def convert(
 
     What the weights lack, such as the head of another task, is drawn by --seed.
     """
-    settings = _settings(set_ or [])
+    known = [field.name for field in fields(MedicaneConfig)]
+    settings = parsed_settings(set_ or [], known, of="a model")
     check_free(out / CONFIG_NAME, overwrite=overwrite)
 
     import torch
@@ -423,27 +429,6 @@ def _show(detections: "Detections", out: Path, *, json: bool) -> None:
     say(f"Results are in {out}.")
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """key=value as a mapping; values are JSON where they can be, text otherwise."""
-    import json
-
-    known = {field.name for field in fields(MedicaneConfig)}
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--set is {pair!r}; write it as key=value")
-        if key not in known:
-            raise ConfigurationError(
-                f"--set {pair} names no setting of a model; choose from {', '.join(sorted(known))}"
-            )
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
-
-
 def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProcessor | None":
     """The processor that is asked for, else Airmass RGB at the model's size.
 
@@ -452,17 +437,19 @@ def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProce
     from medicane_models.scenes.processing import MedicaneProcessor
 
     frames, channels, height, width = model.config.clip_shape
-    if source is None:
-        if channels != 3 or height != width:
-            return None
-        missing = min(2, frames - 1)
-        return MedicaneProcessor.airmass(tile_size=width, num_frames=frames, max_missing=missing)
-    processor = MedicaneProcessor.from_pretrained(source)
+    if source is None and (channels != 3 or height != width):
+        return None
+    name = source or "airmass"
+    if name in get_args(ProcessorName):
+        shape = {"num_frames": frames, "tile_size": width, "max_missing": min(2, frames - 1)}
+        processor = MedicaneProcessor.named(name, **shape)
+    else:
+        processor = MedicaneProcessor.from_pretrained(name)
     size = processor.tile_size
     made = (processor.num_frames, len(processor.bands), size, size)
     if made != model.config.clip_shape:
         raise ConfigurationError(
-            f"the processor of {source} makes clips of {made} (T, C, H, W), the model takes "
+            f"the processor of {name} makes clips of {made} (T, C, H, W), the model takes "
             f"{model.config.clip_shape}; give another, or convert with --in-channels or --set"
         )
     return processor
