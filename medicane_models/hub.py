@@ -198,7 +198,7 @@ def upload(
         raise MissingModelError(
             f"{repo_id} has no branch {revision!r}; make it on the Hub, or leave --revision out"
         ) from None
-    except (errors.HTTPError, OSError, ValueError) as error:
+    except (_http_error(), OSError, ValueError) as error:
         raise OutputError(
             f"{folder} cannot be uploaded to {repo_id} ({_first_line(error)}); look at the name "
             "and the connection, and log in by `hf auth login` with a token that may write there"
@@ -206,6 +206,13 @@ def upload(
     return Upload(
         repository=repo_id, commit=made.oid, url=made.commit_url, files=tuple(sorted(files))
     )
+
+
+def _http_error() -> type[Exception]:
+    """Of the HTTP library that huggingface_hub has chosen, also where there is no answer."""
+    from huggingface_hub import errors
+
+    return errors.HTTPError  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _files_of(folder: str | Path) -> dict[Path, Path]:

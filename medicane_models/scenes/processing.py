@@ -6,7 +6,7 @@ Letters: T frames, C bands, H rows, W columns.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -163,7 +163,7 @@ class MedicaneProcessor:
         return cls(recipe="channels", sensor=sensor, bands=(band,), **values)
 
     @classmethod
-    def named(cls, name: ProcessorName, **settings: Any) -> "MedicaneProcessor":
+    def named(cls, name: str, **settings: Any) -> "MedicaneProcessor":
         """The processor of that name with some settings of one's own, by their names in JSON.
 
         Args:
@@ -174,6 +174,9 @@ class MedicaneProcessor:
         Raises:
             ConfigurationError: if one is unknown or wrong.
         """
+        if name not in get_args(ProcessorName):
+            known = " or ".join(get_args(ProcessorName))
+            raise ConfigurationError(f"no processor is called {name!r}; take {known}")
         made_by = ("sensor", *(INFRARED_SETTINGS if name == "infrared" else ()))
         given = {key: settings.pop(key) for key in made_by if key in settings}
         return getattr(cls, name)(**given).changed(**settings)

@@ -86,9 +86,9 @@ def _opened(source: Any, processor: MedicaneProcessor) -> "xr.Dataset":
 
 def _warn_of_doubles(scenes: Sequence["xr.Dataset"]) -> None:
     """Name times that several scenes have, of which the first one's frame is kept."""
-    known: dict[pd.Timestamp, str] = {}
+    known: dict[Any, str] = {}
     for scene in scenes:
-        times, source = frame_times(scene), scene.attrs["source"]
+        times, source = frame_times(scene), str(scene.attrs["source"])
         if doubled := [time for time in times if time in known]:
             warnings.warn(
                 f"{len(doubled)} frames of {source} have times of {known[doubled[0]]}, which is "
