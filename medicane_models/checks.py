@@ -1,7 +1,9 @@
 """What a command line names, looked at before anything heavy is imported."""
 
 from pathlib import Path
+from typing import get_args
 
+from medicane_models.choices import ProcessorName
 from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, MissingInputError
 from medicane_models.hub import check_name
@@ -12,6 +14,7 @@ __all__ = [
     "check_free",
     "check_model",
     "check_present",
+    "check_processor",
     "check_store_name",
     "check_time",
     "check_tracker",
@@ -36,6 +39,16 @@ def check_model(name: str | None) -> None:
         MissingModelError: naming the embedded models.
     """
     if name is not None and not Path(name).is_file():
+        check_name(name)
+
+
+def check_processor(name: str | None) -> None:
+    """Refuse what is neither a processor's own name, nor that of a place that may hold one.
+
+    Raises:
+        MissingModelError: naming the embedded models.
+    """
+    if name is not None and name not in get_args(ProcessorName):
         check_name(name)
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "InputForm",
     "OnnxDevice",
     "Precision",
+    "ProcessorName",
     "RuntimeName",
     "WeightsChoice",
 ]
@@ -18,4 +19,5 @@ OnnxDevice = Literal["auto", "cpu", "cuda", "tensorrt"]
 GraphContents = Literal["head", "embeddings", "reconstruction"]
 InputForm = Literal["normalised", "kelvin"]
 WeightsChoice = Literal["averaged", "last"]
+ProcessorName = Literal["airmass", "infrared"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -10,9 +10,10 @@ from medicane_models.checks import (
     check_free,
     check_model,
     check_present,
+    check_processor,
     check_store_name,
 )
-from medicane_models.choices import OnnxDevice, RuntimeName, WeightsChoice
+from medicane_models.choices import OnnxDevice, ProcessorName, RuntimeName, WeightsChoice
 from medicane_models.commands import (
     START,
     AnyDevice,
@@ -20,6 +21,7 @@ from medicane_models.commands import (
     End,
     Json,
     Model,
+    ModelName,
     Out,
     Overwrite,
     Plot,
@@ -33,6 +35,7 @@ from medicane_models.commands import (
     TrackerRevision,
     checked,
     command_line,
+    parsed_settings,
     print_json,
     print_rows,
     run_program,
@@ -283,7 +286,10 @@ def convert(
     ] = None,
     processor: Annotated[
         str | None,
-        typer.Option(help="Folder or Hub id whose preprocessor_config.json is saved with it."),
+        typer.Option(
+            callback=checked(check_processor),
+            help="airmass, infrared, or folder or Hub id whose preprocessor_config.json is saved.",
+        ),
     ] = None,
     trained_on: Annotated[
         str | None, typer.Option(help="One sentence on the data of the weights.")
@@ -304,7 +310,8 @@ def convert(
 
     What the weights lack, such as the head of another task, is drawn by --seed.
     """
-    settings = _settings(set_ or [])
+    known = [field.name for field in fields(MedicaneConfig)]
+    settings = parsed_settings(set_ or [], known, of="a model")
     check_free(out / CONFIG_NAME, overwrite=overwrite)
 
     import torch
@@ -359,6 +366,37 @@ def inspect(
         print_json(description)
     else:
         print_rows(description_rows(description))
+
+
+@app.command()
+def push(
+    folder: ModelName,
+    repo_id: Annotated[
+        str, typer.Argument(help="OWNER/NAME on the Hugging Face Hub; created if absent.")
+    ],
+    revision: Revision = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Who creates it alone sees the repository.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Upload a model's folder to the Hugging Face Hub, with everything in it, in one commit.
+
+    --revision is the branch to commit to. Checkpoints and TensorBoard of a run stay, as do refused
+    exports; a folder without a card gets one. The token is that of `hf auth login`, or HF_TOKEN.
+    """
+    from medicane_models.hub import local_folder, upload
+    from medicane_models.network.cards import model_card
+
+    texts = {}
+    place = local_folder(folder)
+    if place is not None and not (place / "README.md").exists():
+        texts["README.md"] = model_card(MedicaneConfig.from_pretrained(place), name=repo_id)
+    made = upload(folder, repo_id, private=private, revision=revision, texts=texts)
+    if json:
+        print_json(made)
+    else:
+        typer.echo(f"{len(made.files)} files are in {made.url}")
 
 
 @app.command()
@@ -450,27 +488,6 @@ def _tell_score(score: dict[str, Any]) -> None:
     typer.echo("\n".join(score_lines(score)))
 
 
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """key=value as a mapping; values are JSON where they can be, text otherwise."""
-    import json
-
-    known = {field.name for field in fields(MedicaneConfig)}
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigurationError(f"--set is {pair!r}; write it as key=value")
-        if key not in known:
-            raise ConfigurationError(
-                f"--set {pair} names no setting of a model; choose from {', '.join(sorted(known))}"
-            )
-        try:
-            settings[key] = json.loads(value)
-        except ValueError:
-            settings[key] = value
-    return settings
-
-
 def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProcessor | None":
     """The processor that is asked for, else Airmass RGB at the model's size.
 
@@ -479,17 +496,19 @@ def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProce
     from medicane_models.scenes.processing import MedicaneProcessor
 
     frames, channels, height, width = model.config.clip_shape
-    if source is None:
-        if channels != 3 or height != width:
-            return None
-        missing = min(2, frames - 1)
-        return MedicaneProcessor.airmass(tile_size=width, num_frames=frames, max_missing=missing)
-    processor = MedicaneProcessor.from_pretrained(source)
+    if source is None and (channels != 3 or height != width):
+        return None
+    name = source or "airmass"
+    if name in get_args(ProcessorName):
+        shape = {"num_frames": frames, "tile_size": width, "max_missing": min(2, frames - 1)}
+        processor = MedicaneProcessor.named(name, **shape)
+    else:
+        processor = MedicaneProcessor.from_pretrained(name)
     size = processor.tile_size
     made = (processor.num_frames, len(processor.bands), size, size)
     if made != model.config.clip_shape:
         raise ConfigurationError(
-            f"the processor of {source} makes clips of {made} (T, C, H, W), the model takes "
+            f"the processor of {name} makes clips of {made} (T, C, H, W), the model takes "
             f"{model.config.clip_shape}; give another, or convert with --in-channels or --set"
         )
     return processor

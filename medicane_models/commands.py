@@ -4,6 +4,7 @@ Names of files, models and folders, times and domains are looked at when the com
 before anything heavy is imported.
 """
 
+import json
 import logging
 import sys
 import warnings
@@ -26,6 +27,7 @@ from medicane_models.checks import (
 )
 from medicane_models.choices import OnnxDevice, RuntimeName
 from medicane_models.errors import (
+    ConfigurationError,
     MedicaneError,
     MissingExtraError,
     exit_code,
@@ -60,6 +62,7 @@ __all__ = [
     "TrackerRevision",
     "checked",
     "command_line",
+    "parsed_settings",
     "print_json",
     "print_rows",
     "run_program",
@@ -127,6 +130,28 @@ def _print_version(program: str) -> Callable[[bool], bool]:
         return asked
 
     return show
+
+
+def parsed_settings(pairs: Sequence[str], known: Sequence[str], *, of: str) -> dict[str, Any]:
+    """What --set gives as key=value; values are JSON where they can be, text otherwise.
+
+    Raises:
+        ConfigurationError: if one has another form, or a key that is not known of it.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set is {pair!r}; write it as key=value")
+        if key not in known:
+            raise ConfigurationError(
+                f"--set {pair} names no setting of {of}; choose from {', '.join(sorted(known))}"
+            )
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
 
 
 def print_rows(rows: Sequence[tuple[str, str]]) -> None:

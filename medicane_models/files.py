@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,12 +12,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from medicane_models.errors import CheckpointError, OutputError
 
 __all__ = [
+    "clear_left_overs",
     "json_text",
     "move_all",
     "parse_json",
@@ -25,6 +29,13 @@ __all__ = [
     "to_plain",
     "write_json",
 ]
+
+
+MACHINE = re.sub(r"[^\w-]", "-", platform.node()) or "unknown"
+LEFT_OVER = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[\w-]+)\.(?P<process>\d+)\.(?P<kind>part|former)(?P<suffix>(\.[^.]*)?)"
+)
+"""Names of what is not whole yet: whose it is stands in them."""
 
 
 def json_text(value: Any) -> str:
@@ -72,44 +83,115 @@ def to_plain(value: Any) -> Any:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``, of the same suffix; rename it when all went well.
 
-    A full disk or a killed process leaves the former file as it was. Missing folders are made.
+    What is made there may be a file or a folder. A full disk or a killed process leaves the former
+    one as it was. Missing folders are made.
 
     Raises:
-        OutputError: if the file cannot be written.
+        OutputError: if it cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = _beside(path, "part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clear_left_overs(path.parent)
+        _remove(temporary)
         yield temporary
-        temporary.replace(path)
+        _take_place(temporary, path)
+    except OutputError:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
             f"{path} cannot be written ({reason}); free space there or choose another folder"
         ) from error
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @contextmanager
 def staging(out: Path) -> Iterator[Path]:
-    """A folder inside ``out`` for files that are not whole or verified yet; gone at the end.
+    """A hidden folder inside ``out`` for files that are not whole or verified yet; gone at the end.
+
+    Folders that had to be made for it go too, unless they are used.
 
     Raises:
         OutputError: if nothing can be written there.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".staging-", dir=out))
-    except OSError as error:
-        raise OutputError(
-            f"{out} cannot be written ({error.strerror or error}); choose another folder"
-        ) from error
-    try:
-        yield work
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            clear_left_overs(out)
+            work = Path(tempfile.mkdtemp(prefix=".staging-", suffix=_mark("part"), dir=out))
+        except OSError as error:
+            raise OutputError(
+                f"{out} cannot be written ({error.strerror or error}); choose another folder"
+            ) from error
+        try:
+            yield work
+        finally:
+            _remove(work)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+@lru_cache(maxsize=1024)  # once for each folder that a process writes to
+def clear_left_overs(folder: Path) -> None:
+    """Remove what killed processes of this machine have left half written in a folder.
+
+    Their names tell machine and process; what is of a living process or another machine stays. A
+    folder or file whose replacement was cut off between two renames gets its name back.
+    """
+    for path in folder.glob(".*"):
+        left = LEFT_OVER.fullmatch(path.name)
+        if left is None or left["machine"] != MACHINE or _is_alive(int(left["process"])):
+            continue
+        final = path.with_name(left["name"] + left["suffix"])
+        if left["kind"] == "former" and not final.exists():
+            path.rename(final)
+        else:
+            _remove(path)
+
+
+def _mark(kind: str) -> str:
+    return f".{MACHINE}.{os.getpid()}.{kind}"
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.stem}{_mark(kind)}{path.suffix}")
+
+
+def _is_alive(process: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Rename; a folder takes the place of a folder in two steps, for which there is no one call."""
+    if not (temporary.is_dir() and path.is_dir()):
+        temporary.replace(path)
+        return
+    former = _beside(path, "former")
+    path.rename(former)
+    temporary.rename(path)
+    _remove(former)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, if there is one and it can be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def move_all(work: Path, place: Path, *, first: str) -> None:

@@ -1,6 +1,7 @@
 """Where a model's files are: a local folder, the package itself, or the Hugging Face Hub."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, cast
@@ -10,6 +11,7 @@ from medicane_models.errors import (
     ConfigurationError,
     MissingFileError,
     MissingModelError,
+    OutputError,
 )
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "TRACKER",
     "WEIGHTS_NAME",
     "HubOptions",
+    "Upload",
     "check_name",
     "embedded_models",
     "local_folder",
@@ -25,6 +28,7 @@ __all__ = [
     "resolve_revision",
     "snapshot",
     "split_options",
+    "upload",
 ]
 
 WEIGHTS_NAME = "model.safetensors"
@@ -35,6 +39,9 @@ WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 DETECTOR = "medicane-tiny-detector"
 TRACKER = "medicane-tiny-tracker"
 """Embedded models that are used when none is named."""
+
+LEFT_OUT = ("checkpoints", "tensorboard", "refused")
+"""Folders in a model's folder that are for going on with a run, or hold exports that failed."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -127,6 +134,104 @@ def local_folder(id_or_dir: str | Path) -> Path | None:
     if Path(id_or_dir).is_dir():
         return Path(id_or_dir)
     return embedded_models().get(str(id_or_dir))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A commit that was made on the Hub.
+
+    Attributes:
+        repository: owner/name.
+        commit: its hash.
+        url: where it can be seen.
+        files: names of what it holds.
+    """
+
+    repository: str
+    commit: str
+    url: str
+    files: tuple[str, ...]
+
+
+def upload(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    token: str | bool | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    message: str = "Upload model",
+    texts: Mapping[str, str] | None = None,
+) -> Upload:
+    """Upload a model's folder with everything in it in one commit.
+
+    Hidden files stay, and of a run's or an export's folder what is no result: LEFT_OUT.
+
+    Args:
+        folder: with a configuration, or the name of an embedded model.
+        repo_id: owner/name; created if needed.
+        token: Hub token; None uses the stored one.
+        private: visibility of a repository that is created.
+        revision: branch to commit to; it must exist.
+        message: title of the commit.
+        texts: further files by name.
+
+    Raises:
+        MissingModelError: the folder, its configuration or the branch is not there.
+        ConfigurationError: the name cannot be one of a repository.
+        OutputError: the Hub cannot be reached or does not allow it.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi, errors
+
+    files: dict[str, Any] = {path.as_posix(): at for path, at in _files_of(folder).items()}
+    files |= {name: text.encode() for name, text in (texts or {}).items()}
+    operations = [CommitOperationAdd(name, content) for name, content in sorted(files.items())]
+    api = HfApi(token=token)
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        made = api.create_commit(repo_id, operations, commit_message=message, revision=revision)
+    except errors.HFValidationError as error:
+        raise ConfigurationError(
+            f"{repo_id} names no repository ({error}); give OWNER/NAME"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise MissingModelError(
+            f"{repo_id} has no branch {revision!r}; make it on the Hub, or leave --revision out"
+        ) from None
+    except (_http_error(), OSError, ValueError) as error:
+        raise OutputError(
+            f"{folder} cannot be uploaded to {repo_id} ({_first_line(error)}); look at the name "
+            "and the connection, and log in by `hf auth login` with a token that may write there"
+        ) from error
+    return Upload(
+        repository=repo_id, commit=made.oid, url=made.commit_url, files=tuple(sorted(files))
+    )
+
+
+def _http_error() -> type[Exception]:
+    """Of the HTTP library that huggingface_hub has chosen, also where there is no answer."""
+    from huggingface_hub import errors
+
+    return errors.HTTPError  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _files_of(folder: str | Path) -> dict[Path, Path]:
+    """What is uploaded of a folder, by the path in it."""
+    place = local_folder(folder)
+    if place is None:
+        raise MissingModelError(f"{folder} is not a folder; give that of a model")
+    _file_in(place, "config.json")
+    inside = {path.relative_to(place): path for path in place.rglob("*") if path.is_file()}
+    return {
+        name: no_pointer(path)
+        for name, path in inside.items()
+        if name.parts[0] not in LEFT_OUT and not any(part.startswith(".") for part in name.parts)
+    }
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__).rstrip(".")
 
 
 def check_name(id_or_dir: str | Path) -> None:

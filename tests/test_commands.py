@@ -25,6 +25,7 @@ PROGRAMS = {"medicane": models, "medicane-train": training, "medicane-export": e
 FLOWS = {f"medicane-train {flow}" for flow in ("specialize", "classify", "track")}
 NAMES_A_MODEL = FLOWS | {
     "medicane predict", "medicane demo", "medicane convert", "medicane inspect",
+    "medicane push",
     "medicane-train data build",
     "medicane-export onnx", "medicane-export safetensors", "medicane-export transformers",
 }  # fmt: skip
@@ -171,6 +172,8 @@ MISTYPED = {
     "medicane convert file --out o --set num_head=3": "num_head",
     "medicane convert file --out model": "config.json exists",
     "medicane inspect no": "no is not a folder",
+    "medicane push no me/model": "no is not a folder",
+    "medicane push . me/model": "holds no config.json",
     "medicane-train data build no.nc --out o": "no.nc does not exist",
     "medicane-train data build . --out o --tracks no.csv": "no.csv does not exist",
     "medicane-train data build . --out o --processor no": "no is not a folder",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medicane_models.errors import CheckpointError, MissingFileError
-from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_options
+from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_options, upload
 from medicane_models.network.cards import model_card
 from medicane_models.network.configuration import UNTRAINED, MedicaneConfig, Task
 from medicane_models.network.weights import (
@@ -154,22 +154,25 @@ class MedicaneModel(nn.Module):
 
         Returns:
             The hash of the commit.
-        """
-        from huggingface_hub import HfApi
 
-        api = HfApi(token=token)
-        api.create_repo(repo_id, private=private, exist_ok=True)
+        Raises:
+            MedicaneError: as :func:`medicane_models.hub.upload`.
+        """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            text = card or model_card(self.config, name=repo_id, processor=self.processor)
-            (Path(folder) / "README.md").write_text(text, "utf-8")
-            commit = api.upload_folder(
-                repo_id=repo_id,
-                folder_path=folder,
+            made = upload(
+                folder,
+                repo_id,
+                token=token,
+                private=private,
                 revision=revision,
-                commit_message=commit_message,
+                message=commit_message,
+                texts={
+                    "README.md": card
+                    or model_card(self.config, name=repo_id, processor=self.processor)
+                },
             )
-        return commit.oid
+        return made.commit
 
 
 def _processor(id_or_dir: str | Path, at: HubOptions) -> MedicaneProcessor | None:

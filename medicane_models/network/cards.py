@@ -92,9 +92,10 @@ def model_card(
         processor: of the model; None if it has none.
         license_id: SPDX-like identifier of the weights' licence, as the Hub spells it.
         base_model: Hub id of the model that this one started from.
-        evaluation: what a final test reports: ``table``, its rows to print, and if there are any
-            ``scores`` (of the ``model`` and others, each a number or ``value, low, high``),
-            ``counts`` and the ``data_kind`` of the clips; or, flat, scores on validation.
+        evaluation: what a final test reports, or a validation if its ``part`` is that: ``table``,
+            its rows to print, and if there are any ``scores`` (of the ``model`` and others, each
+            a number or ``value, low, high``), ``counts`` and the ``data_kind`` of the clips; or,
+            flat, scores on validation.
         data: paragraphs on the clips it was trained, chosen and tested with.
         training: a paragraph on how it was trained.
     """
@@ -198,7 +199,7 @@ def _results(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> Any:
 
 
 def _is_test(evaluation: Mapping[str, Any]) -> bool:
-    return "table" in evaluation
+    return "table" in evaluation and evaluation.get("part") != "validation"
 
 
 def _numbers(evaluation: Mapping[str, Any]) -> dict[str, float]:
@@ -226,12 +227,15 @@ def _scores(evaluation: Mapping[str, Any]) -> str:
     counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     told = f" ({counted})" if counted else ""
     about = (
-        f"On test clips{told} that neither trained nor chose the model. In parentheses 95 % "
-        "intervals from drawing whole storms and calm weeks, too narrow where these are few; "
-        "without them there were too few."
+        f"On test clips{told} that neither trained nor chose the model."
         if _is_test(evaluation)
         else f"On the validation clips{told}, which chose the model: others will score worse."
     )
+    if "table" in evaluation:
+        about += (
+            " In parentheses 95 % intervals from drawing whole storms and calm weeks, too narrow "
+            "where these are few; without them there were too few."
+        )
     if any(name.startswith("deployed_") for row in rows for name in map(str, row.values())):
         about += (
             " `deployed_` scores are for the true share of cyclones in all weather, the others for "

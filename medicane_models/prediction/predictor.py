@@ -149,11 +149,13 @@ class MedicanePredictor:
         """
         if start is not None and end is not None and utc(start) > utc(end):
             raise ConfigurationError(f"start {start} is after end {end}; exchange them")
-        minutes = self.processor.cadence_minutes * (self.processor.num_frames + 1)
+        # times may turn out to mean the other end of a scan, and a slot takes the nearest frame
+        cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
+        num_frames = self.processor.num_frames
         options = {
             "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
-            "start": None if start is None else utc(start) - pd.Timedelta(minutes=minutes),
-            "end": end,
+            "start": None if start is None else utc(start) - cadence * (num_frames + 1),
+            "end": None if end is None else utc(end) + cadence * 1.5,
         }
         if domain != "native":
             return open_scene(source, domain=self._domain(domain), **options)

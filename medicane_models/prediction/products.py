@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from PIL import Image
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, OutputError
-from medicane_models.files import replacing
+from medicane_models.errors import ConfigurationError
+from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import can_draw, detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
@@ -59,7 +58,7 @@ def replacing_products(
             f"{out} holds results of an earlier run ({earlier[0].name}); "
             "choose another folder or give --overwrite"
         )
-    with _hidden_folder(out) as folder:
+    with staging(out) as folder:
         writer = ProductWriter(folder, formats=formats, plot=plot)
         try:
             yield writer
@@ -167,26 +166,6 @@ class ProductWriter:
 def _products(folder: Path) -> list[Path]:
     """Files of an earlier run."""
     return [path for pattern in PATTERNS for path in folder.glob(pattern)]
-
-
-@contextmanager
-def _hidden_folder(out: Path) -> Iterator[Path]:
-    """A folder in ``out`` for a while; what had to be made for it goes too, unless it is used."""
-    absent = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            hidden = TemporaryDirectory(prefix=".unfinished-", dir=out)
-        except OSError as error:
-            raise OutputError(
-                f"{out} cannot be written ({error.strerror}); choose another folder"
-            ) from error
-        with hidden as name:
-            yield Path(name)
-    finally:
-        with suppress(OSError):
-            for folder in absent:
-                folder.rmdir()
 
 
 def _publish(folder: Path, out: Path, earlier: Sequence[Path]) -> None:

@@ -130,12 +130,7 @@ def plan_clips(
             f"clips every {every_minutes} min do not divide a day; give for example 15, 30 or 60"
         )
     cadence = timedelta(minutes=cadence_minutes)
-    known = times if end is None else times[times <= end]
-    ends = [
-        time
-        for time in _clip_ends(known, every_minutes, cadence)
-        if (start is None or time >= start) and (end is None or time <= end)
-    ]
+    ends = _clip_ends(times, every_minutes, cadence, end)
     plans = [
         ClipPlan(
             end=time,
@@ -144,6 +139,7 @@ def plan_clips(
             ),
         )
         for time in ends
+        if start is None or time >= start
     ]
     return [plan for plan in plans if any(row is not None for row in plan.rows)]
 
@@ -282,16 +278,22 @@ def nearest_slots(present: Sequence[int], count: int) -> list[int]:
 
 
 def _clip_ends(
-    times: pd.DatetimeIndex, every_minutes: int, cadence: timedelta
+    times: pd.DatetimeIndex, every_minutes: int, cadence: timedelta, end: pd.Timestamp | None
 ) -> list[pd.Timestamp]:
+    """Up to ``end``; frames a little after it may be the nearest to the last slot."""
+    known = times if end is None else times[times <= end]
     if not len(times):
         return []
-    oldest, newest = utc(times[0]), utc(times[-1])
+    oldest = utc(times[0])
     every = pd.date_range(
-        oldest.normalize(), newest + cadence / 2, freq=timedelta(minutes=every_minutes)
+        oldest.normalize(), utc(times[-1]) + cadence / 2, freq=timedelta(minutes=every_minutes)
     )
     ends: list[pd.Timestamp] = every[every >= oldest - cadence / 2].to_list()
-    return ends if ends and abs(newest - ends[-1]) <= cadence / 2 else [*ends, newest]
+    ends = [time for time in ends if end is None or time <= end]
+    newest = utc(known[-1]) if len(known) else None
+    if newest is None or (ends and newest - ends[-1] <= cadence / 2):
+        return ends
+    return [*ends, newest]
 
 
 def _nearest_rows(

@@ -22,7 +22,7 @@ from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.resampling import place
 from medicane_models.times import Instant, utc
 
-__all__ = ["open_scene", "scene_grid"]
+__all__ = ["open_scene", "scene_grid", "scene_sources"]
 
 ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
@@ -82,6 +82,31 @@ def open_scene(
     _warn_if_coarser(recording.grid, grid)
     pixels = lazy_pixels(recording, frames, place(recording.grid, grid))
     return _dataset(recording, frames, pixels, grid)
+
+
+def scene_sources(given: Sequence[Source]) -> list[Source]:
+    """What makes a scene of its own each: files of one kind together, Zarr folders and URLs alone.
+
+    Folders stand for the files in them; raw files of other satellites are another scene.
+
+    Raises:
+        SceneError: if a folder holds nothing that is known.
+    """
+    scenes: dict[Any, Any] = {}
+    for item in given:
+        if isinstance(item, str | Path):
+            for location in _locations(item):
+                scenes.setdefault(_belongs_to(location), []).append(location)
+        else:
+            scenes[id(item)] = item
+    return list(scenes.values())
+
+
+def _belongs_to(location: Location) -> tuple[str | None, str]:
+    kind, name = _kind(location), Path(location).name
+    if kind == "Zarr" and not name.endswith(".zip"):
+        return kind, str(location)
+    return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
 
 
 def scene_grid(scene: xr.Dataset) -> Grid:

@@ -6,11 +6,12 @@ Letters: T frames, C bands, H rows, W columns.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack, get_args
 
 import numpy as np
 from jaxtyping import Float
 
+from medicane_models.choices import ProcessorName
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AIRMASS_LIMITS", "Band", "MedicaneProcessor", "airmass_bands"]
 
+INFRARED_SETTINGS = ("channel", "low", "high")
 PREPROCESSOR_FILE = "preprocessor_config.json"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -159,6 +161,29 @@ class MedicaneProcessor:
         values = {"mean": (0.5,), "std": (0.25,), **overrides}
         band = Band(name=channel, channel=channel, low=low, high=high)
         return cls(recipe="channels", sensor=sensor, bands=(band,), **values)
+
+    @classmethod
+    def named(cls, name: str, **settings: Any) -> "MedicaneProcessor":
+        """The processor of that name with some settings of one's own, by their names in JSON.
+
+        Args:
+            name: ``airmass`` or ``infrared``.
+            **settings: ``sensor``, for infrared ``channel``, ``low`` and ``high``, and any
+                attribute.
+
+        Raises:
+            ConfigurationError: if one is unknown or wrong.
+        """
+        if name not in get_args(ProcessorName):
+            known = " or ".join(get_args(ProcessorName))
+            raise ConfigurationError(f"no processor is called {name!r}; take {known}")
+        made_by = ("sensor", *(INFRARED_SETTINGS if name == "infrared" else ()))
+        given = {key: settings.pop(key) for key in made_by if key in settings}
+        return getattr(cls, name)(**given).changed(**settings)
+
+    def changed(self, **settings: Any) -> "MedicaneProcessor":
+        """With other attributes, by their names in JSON; what does not fit is an error."""
+        return self.from_dict(self.to_dict() | settings)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MedicaneProcessor":

@@ -1,9 +1,6 @@
 """A simulated scene on disk: a CF Zarr store that open_scene reads, and tables of its storms."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +82,7 @@ def write_simulation(
     storms = draw_storms(rates or StormRates(), grid=grid, start=times[0], end=times[-1], seed=seed)
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
     tracks, lookalikes = (path.with_suffix(f".{name}.csv") for name in ("tracks", "lookalikes"))
-    with _complete(path) as temporary:
+    with replacing(path) as temporary:
         arrays = _prepare(temporary, times, grid, seed)
         for index, time in enumerate(progress(times)):
             for array, kelvin in zip(arrays, frames.at(time), strict=True):
@@ -95,24 +92,6 @@ def write_simulation(
         _write_table(storm_table(true, times), tracks)
         _write_table(storm_table([s for s in storms if s not in true], times), lookalikes)
     return Written(path, tracks, lookalikes, len(times), len(true))
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """A temporary folder beside ``path`` that takes its name when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, former = (
-        path.with_name(f".{path.stem}.{os.getpid()}.{kind}{path.suffix}")
-        for kind in ("part", "former")
-    )
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(former)
-        temporary.rename(path)
-    finally:
-        for folder in (temporary, former):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(path: Path, times: pd.DatetimeIndex, grid: Grid, seed: int) -> list[zarr.Array]:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
@@ -8,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medicane_models.files import json_text, to_plain, write_json
+from medicane_models.errors import OutputError
+from medicane_models.files import MACHINE, json_text, replacing, staging, to_plain, write_json
 
 NOON = "2020-03-01T12:00:00Z"
 
@@ -66,3 +69,89 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         write_json(tmp_path / "new" / "a.json", object())
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
     assert json.loads((tmp_path / "new" / "a.json").read_text()) == {"a": 1}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from medicane_models.files import replacing, staging
+with {writer}(Path(sys.argv[1])) as work:
+    {make}
+    print(work.name, flush=True)
+    {end}
+"""
+WRITERS = {
+    "file": ("replacing", "work.write_text('half')"),
+    "folder": ("replacing", "work.mkdir(); (work / 'half').touch()"),
+    "staging": ("staging", "(work / 'half').touch()"),
+}
+
+
+def writing(kind, path, *, end):
+    """A process that is half through with writing; with the name that it writes to."""
+    writer, make = WRITERS[kind]
+    code = KILLED.format(writer=writer, make=make, end=end)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def place(kind, folder):
+    """What the process writes to, so that its hidden name is in the folder."""
+    return folder if kind == "staging" else folder / "out.zarr"
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_a_killed_process_left_goes_with_the_next(kind, tmp_path):
+    process, name = writing(kind, place(kind, tmp_path), end="os.kill(os.getpid(), signal.SIGKILL)")
+    process.communicate()
+    assert (tmp_path / name).exists()
+    write_json(tmp_path / "other.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_a_living_process_writes_stays(kind, tmp_path):
+    process, name = writing(kind, place(kind, tmp_path), end="input()")
+    with staging(tmp_path):
+        assert (tmp_path / name).exists()
+    process.communicate("\n")
+    assert not (tmp_path / name).exists()
+
+
+def test_what_another_machine_writes_stays(tmp_path):
+    other = tmp_path / ".out.elsewhere.999999999.part.csv"
+    other.touch()
+    with staging(tmp_path):
+        assert other.exists()
+
+
+def test_a_replacement_cut_off_between_two_renames_is_undone(tmp_path):
+    (tmp_path / f".out.{MACHINE}.{2**30}.former.zarr").mkdir()
+    (tmp_path / f".out.{MACHINE}.{2**30}.part.zarr").mkdir()
+    with staging(tmp_path):
+        assert (tmp_path / "out.zarr").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.zarr"]
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path):
+    for number in range(2):
+        with replacing(tmp_path / "out.zarr") as work:
+            work.mkdir()
+            (work / str(number)).touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out.zarr", "1"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "a.json" / "kept").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"a\.json cannot be written"):
+        write_json(tmp_path / "a.json", {})
+    assert (tmp_path / "a.json" / "kept").exists()
+
+
+def test_staging_leaves_no_folder_that_nobody_used(tmp_path):
+    with staging(tmp_path / "new" / "out"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -6,9 +6,17 @@ from urllib.parse import unquote
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from medicane_models.cli import app
 from medicane_models.diagnosis.inspection import inspect_model
-from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MedicaneError,
+    MissingFileError,
+    OutputError,
+)
 from medicane_models.hub import resolve_file, resolve_revision
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.configuration import MedicaneConfig
@@ -31,6 +39,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories = {}  # name → revision → (commit, files)
         self.created, self.commits, self.requests = [], [], []
+        self.refusals = {}  # part of a path → status and code
 
     @property
     def url(self):
@@ -71,6 +80,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        for part, (status, code) in self.server.refusals.items():
+            if part in self.path:
+                return self.reply(status, b"", {"X-Error-Code": code})
         if self.path == "/api/repos/create":
             self.server.created.append(json.loads(body))
             self.reply_json({"url": f"{self.server.url}/me/model"})
@@ -233,6 +245,72 @@ def test_upload_is_one_commit_with_a_card(hub, folder):
         assert files[name] == (folder / name).read_bytes()
     assert b"library_name: medicane-models" in files["README.md"]
     assert b"UNTRAINED" in files["README.md"]
+
+
+def push(*arguments):
+    return CliRunner().invoke(app, ["push", *map(str, arguments)])
+
+
+def uploaded(hub):
+    (lines,) = hub.commits
+    return sorted(line["value"]["path"] for line in lines if line["key"] == "file")
+
+
+def test_pushing_a_folder_uploads_everything_in_it(hub, folder):
+    PROCESSOR.save_pretrained(folder)
+    (folder / "README.md").write_text("my own words")
+    for name in ("model.onnx", "extra/notes.txt", "checkpoints/step-1/x", ".a.part", "refused/b"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    result = push(folder, "me/model", "--private", "--json")
+    assert result.exit_code == 0, result.exception
+    names = [
+        "README.md", "config.json", "extra/notes.txt", "model.onnx", "model.safetensors",
+        "preprocessor_config.json",
+    ]  # fmt: skip
+    assert uploaded(hub) == names
+    assert hub.created[0]["visibility"] == "private"
+    told = json.loads(result.stdout)
+    assert (told["repository"], told["commit"], told["files"]) == ("me/model", COMMITS[1], names)
+
+
+def test_a_folder_without_a_card_gets_one_on_the_hub_alone(hub, folder):
+    assert push(folder, "me/model").exit_code == 0
+    assert "README.md" in uploaded(hub)
+    assert not (folder / "README.md").exists()
+
+
+REFUSED = {
+    "/repos/create": [(403, ""), (404, ""), (401, "RepoNotFound"), (500, "")],
+    "/commit/": [(404, ""), (403, ""), (404, "RepoNotFound"), (404, "RevisionNotFound")],
+    "/preupload/": [(404, ""), (404, "RevisionNotFound")],
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "answer"), [(part, answer) for part, answers in REFUSED.items() for answer in answers]
+)
+def test_a_refused_upload_is_told_in_one_sentence(hub, folder, part, answer, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hub.refusals[part] = answer
+    error = push(folder, "me/model", "--revision", "v2").exception
+    assert isinstance(error, MedicaneError)
+    assert "\n" not in str(error)
+    assert "me/model" in str(error)
+    assert ("no branch 'v2'" in str(error)) == (answer[1] == "RevisionNotFound")
+
+
+def test_a_hub_that_is_not_there_is_told_in_one_sentence(folder, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    error = push(folder, "me/model").exception
+    assert isinstance(error, OutputError)
+    assert "cannot be uploaded to me/model" in str(error)
+
+
+def test_what_cannot_be_a_repository_is_refused(hub, folder):
+    assert isinstance(push(folder, "me/my/model").exception, ConfigurationError)
 
 
 def test_inspecting_a_repository_leaves_the_weights_there(hub, folder, cache):

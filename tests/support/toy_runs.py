@@ -109,7 +109,7 @@ class ToyFlow(Flow[ClassificationRecipe]):
     def score(self, table: pd.DataFrame) -> dict[str, float]:
         return {"loss": float(table["loss"].mean()), "count": float(len(table))}
 
-    def test(self, model: Any, judged: pd.DataFrame) -> dict[str, Any]:
+    def report(self, model: Any, judged: pd.DataFrame) -> dict[str, Any]:
         return {"scores": {"count": len(judged)}, "table": [{"clips": len(judged)}]}
 
 

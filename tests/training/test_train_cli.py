@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from medicane_models import AutoMedicaneModel
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_training.cli import app
+from medicane_training.recipes.loading import load_recipe
 from medicane_training.run import loop
 from medicane_training.run.loop import NonFiniteError
 
@@ -51,7 +52,10 @@ def detector(store, folder, backbone):
 
 def train(flow, store, *arguments):
     settings = [part for setting in (*SPLIT, *QUICK) for part in ("--set", setting)]
-    command = [flow, "--data", store, "--recipe", "tiny", *settings, *arguments]
+    return run(flow, "--data", store, "--recipe", "tiny", *settings, *arguments)
+
+
+def run(*command):
     return CliRunner().invoke(app, [str(part) for part in command])
 
 
@@ -134,6 +138,45 @@ def test_the_final_test_may_come_later_and_repeats_itself(store, backbone, detec
     result = train("classify", store, "--init", backbone, "--out", detector, "--final-test")
     finished(result, detector)
     assert (detector / "test.json").read_text() == first
+
+
+def test_a_finished_run_is_judged_by_its_folder_alone(detector):
+    first = (detector / "test.json").read_text()
+    (detector / "test.json").unlink()
+    finished(run("classify", "--out", detector, "--final-test"), detector)
+    assert (detector / "test.json").read_text() == first
+
+
+def test_a_run_is_gone_on_with_by_its_folder_alone(store, backbone, tmp_path):
+    out = tmp_path / "next"
+    finished(run("specialize", "--out", out, "--resume", backbone), out)
+    recipes = [load_recipe("specialize", file=path / "run.yaml") for path in (backbone, out)]
+    assert recipes[0] == recipes[1]
+
+
+def test_a_run_of_another_flow_is_refused(detector):
+    result = run("track", "--out", detector, "--final-test")
+    assert "is a recipe to classify, not to track" in str(result.exception)
+
+
+def test_validation_and_test_have_one_table_that_says_its_threshold(detector):
+    scores = json.loads((detector / "scores.json").read_text())
+    validation, test = scores["validation"], json.loads((detector / "test.json").read_text())
+    config = AutoMedicaneModel.from_pretrained(detector).config
+    rates = [part["base_rate"]["deployed"] for part in (validation, test)]
+    for part, rate in zip((validation, test), rates, strict=True):
+        rows = {row["score"]: row["model"] for row in part["table"]}
+        assert rows["threshold"] == f"{config.threshold:.3g}"
+        assert rows["deployment_rate"] == f"{rate:.3g}"
+    assert [row["score"] for row in validation["table"]] == [row["score"] for row in test["table"]]
+
+
+def test_the_validation_scores_are_those_of_the_released_model(detector):
+    clips = pd.read_parquet(detector / "validation.parquet")
+    config = AutoMedicaneModel.from_pretrained(detector).config
+    found = clips["probability"] >= config.threshold
+    scores = json.loads((detector / "scores.json").read_text())["validation"]["scores"]["model"]
+    assert scores["pod"]["value"] == pytest.approx(found[clips["label"] == 1].mean())
 
 
 def test_a_final_test_without_clips_is_refused_before_training(store, detector, tmp_path):

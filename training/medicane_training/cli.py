@@ -1,15 +1,16 @@
 """The ``medicane-train`` command."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from medicane_models.checks import check_present
-from medicane_models.choices import DeviceName
+from medicane_models.checks import check_present, check_processor
+from medicane_models.choices import DeviceName, ProcessorName
 from medicane_models.commands import (
     DEVICE,
     END,
@@ -25,6 +26,7 @@ from medicane_models.commands import (
     Threads,
     checked,
     command_line,
+    parsed_settings,
     print_json,
     run_program,
 )
@@ -62,8 +64,17 @@ def build(
     processor: Annotated[
         str | None,
         typer.Option(
-            callback=checked(_check_given_name),
-            help="Folder or Hub id of a processor; default: Airmass RGB of SEVIRI.",
+            callback=checked(check_processor),
+            help="airmass, infrared (one channel), or folder or Hub id of a processor; default: "
+            "airmass.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of the processor, such as channel=IR_108, num_frames=4 or "
+            "cadence_minutes=15; may come often.",
         ),
     ] = None,
     revision: Revision = None,
@@ -98,7 +109,8 @@ def build(
     from medicane_training.store.labels import LabelRule
     from medicane_training.store.research_import import import_research
 
-    reads = _processor(processor, revision, domain, scenes[0])
+    reads = _processor(processor, changes or [], revision)
+    reads = replace(reads, grid=_build_grid(domain, reads, scenes))
     if scenes[0].endswith(".csv"):
         if len(scenes) > 1 or tracks is not None:
             raise ConfigurationError(
@@ -200,7 +212,8 @@ def _check_resume(text: str) -> None:
 
 Store = Annotated[str | None, typer.Option("--data", help="The clip store.")]
 RecipeName = Annotated[
-    str | None, typer.Option(help="Named recipe to start from; default: laptop.")
+    str | None,
+    typer.Option(help="Named recipe to start from; default: the run's in --out, else laptop."),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="YAML of settings, or run.yaml of a run to repeat.")
@@ -237,8 +250,9 @@ FLOWS: dict["FlowName", str] = {
     "track": "Train a tracker: where is the centre in the last frame?",
 }
 KEPT = (
-    "A run in --out is gone on with, or left alone if it has ended; it is never replaced. --device "
-    "and --seed set engine.device and training.seed."
+    "A run in --out is gone on with, or left alone if it has ended; it is never replaced. Its "
+    "recipe, or that of the run that --resume names, stands where neither --recipe nor --config is "
+    "given. --device and --seed set engine.device and training.seed."
 )
 SIGNALS = (
     "SIGTERM, SIGUSR1 and Ctrl-C finish the step, save and leave; the same command goes on. After "
@@ -267,8 +281,10 @@ def _add_flow(flow: "FlowName", purpose: str) -> None:
         seed: Annotated[int | None, SEED] = None,
         json: Json = False,
     ) -> None:
-        from medicane_training.recipes.loading import load_recipe
+        from medicane_training.recipes.loading import load_recipe, recipe_file
 
+        if recipe is None and config is None:
+            config = recipe_file(*_runs(out, resume))
         loaded = load_recipe(
             flow,
             name=recipe,
@@ -296,6 +312,12 @@ def _add_flow(flow: "FlowName", purpose: str) -> None:
             result = _train(loaded, None if dry_run else out, resume=resume, test=final_test)
         if json and result is not None:
             print_json(result)
+
+
+def _runs(out: Path | None, resume: str) -> list[Path]:
+    """Folders of the run that is gone on with, if there is one."""
+    given = [] if resume in ("auto", "none") else [Path(resume)]
+    return given if out is None else [out, *given]
 
 
 for _flow, _purpose in FLOWS.items():
@@ -351,24 +373,32 @@ def _grid(domain: str, default: "Grid") -> "Grid":
 
 
 def _processor(
-    name: str | None, revision: str | None, domain: str, scene: str
+    name: str | None, changes: Sequence[str], revision: str | None
 ) -> "MedicaneProcessor":
-    """The processor on the grid of the domain."""
-    from dataclasses import replace
+    """A processor by its own name, or that of a place, with some settings changed."""
+    from medicane_models.scenes.processing import INFRARED_SETTINGS, MedicaneProcessor
 
-    from medicane_models.scenes.opening import open_scene, scene_grid
-    from medicane_models.scenes.processing import MedicaneProcessor
+    attributes = [field.name for field in fields(MedicaneProcessor)]
+    known = [*attributes, *INFRARED_SETTINGS] if name == "infrared" else attributes
+    settings = parsed_settings(changes, known, of="a processor")
+    if name is not None and name not in get_args(ProcessorName):
+        return MedicaneProcessor.from_pretrained(name, revision=revision).changed(**settings)
+    if revision is not None:
+        raise ConfigurationError(
+            f"--revision is {revision!r} and --processor names no place on the Hub; name it"
+        )
+    return MedicaneProcessor.named(name or "airmass", **settings)
 
-    if name is not None:
-        found = MedicaneProcessor.from_pretrained(name, revision=revision)
-    elif revision is None:
-        found = MedicaneProcessor.airmass()
-    else:
-        raise ConfigurationError(f"--revision is {revision!r} and no --processor is given; name it")
-    if domain == "native":
-        channels = None if found.recipe == "airmass" else found.channels
-        return replace(found, grid=scene_grid(open_scene(scene, channels=channels)))
-    return replace(found, grid=_grid(domain, found.grid))
+
+def _build_grid(domain: str, processor: "MedicaneProcessor", scenes: Sequence[str]) -> "Grid":
+    """The grid of the domain; native is that of the first scene."""
+    if domain != "native":
+        return _grid(domain, processor.grid)
+    from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
+    from medicane_training.store.build import channels_of
+
+    first = scene_sources(scenes)[0]
+    return scene_grid(open_scene(first, channels=channels_of(processor)))
 
 
 def _show_strata(rates: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ from medicane_models.scenes.readers.recording import (
     warn_unreadable,
 )
 
-__all__ = ["read_seviri"]
+__all__ = ["origin_of", "read_seviri", "reader_of"]
 
 READERS = {
     "seviri_l1b_hrit": re.compile(r"H-000-MSG\d__-.*-\d{12}-(__(\.bz2)?|C_)"),
@@ -144,8 +144,14 @@ def _require_decompression(paths: Sequence[Path]) -> None:
         )
 
 
+def origin_of(name: str) -> str:
+    """Satellite and service of a raw file, by its name; "" if that does not tell."""
+    found = ORIGIN.search(name)
+    return found[0] if found else ""
+
+
 def _require_one_satellite(paths: Sequence[Path]) -> None:
-    origins = {match[0]: p.name for p in paths if (match := ORIGIN.search(p.name))}
+    origins = {origin: p.name for p in paths if (origin := origin_of(p.name))}
     if len(origins) > 1:
         first, second = list(origins.values())[:2]
         raise SceneError(

@@ -114,6 +114,18 @@ def test_start_and_end_bound_the_ends_of_clips():
     assert table.time.unique().tolist() == list(pd.date_range(start, end, freq="10min"))
 
 
+@pytest.mark.parametrize("models", ["start_of_scan", "end_of_scan"])
+@pytest.mark.parametrize("scenes", ["start_of_scan", "end_of_scan"])
+@pytest.mark.parametrize("late_seconds", [-120, 0, 120])
+def test_one_instant_is_judged_whatever_times_mean(models, scenes, late_seconds):
+    given = scene(time_convention=scenes)
+    given["time"] = given["time"] + pd.Timedelta(seconds=late_seconds)
+    instant = pd.Timestamp("2020-09-17 01:00")
+    table = predictor(time_convention=models).predict(given, start=instant, end=instant).table
+    assert set(table.time) == {instant}
+    assert (table.missing_frames == 0).all()
+
+
 def test_json_repeats_the_table_with_its_provenance(tmp_path):
     detections = predictor().predict(scene())
     detections.write_json(tmp_path / "detections.json")

@@ -20,7 +20,7 @@ from scene_files import (
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.scenes.opening import open_scene, scene_grid
+from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
 from medicane_models.scenes.readers import png
 
 
@@ -195,3 +195,31 @@ def test_importing_loads_neither_satpy_nor_torch():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_files_of_one_kind_are_a_scene_and_zarr_stores_one_each(tmp_path):
+    names = [
+        "H-000-MSG4__-MSG4________-IR_108___-000001___-202009060030-C_",
+        "H-000-MSG4__-MSG4________-_________-PRO______-202009060030-__",
+        "H-000-MSG3__-MSG3_RSS____-_________-PRO______-202009060030-__",
+        "a.nc",
+        "2020.zarr",
+        "2021.zarr",
+        "b.nc",
+    ]
+    for name in names:
+        (tmp_path / name).mkdir() if name.endswith(".zarr") else (tmp_path / name).touch()
+    memory = xr.Dataset()
+    found = scene_sources([*(tmp_path / name for name in names), memory])
+    assert found[-1] is memory
+    assert [[path.name for path in group] for group in found[:-1]] == [
+        names[:2], names[2:3], ["a.nc", "b.nc"], ["2020.zarr"], ["2021.zarr"],
+    ]  # fmt: skip
+
+
+def test_folders_stand_for_their_files(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.nc").touch()
+    (group,) = scene_sources([tmp_path / "one", tmp_path / "two"])
+    assert list(group) == [tmp_path / "one" / "a.nc", tmp_path / "two" / "a.nc"]

@@ -237,7 +237,7 @@ def test_views_are_averaged_as_probabilities(store, learned):
 def test_the_report_stands_beside_baselines(learned):
     flow, model, _ = learned
     table = judged(flow, model, flow.judge_test)
-    report = flow.test(model, table)
+    report = flow.report(model, table)
     truth = (table["label"] == 1).to_numpy()
     alarms = (table["probability"] >= model.config.threshold).to_numpy()
     scores = report["scores"]
@@ -257,6 +257,6 @@ def test_the_report_stands_beside_baselines(learned):
 
 def test_one_storm_gives_no_interval(learned):
     flow, model, _ = learned
-    report = flow.test(model, judged(flow, model, flow.judge_test))
+    report = flow.report(model, judged(flow, model, flow.judge_test))
     score = report["scores"]["model"]["pod"]
     assert np.isnan([score["low"], score["high"]]).all()

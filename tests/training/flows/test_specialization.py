@@ -136,7 +136,7 @@ def test_scores_say_what_is_left_unexplained(flow, model):
 
 def test_the_report_of_the_test_is_json_with_counts(flow, model):
     table = judged(flow, model)
-    report = flow.test(flow.finish(model, table)[0], table)
+    report = flow.report(flow.finish(model, table)[0], table)
     assert report["counts"] == {"clips": len(table), "clips_with_data": len(table)}
     assert report["scores"]["model"]["loss"]["value"] == pytest.approx(table["loss"].mean())
     assert "nan" not in json_text(report).lower()

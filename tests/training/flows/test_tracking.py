@@ -322,7 +322,7 @@ def test_the_report_sets_the_model_beside_the_baselines(store):
     flow = flow_of(store)
     model = untrained(flow)
     _, table = judged(flow, model, flow.clips.rows("train"))
-    report = flow.test(model, table)
+    report = flow.report(model, table)
     assert [row["method"] for row in report["table"]] == [
         *("model", "tile centre", "cold-cloud centroid", "spiral gradient", "centre 1 h ago")
     ]
@@ -334,7 +334,7 @@ def test_the_report_sets_the_model_beside_the_baselines(store):
     storms = store.clips["storm"].iloc[table["clip"]].to_numpy()
     expected = table["error_km"].groupby(storms).mean()
     assert by_storm == pytest.approx(expected.to_dict(), rel=1e-6)
-    alone = flow_of(store, tracking=TrackingSettings(baselines=False)).test(model, table)
+    alone = flow_of(store, tracking=TrackingSettings(baselines=False)).report(model, table)
     assert list(alone["scores"]) == ["model"]
 
 

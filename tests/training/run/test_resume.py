@@ -17,8 +17,15 @@ from toy_runs import (
     toy_run,
 )
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    MedicaneError,
+    MissingExtraError,
+)
+from medicane_training.engines.plain import PlainEngine
 from medicane_training.interrupts import InterruptedRunError
+from medicane_training.run import journal
 from medicane_training.run.checkpoint import newest_sound, read_progress
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -190,6 +197,37 @@ def test_a_longer_run_goes_on_from_a_finished_one(recipe, whole, tmp_path):
 def test_a_folder_without_checkpoints_cannot_be_resumed(recipe, tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         toy_run(recipe, tmp_path / "run", resume=str(tmp_path))
+
+
+def refuse_the_model(recipe, store, monkeypatch):
+    return {"recipe": toy_recipe(store, changes={"drop_path_rate": 2.0})}
+
+
+def refuse_the_journal(recipe, store, monkeypatch):
+    def absent(module, extra):
+        raise MissingExtraError(module)
+
+    monkeypatch.setattr(journal, "require", absent)
+    return {"recipe": recipe}
+
+
+def refuse_the_checkpoint(recipe, store, monkeypatch):
+    def refuse(engine, checkpoint):
+        raise CheckpointError(f"{checkpoint} is of another model")
+
+    toy_run(recipe, store.parent / "other")
+    monkeypatch.setattr(PlainEngine, "load", refuse)
+    return {"recipe": recipe, "resume": str(store.parent / "other")}
+
+
+@pytest.mark.parametrize("place", ["run", "."])
+@pytest.mark.parametrize("refusal", [refuse_the_model, refuse_the_journal, refuse_the_checkpoint])
+def test_a_refused_run_leaves_nothing_behind(recipe, store, tmp_path, monkeypatch, refusal, place):
+    with pytest.MonkeyPatch.context() as patch:
+        options = refusal(recipe, store, patch)
+        with pytest.raises(MedicaneError):
+            toy_run(options.pop("recipe"), tmp_path / place, **options)
+    assert names(tmp_path) == []
 
 
 def test_a_finished_run_is_left_alone(recipe, whole, tmp_path):

@@ -16,7 +16,7 @@ from clip_stores import (
 )
 from scene_files import archive_dataset, shares, write_archive
 
-from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store import build as building
 from medicane_training.store.build import BuildSettings, build_store
@@ -192,6 +192,52 @@ def test_files_of_the_archive_are_a_source(tmp_path):
     assert len(made.frames) == 5
     expected = 199.10002 + (313.2767 - 199.10002) * shares(5, grid=GRID)[..., 3]
     np.testing.assert_allclose(made.read(0)[:, 0], codes(expected)[1:, :32, :32].clip(0), atol=1)
+
+
+def saved(folder, times, name):
+    folder.mkdir(exist_ok=True)
+    scene(times).to_netcdf(folder / name)
+    return folder / name
+
+
+def test_files_of_one_kind_are_one_scene(tmp_path, monkeypatch):
+    times = frame_times(5)
+    files = [saved(tmp_path / "in", times[[row]], f"{row}.nc") for row in range(5)]
+    opened = []
+    original = building.open_scene
+    monkeypatch.setattr(
+        building, "open_scene", lambda *args, **how: opened.append(args) or original(*args, **how)
+    )
+    made = build(tmp_path / "s.zarr", files)
+    assert [len(source) for (source,) in opened] == [5]
+    assert made.frames["time"].tolist() == times.tolist()
+
+
+def test_times_that_come_twice_are_named(tmp_path):
+    times = frame_times(5)
+    files = [saved(tmp_path / "in", times, name) for name in ("a.nc", "b.nc")]
+    with pytest.warns(SceneWarning, match=r"the same time twice.*a\.nc.* and b\.nc"):
+        build(tmp_path / "files.zarr", files)
+    with pytest.warns(SceneWarning, match="5 frames of .* have times of"):
+        build(tmp_path / "scenes.zarr", [scene(times), scene(times)])
+
+
+def other_sensor(tmp_path):
+    return scene(frame_times(5)).assign_attrs(sensor="abi")
+
+
+def no_scene(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.nc").write_bytes(b"no netCDF")
+    return tmp_path / "in" / "broken.nc"
+
+
+@pytest.mark.filterwarnings("ignore:broken.nc")
+@pytest.mark.parametrize("refused", [other_sensor, no_scene])
+def test_a_refused_build_leaves_nothing_behind(tmp_path, refused):
+    with pytest.raises(SceneError):
+        build(tmp_path / "s.zarr", [scene(frame_times(5)), refused(tmp_path)])
+    assert not (tmp_path / "s.zarr").exists()
 
 
 def test_two_builds_at_once_do_not_mix(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from clip_stores import GRID, PROCESSOR, TRACKS, frame_times, scene, small_store
 from scene_files import archive_dataset, shares, times, write_archive
 from typer.testing import CliRunner
 
+from medicane_models.cli import app as medicane
 from medicane_models.errors import ConfigurationError
 from medicane_training.cli import app
 from medicane_training.clips.check import check_store
@@ -28,7 +30,11 @@ def store(built, tmp_path):
 
 
 def run(*arguments: object):
-    return CliRunner().invoke(app, ["data", *map(str, arguments)])
+    return invoke(app, "data", *arguments)
+
+
+def invoke(program, *arguments: object):
+    return CliRunner().invoke(program, [*map(str, arguments)])
 
 
 def change(store: ClipStore, column: str, clip: int, value: object) -> None:
@@ -68,6 +74,57 @@ def test_build_without_tracks_takes_the_scenes_own_grid(tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert ClipStore(tmp_path / "s.zarr").processor.grid.offset_in(GRID) == (0, 0)
+
+
+QUICK = (
+    *("training.epochs=1", "training.global_batch=4", "engine.device=cpu", "data.workers=0"),
+    *("data.split.by=dates", "data.split.validation_from=2020-09-17 12:00"),
+    *("data.split.test_from=2020-09-17 20:00", "data.split.guard_hours=1"),
+)
+INFRARED = (
+    *("--processor", "infrared", "--domain", "native", "--set", "tile_size=32"),
+    *("--set", "num_frames=4", "--set", "max_missing=1", "--set", "cadence_minutes=15"),
+)
+
+
+def test_a_store_of_one_channel_is_made_by_name(tmp_path):
+    scene(frame_times(9)).to_netcdf(tmp_path / "scene.nc")
+    limits = ("--set", "low=300", "--set", "high=200", "--set", "channel=IR_108")
+    result = run("build", tmp_path / "scene.nc", "--out", tmp_path / "s.zarr", *INFRARED, *limits)
+    assert result.exit_code == 0, result.output
+    assert replace(ClipStore(tmp_path / "s.zarr").processor, grid=GRID) == PROCESSOR
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--set", "tile_sise=32"), "names no setting of a processor"),
+        (("--set", "channel=IR_108"), "names no setting of a processor"),
+        (("--processor", "infrared", "--set", "tile_size=none"), "tile_size"),
+        (("--processor", "infrared", "--revision", "v1"), "names no place on the Hub"),
+    ],
+)
+def test_a_processor_that_cannot_be_is_refused(tmp_path, options, words):
+    result = run("build", tmp_path, "--out", tmp_path / "s.zarr", *options)
+    assert isinstance(result.exception, ConfigurationError)
+    assert words in str(result.exception)
+
+
+def test_a_one_channel_detector_is_made_by_commands_alone(tmp_path):
+    """From scene to store to model to prediction."""
+    scene(frame_times()).to_netcdf(tmp_path / "scene.nc")
+    TRACKS.to_csv(tmp_path / "tracks.csv", index=False)
+    options = (*INFRARED, "--tracks", tmp_path / "tracks.csv")
+    result = run("build", tmp_path / "scene.nc", "--out", tmp_path / "s.zarr", *options)
+    assert result.exit_code == 0, result.output
+    changes = [part for setting in QUICK for part in ("--set", setting)]
+    detector = ("--data", tmp_path / "s.zarr", "--out", tmp_path / "detector")
+    result = invoke(app, "classify", "--recipe", "tiny", *detector, *changes)
+    assert result.exit_code == 0, (result.output, result.exception)
+    judged = ("--model", tmp_path / "detector", "--out", tmp_path / "out", "--device", "cpu")
+    result = invoke(medicane, "predict", tmp_path / "scene.nc", *judged, "--no-plot")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert len(pd.read_csv(tmp_path / "out" / "detections.csv")) > 0
 
 
 def test_a_research_csv_is_imported_alone(tmp_path):

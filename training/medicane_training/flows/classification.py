@@ -3,6 +3,7 @@
 Letters: b clips (views counted), t frames, c bands, h rows, w columns.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -239,7 +240,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             **{self._logit_names[CYCLONE]: shifted[:, CYCLONE]},
         )
 
-    def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
+    def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
         """Scores at the model's threshold with counts and intervals, beside two baselines.
 
         ``never`` forecasts nothing, or the base rate as a probability; ``coldest_60_km`` an alarm
@@ -256,6 +257,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         )
         forecasts = {"model": of_model, **self._baselines(judged, of_model)}
         index = self.clips.store.clips.iloc[judged["clip"].to_numpy()]
+        scored = detection_report(forecasts, index, weather_blocks(self.clips.store, index))
         return {
             "data_kind": data_kind(self.clips.store, judged["clip"].to_numpy(int)),
             "trained_on": model.config.trained_on,
@@ -264,7 +266,8 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             "views": self.settings.test_views,
             "loss": float(judged["loss"].to_numpy().mean()),
             "confusion": self._confusion(judged, of_model.forecast),
-            **detection_report(forecasts, index, weather_blocks(self.clips.store, index)),
+            **scored,
+            "table": [*_depends_on(model, scored), *scored["table"]],
         }
 
     def _baselines(self, judged: Table, of_model: JudgedForecasts) -> dict[str, JudgedForecasts]:
@@ -276,7 +279,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         rate = np.full(len(judged), float(np.average(truth, weights=weight)))
         nothing = np.full(len(judged), False)
         never = replace(of_model, forecast=nothing, ranking=rate, probability=rate)
-        cold = judged["coldness"].to_numpy(np.float64)
+        cold = self._coldness(judged)
         if (cold == NOT_COLD).all():
             return {"never": never}
         threshold = best_threshold(
@@ -285,6 +288,12 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         alarm = nothing if threshold is None else cold >= threshold
         coldest = replace(of_model, forecast=alarm, ranking=cold, probability=None)
         return {"coldest_60_km": coldest, "never": never}
+
+    def _coldness(self, judged: Table) -> Float[np.ndarray, " n"]:
+        """As `judge_test` has it; what `judge` has judged is looked at here."""
+        if "coldness" in judged:
+            return judged["coldness"].to_numpy(np.float64)
+        return coldness(self.clips.store, judged["clip"].to_numpy())
 
     def _outcome(self, table: Table) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Whether there was a cyclone, and the weight of each clip at the deployment rate."""
@@ -355,6 +364,17 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             mixup=self.settings.mixup,
             cutmix=self.settings.cutmix,
         )
+
+
+def _depends_on(model: MedicaneModel, report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """First rows of a table: what its scores were made at."""
+    made_at = {
+        "threshold": model.config.threshold,
+        "temperature": model.config.temperature,
+        "deployment_rate": report["base_rate"]["deployed"],
+    }
+    others = dict.fromkeys(list(report["table"][0])[1:], "")
+    return [{"score": name, **others, "model": f"{value:.3g}"} for name, value in made_at.items()]
 
 
 def drawn_frequencies(clips: Clips, classes: int) -> Float[np.ndarray, " classes"]:

@@ -161,10 +161,11 @@ class Flow(ABC, Generic[R]):
         return table
 
     @abstractmethod
-    def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
-        """The report of the final test on rank 0, ready for JSON.
+    def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
+        """What a released model's judgements of a part are worth, on rank 0, ready for JSON.
 
-        Scores with counts, intervals, baselines; ``table`` is a list of rows to print.
+        Scores with counts, intervals, baselines; ``table`` is a list of rows to print, with the
+        settings of the model that they depend on.
         """
 
     def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:

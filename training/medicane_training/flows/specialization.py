@@ -105,7 +105,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
             _save_picture(self._picture(model, batch), paths[-1])
         return paths
 
-    def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
+    def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
         """`score` with the number of clips and intervals by storm and calm week."""
         known = judged.loc[judged["loss"].notna()].reset_index(drop=True)
         index = self.clips.store.clips.iloc[known["clip"].to_numpy()]

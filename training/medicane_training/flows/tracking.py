@@ -217,7 +217,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)
         return [path]
 
-    def test(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
+    def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
         """Scores with counts and intervals beside those of the baselines.
 
         Returns:

@@ -23,6 +23,7 @@ __all__ = [
     "RUN_KEY",
     "differences",
     "load_recipe",
+    "recipe_file",
     "to_yaml",
 ]
 
@@ -100,6 +101,12 @@ def load_recipe(
                 "the two"
             )
     return recipe
+
+
+def recipe_file(*runs: Path) -> Path | None:
+    """The recipe of the first that is the folder of a run, or a checkpoint in one."""
+    places = [place / RUN_FILE for run in runs for place in (run, run.absolute().parents[1])]
+    return next((place for place in places if place.is_file()), None)
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -78,14 +78,11 @@ class RunFolder:
         """What a finished run has come to."""
         return json.loads(self.scores_file.read_text("utf-8"))
 
-    def prepare(
-        self, resume: str, command: Sequence[str], say: Callable[[str], None]
-    ) -> Path | None:
-        """Make the folder ready, on rank 0, and find the checkpoint to go on from.
+    def source(self, resume: str, say: Callable[[str], None]) -> Path | None:
+        """Find the checkpoint to go on from, here or elsewhere, on rank 0; nothing is written yet.
 
         Args:
             resume: ``auto``, ``none``, or the folder of another run or a checkpoint.
-            command: what was typed.
             say: told of checkpoints that are passed over.
 
         Raises:
@@ -104,7 +101,23 @@ class RunFolder:
         if self.finished or saved(self.checkpoints.folder):
             self._compare(say)
             return None if self.finished else newest_sound(self.checkpoints.folder, say)
-        source = None if resume in ("auto", "none") else _checkpoint_of(Path(resume), say)
+        return None if resume in ("auto", "none") else _checkpoint_of(Path(resume), say)
+
+    def begin(
+        self, source: Path | None, command: Sequence[str], say: Callable[[str], None]
+    ) -> Path | None:
+        """Write ``run.yaml`` of a run that begins here, on rank 0.
+
+        Args:
+            source: what `source` has found.
+            command: what was typed.
+            say: told of settings that change.
+
+        Returns:
+            The checkpoint to go on from, which is in this folder.
+        """
+        if source is not None and source.parent == self.checkpoints.folder:
+            return source
         self._describe(command)
         if source is None:
             return None

@@ -85,10 +85,10 @@ def run_recipe(
         if test:
             check_test(flow)
         folder, display = RunFolder(out, recipe, ranks), Display(on=ranks.is_main)
-        start = on_main(lambda: folder.prepare(resume, command, display.say), ranks)
+        source = on_main(lambda: folder.source(resume, display.say), ranks)
         if not shared(folder.finished, ranks):
             training = wire(flow, folder, ranks, display, interrupts)
-            with training.watched(start):
+            with training.watched(source, command):
                 fit(training)
             release_best(training)
         on_main(lambda: show_summary(folder), ranks)

@@ -74,18 +74,20 @@ def chosen_model(training: Training, checkpoint: Path) -> MedicaneModel:
 def write_model(training: Training, model: MedicaneModel, table: Table) -> None:
     """Everything that a finished run consists of; ``scores.json`` comes last. On rank 0.
 
-    The scores are those that chose the model, the table is that of the model as it is released.
+    All of it is of the model as it is released, but for the score that chose the checkpoint.
     """
     flow, folder, progress = training.flow, training.folder, training.progress
+    best = progress.best
     model, released = flow.finish(model, table)
     scores = {
         "flow": flow.recipe.flow,
         "chosen_by": flow.selects,
-        "step": progress.best.step if progress.best else progress.step,
-        "epoch": progress.best.epoch if progress.best else progress.epoch,
+        "chosen_at": best.score if best else None,
+        "step": best.step if best else progress.step,
+        "epoch": best.epoch if best else progress.epoch,
         "epochs_trained": progress.epoch,
         "seconds": progress.seconds,
-        "validation": {"clips": len(table), **flow.score(table)},
+        "validation": _report(flow, model, released, part="validation"),
         "data": clips_described(flow.clips),
     }
     model.save_pretrained(folder.path)
@@ -124,11 +126,25 @@ def final_test(
 
 def write_test(flow: Flow[Any], folder: RunFolder, model: MedicaneModel, table: Table) -> None:
     """Report, table and card of the final test. On rank 0."""
-    report = flow.test(model, table)
+    report = _report(flow, model, table, part="test")
     save_table(readable(flow.kept(table), flow), folder.path / "test.parquet")
     write_json(folder.path / "test.json", report)
     _write_card(folder, model, folder.scores(), report)
-    show_table(report["table"], title=f"test of {folder.path}, {len(table)} clips")
+    _show(report, folder)
+
+
+def _report(flow: Flow[Any], model: MedicaneModel, table: Table, *, part: str) -> dict[str, Any]:
+    return {"part": part, "clips": len(table), **flow.report(model, table)}
+
+
+def _show(report: Mapping[str, Any], folder: RunFolder) -> None:
+    """Print a report's table, and of which weights it is."""
+    scores = folder.scores()
+    title = (
+        f"{report['part']} of {folder.path}, {report['clips']} clips\n"
+        f"the released model, from step {scores['step']} (epoch {scores['epoch']})"
+    )
+    show_table(report["table"], title=title)
 
 
 def _write_card(
@@ -146,9 +162,7 @@ def _write_card(
 def show_summary(folder: RunFolder) -> None:
     """Print what a finished run has come to. On rank 0."""
     scores = folder.scores()
-    scored = scores["validation"].items()
-    rows = [{"validation": name, "score": value} for name, value in scored if value is not None]
-    show_table(rows)
+    _show(scores["validation"], folder)
     typer.echo(
         f"best {scores['chosen_by']} after epoch {scores['epoch']} (step {scores['step']}) of "
         f"{scores['epochs_trained']}; {scores['seconds'] / 60:.1f} minutes of training\n"

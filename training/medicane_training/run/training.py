@@ -1,6 +1,6 @@
 """A run, put together from its parts and set to where it goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,15 +52,19 @@ class Training:
         return self.progress.epoch >= settings.epochs or not patient
 
     @contextmanager
-    def watched(self, checkpoint: Path | None) -> Iterator[None]:
+    def watched(self, source: Path | None, command: Sequence[str]) -> Iterator[None]:
         """Go on from a checkpoint, or begin, and let the run be watched. Called on all ranks."""
-        on_main(lambda: self.flow.clips.save_split(self.folder.path / "split.csv"), self.ranks)
+        if source is not None:
+            self._load(source)  # before anything is written, since it may be refused
+        folder, say = self.folder, self.display.say
+        checkpoint = on_main(lambda: folder.begin(source, command, say), self.ranks)
+        on_main(lambda: self.flow.clips.save_split(folder.path / "split.csv"), self.ranks)
         if not CAN_DRAW:
             self.display.say(
                 'curves.png is left out; to have it run: pip install "medicane-models[plots]"'
             )
         if checkpoint is not None:
-            self.restore(checkpoint)
+            self._go_on_behind(checkpoint)
             self.display.say(f"going on from {checkpoint}")
         else:
             self.journal.begin(lines=0, step=0)
@@ -79,8 +83,15 @@ class Training:
 
     def restore(self, checkpoint: Path) -> None:
         """Go back to a checkpoint. Called on all ranks."""
+        self._load(checkpoint)
+        self._go_on_behind(checkpoint)
+
+    def _load(self, checkpoint: Path) -> None:
         if changes := self.engine.load(checkpoint):
             self.display.say(changes)
+
+    def _go_on_behind(self, checkpoint: Path) -> None:
+        """Count from where a checkpoint of this folder was saved."""
         progress = read_progress(checkpoint)
         if progress.best and not self.folder.holds(progress.best, self.flow.selects):
             self.display.say(

@@ -4,6 +4,7 @@ A killed build goes on where it stopped: frames that the store lists are not rea
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import timedelta
@@ -16,9 +17,9 @@ from dask.base import optimize
 from jaxtyping import Int, UInt8
 
 from medicane_models.commands import with_progress
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, SceneWarning
 from medicane_models.scenes.clips import frame_times, with_time_convention
-from medicane_models.scenes.opening import open_scene
+from medicane_models.scenes.opening import open_scene, scene_sources
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import ClipStore, encode, save_table
 from medicane_training.store.index import build_index
@@ -28,7 +29,7 @@ from medicane_training.store.writer import FrameWriter, alone, create_store
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["BuildSettings", "add_frames", "build_store"]
+__all__ = ["BuildSettings", "add_frames", "build_store", "channels_of"]
 
 Stretched = tuple[np.datetime64, UInt8[np.ndarray, "C H W"]]
 """Time and codes of a frame."""
@@ -49,8 +50,9 @@ def build_store(
     """Build a store, or add to one; holds 32 frames in memory.
 
     Args:
-        sources: each whatever :func:`medicane_models.open_scene` takes; frames whose time
-            the store already has are skipped.
+        sources: each whatever :func:`medicane_models.open_scene` takes; files of one kind are one
+            scene, Zarr folders and URLs one each. Frames whose time the store already has are
+            skipped.
         out: folder of the store.
         processor: stretch, grid and shape of the clips; of an existing store the same.
         tracks: every storm of the period, as :func:`verification.best_tracks.read_tracks`
@@ -60,32 +62,57 @@ def build_store(
     Raises:
         ConfigurationError: if the store was built with another processor or other settings, or is
             being built by another process.
-        SceneError: if a scene cannot be read.
+        SceneError: if a scene cannot be read; a store is not begun before all are opened.
+
+    Warns:
+        SceneWarning: for scenes that have the same times.
     """
     settings = settings or BuildSettings()
+    scenes = [_opened(source, processor) for source in scene_sources(sources)]
+    _warn_of_doubles(scenes)
     store = create_store(out, processor)
     with alone(store.path):
         store.refresh()
-        _add(sources, store, tracks, settings)
+        _add(scenes, store, tracks, settings)
     return store
 
 
+def _opened(source: Any, processor: MedicaneProcessor) -> "xr.Dataset":
+    """A scene that fits the processor."""
+    scene = open_scene(source, domain=processor.grid, channels=channels_of(processor))
+    processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read
+    return with_time_convention(scene, processor)
+
+
+def _warn_of_doubles(scenes: Sequence["xr.Dataset"]) -> None:
+    """Name times that several scenes have, of which the first one's frame is kept."""
+    known: dict[Any, str] = {}
+    for scene in scenes:
+        times, source = frame_times(scene), str(scene.attrs["source"])
+        if doubled := [time for time in times if time in known]:
+            warnings.warn(
+                f"{len(doubled)} frames of {source} have times of {known[doubled[0]]}, which is "
+                f"kept: the first is {doubled[0]:%Y-%m-%d %H:%M} UTC",
+                SceneWarning,
+                stacklevel=3,
+            )
+        known = dict.fromkeys(times, source) | known
+
+
 def _add(
-    sources: Sequence[Any],
+    scenes: Sequence["xr.Dataset"],
     store: ClipStore,
     tracks: pd.DataFrame | None,
     settings: BuildSettings,
 ) -> None:
     """Frames, tracks and index."""
-    processor = store.processor
     _require_same_settings(store, settings)
     if tracks is not None:
         save_table(tracks, store.path / "tracks.parquet")
         store.refresh()
-    for number, source in enumerate(sources, start=1):
-        scene = open_scene(source, domain=processor.grid, channels=_channels(processor))
-        added = add_frames(store, with_time_convention(scene, processor), settings)
-        log.info("scene %d of %d: %d frames added", number, len(sources), added)
+    for number, scene in enumerate(scenes, start=1):
+        added = add_frames(store, scene, settings)
+        log.info("scene %d of %d: %d frames added", number, len(scenes), added)
     build_index(store, settings)
     log.info("%d clips of %d frames", len(store.clips), len(store.frames))
 
@@ -98,7 +125,7 @@ def _require_same_settings(store: ClipStore, settings: BuildSettings) -> None:
         raise ConfigurationError(f"{store.path} was built with {built}, not with {settings}")
 
 
-def _channels(processor: MedicaneProcessor) -> tuple[str, ...] | None:
+def channels_of(processor: MedicaneProcessor) -> tuple[str, ...] | None:
     """What to open: None lets a scene of ready Airmass pictures stand for its four channels."""
     return None if processor.recipe == "airmass" else processor.channels
 

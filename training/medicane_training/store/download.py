@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import dask.config
@@ -18,7 +17,7 @@ import pandas as pd
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError, require
-from medicane_models.files import replacing
+from medicane_models.files import replacing, staging
 from medicane_models.scenes.opening import open_scene, scene_grid
 from medicane_models.times import interval, utc
 
@@ -181,8 +180,8 @@ def download_products(
     for product in products:
         path = Path(out) / f"seviri_{product}.nc"
         if not path.exists():
-            with TemporaryDirectory() as folder:
-                _save(_cropped(_fetched(product, Path(folder)), domain), path)
+            with staging(path.parent) as folder:
+                _save(_cropped(_fetched(product, folder), domain), path)
             log.info("%s", path.name)
         files.append(path)
     return files
