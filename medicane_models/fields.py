@@ -25,7 +25,7 @@ from typing import (
     get_type_hints,
 )
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.files import read_json
 
 __all__ = [
@@ -146,12 +146,11 @@ def json_object(path: Path) -> dict[str, Any]:
     """What a JSON file says by name.
 
     Raises:
-        CheckpointError: if it holds no JSON.
-        ConfigurationError: if it holds a list or a single value.
+        CheckpointError: if it holds no JSON, or a list or a single value.
     """
     values = read_json(path)
     if not isinstance(values, dict):
-        raise ConfigurationError(f"it holds {_short(values)}; give settings by name")
+        raise CheckpointError(f"{path} holds {_short(values)}, no JSON object; copy it again")
     return values
 
 

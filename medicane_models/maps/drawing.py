@@ -4,7 +4,6 @@ Needs matplotlib (extra ``plots``) only when a map is drawn, and no display.
 """
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["airmass_map", "can_draw", "detection_map", "save", "track_map"]
+__all__ = ["airmass_map", "detection_map", "save", "track_map"]
 
 DETECTED, CENTER = "#FFE04D", "#FF66D0"  # brighter than clouds and sea; told apart by shape too
 QUIET, TRUTH = "white", "black"
@@ -78,11 +77,6 @@ class _Track:
         recent = self.times >= self.times.iloc[-1] - pd.Timedelta(hours=MOTION_HOURS)
         first = int(np.argmax(recent))
         return np.array([self.x[-1] - self.x[first], self.y[-1] - self.y[first]])
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is there."""
-    return find_spec("matplotlib") is not None
 
 
 def detection_map(

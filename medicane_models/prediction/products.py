@@ -13,9 +13,9 @@ from PIL import Image
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
-from medicane_models.maps.drawing import can_draw, detection_map, save, track_map
+from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
 from medicane_models.times import TIME_FORMAT
@@ -25,9 +25,6 @@ __all__ = ["ProductWriter", "replacing_products", "summary_table"]
 log = logging.getLogger(__name__)
 
 PATTERNS = ("detections.*", "tracks.*", "truth.csv", "maps/????????_????.png")
-NO_MAPS = (
-    'no maps are drawn: matplotlib is not installed; run: pip install "medicane-models[plots]"'
-)
 NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
 
@@ -51,6 +48,7 @@ def replacing_products(
     Raises:
         ConfigurationError: if there are some and ``overwrite`` is False.
         OutputError: if the folder cannot be written.
+        MissingExtraError: if maps are to be drawn and matplotlib is not installed.
     """
     earlier = _products(out)
     if earlier and not overwrite:
@@ -83,19 +81,19 @@ class ProductWriter:
 
     Attributes:
         folder: where.
-        plot: whether maps are drawn; False, and said so, where matplotlib is missing.
+        plot: whether maps are drawn.
         complete: whether all planned clips are in the detections written; None before any are.
     """
 
     def __init__(self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool) -> None:
         self.folder = folder
         self.formats = formats
-        self.plot = plot and can_draw()
+        self.plot = plot
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
         self._waiting: list[DetectedClip] = []
-        if plot and not self.plot:
-            log.warning(NO_MAPS)
+        if plot:
+            require("matplotlib", "plots")
 
     def add_truth(self, truth: pd.DataFrame) -> None:
         """Write the true tracks into ``truth.csv``, and draw them on all maps from now on."""

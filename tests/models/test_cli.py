@@ -329,14 +329,6 @@ def test_demo_scores_what_it_found_against_the_truth(medicane, tmp_path):
     assert score["positions"]["hits"] == len(fixes) > 0
 
 
-def test_predict_goes_on_without_matplotlib_and_says_so_once(medicane, quick, monkeypatch):
-    monkeypatch.setattr("medicane_models.prediction.products.can_draw", lambda: False)
-    code, _, err = medicane(*quick)
-    assert code == 0, err
-    assert err.count("no maps are drawn: matplotlib is not installed") == 1
-    assert sorted(contents(quick[3])) == ["detections.csv", "detections.json", "tracks.csv"]
-
-
 def test_convert_makes_a_folder_that_predict_accepts(medicane, tmp_path):
     sizes = {"embed_dim": 24, "depth": 2, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 32}
     model = MedicaneForVideoClassification(MedicaneConfig(**sizes, num_frames=4))

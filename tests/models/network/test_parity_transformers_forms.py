@@ -206,7 +206,7 @@ def test_a_folder_without_weights_says_what_it_lacks(tmp_path):
 
 def test_a_broken_configuration_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
         from_foreign(tmp_path)
 
 

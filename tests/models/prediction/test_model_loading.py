@@ -6,7 +6,7 @@ from medicane_models.errors import ConfigurationError, MissingFileError
 from medicane_models.hub import DETECTOR, TRACKER
 from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.prediction import loading
+from medicane_models.prediction import model_loading
 from medicane_models.runtimes.interface import TorchRuntime
 from medicane_models.runtimes.onnx import OnnxRuntime
 from medicane_models.runtimes.onnx_session import OnnxSettings
@@ -48,7 +48,7 @@ def test_the_runtime_follows_from_what_is_given(tmp_path, made, runtime, expecte
 
 
 def test_without_torch_what_is_exported_runs_on_onnxruntime(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    monkeypatch.setattr(model_loading, "find_spec", lambda name: None)
     predictor = MedicanePredictor.from_pretrained(both(tmp_path), None, device="cpu")
     assert isinstance(predictor.runtime, OnnxRuntime)
 

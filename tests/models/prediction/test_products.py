@@ -96,13 +96,3 @@ def test_maps_replace_the_pictures_that_waited(tmp_path):
     for path in maps:
         with Image.open(path) as picture:
             assert picture.width > 10 * GRID.width
-
-
-def test_without_matplotlib_all_but_the_maps_is_written(monkeypatch, caplog, tmp_path):
-    monkeypatch.setattr(products, "can_draw", lambda: False)
-    write(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "detections.csv", "detections.json", "tracks.csv",
-    ]  # fmt: skip
-    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert 'pip install "medicane-models[plots]"' in warning
