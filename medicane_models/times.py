@@ -20,6 +20,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # the years are those that nanoseconds can count; parsers left alone read 2nov as the year 1
 _DATE = r"(1[7-9]|2[01])\d\d(-\d\d(-\d\d)?|\d{4})?"
 _CLOCK = r"\d\d(:?\d\d(:?\d\d(\.\d+)?)?)?"
+ZONE = re.compile(r"[T ].*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 ISO_8601 = re.compile(rf"{_DATE}([T ]{_CLOCK}( ?(Z|[+-]\d\d(:?\d\d)?))?)?")
 
 
@@ -79,5 +80,12 @@ def iso_times(values: Any) -> pd.Series:
     if not pd.api.types.is_datetime64_any_dtype(given):
         text = given.astype(str).str.strip()
         given = text.where(text.str.fullmatch(ISO_8601.pattern))
+        # apart, since pandas 2 lends a time without a zone that of the line before
+        zoned = text.str.contains(ZONE)
+        return _in_utc(given.where(zoned)).fillna(_in_utc(given.where(~zoned)))
+    return _in_utc(given)
+
+
+def _in_utc(given: pd.Series) -> pd.Series:
     times = pd.to_datetime(given, utc=True, format="ISO8601", errors="coerce")
     return times.dt.tz_localize(None).dt.as_unit("ns")

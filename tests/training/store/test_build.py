@@ -145,7 +145,7 @@ def test_a_gap_is_filled_from_the_nearest_frame_and_counted(tmp_path):
     clips = made.clips.loc[made.clips["end"] == pd.Timestamp("2020-09-17 02:00")]
     assert set(clips["missing"]) == {1}
     filled = kelvin(pd.DatetimeIndex(times[[5, 5, 6, 7]]))  # the earlier of two as near
-    np.testing.assert_array_equal(made.read(clips.index[0])[:, 0], codes(filled)[:, :32, :32])
+    np.testing.assert_array_equal(made.read(int(clips.index[0]))[:, 0], codes(filled)[:, :32, :32])
 
 
 def test_clips_with_too_many_gaps_and_frames_of_nothing_are_left_out(tmp_path):
