@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
@@ -38,12 +38,12 @@ SLOWER = 1.5  # times the cadence: frames that far apart are another service, no
 FULL = 0.9  # a tile's frame is present when this share of its pixels is
 
 
-def is_present(pixels: Float[np.ndarray, "C H W"]) -> bool:
-    """Whether a tile has a frame: nine tenths of its pixels have a value in every band.
+def is_present(seen: Bool[np.ndarray, "C H W"]) -> bool:
+    """Whether a tile has a frame: nine tenths of its pixels are seen in every band.
 
     The one rule of what is missing. A frame of the whole grid is there if any tile has it.
     """
-    return bool(np.isfinite(pixels).all(axis=0).mean() >= FULL)
+    return bool(seen.all(axis=0).mean() >= FULL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,10 +174,14 @@ class ClipReader:
     def _read_frame(self, row: int) -> "_Frame":
         frame = self.scene.isel(time=row).compute(scheduler="synchronous")
         pixels = self.processor.stretch(frame)
-        present = np.array([is_present(self._window(pixels, tile)) for tile in self.tiles], bool)
+        present = np.array(
+            [is_present(np.isfinite(self._window(pixels, tile))) for tile in self.tiles], bool
+        )
         return _Frame(pixels=pixels, present=present)
 
-    def _window(self, pixels: Float[np.ndarray, "C H W"], tile: Tile) -> Float[np.ndarray, "C h w"]:
+    def _window(
+        self, pixels: Shaped[np.ndarray, "C H W"], tile: Tile
+    ) -> Shaped[np.ndarray, "C h w"]:
         size = self.processor.tile_size
         return pixels[:, tile.y : tile.y + size, tile.x : tile.x + size]
 

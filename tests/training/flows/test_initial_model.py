@@ -122,7 +122,7 @@ def test_clips_that_mean_something_else_are_refused_by_name(tmp_path):
     other = replace(PROCESSOR, bands=(band,), cadence_minutes=60.0)
     with pytest.raises(ConfigurationError) as raised:
         start(MedicaneForVideoClassification, tmp_path, processor=other)
-    assert "300 … 200 K there and IR_108 300 … 180 K here" in str(raised.value)
+    assert "to 200 K (1) there and IR_108 from 300 K (0) to 180 K (1) here" in str(raised.value)
     assert "cadence_minutes 15.0 there and 60.0 here" in str(raised.value)
 
 

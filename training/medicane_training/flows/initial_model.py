@@ -178,9 +178,4 @@ def _check_processor(init: str, revision: str | None, store: MedicaneProcessor) 
 
 
 def _in_words(value: Any) -> str:
-    if not isinstance(value, tuple) or isinstance(value[0], float):
-        return str(value)
-    return ", ".join(
-        f"{band.channel}{f' - {band.minus}' if band.minus else ''} {band.low:g} … {band.high:g} K"
-        for band in value
-    )
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

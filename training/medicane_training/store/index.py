@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
-from medicane_models.scenes.clips import FULL, nearest_slots, plan_clips
+from medicane_models.scenes.clips import is_present, nearest_slots, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import CLIP_COLUMNS, CLIP_KEY, LEVELS, ClipStore, save_table
 from medicane_training.store.selection import BuildSettings, choose_ends, label, tiles_of
@@ -114,8 +114,8 @@ def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> ClipCont
     if len(plan) - len(slots) > processor.max_missing:
         return None
     codes = store.read_frames([plan[slot] for slot in slots], tile)
-    full = (codes[:, 0] != MISSING).mean(axis=(1, 2)) >= FULL
-    present = [slot for slot, ok in zip(slots, full, strict=True) if ok]
+    seen = codes != MISSING
+    present = [slot for slot, frame in zip(slots, seen, strict=True) if is_present(frame)]
     missing = len(plan) - len(present)
     if missing > processor.max_missing:
         return None
