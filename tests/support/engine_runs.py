@@ -69,8 +69,14 @@ def make_recipe(
     )
 
 
-def engine_for(recipe: ClassificationRecipe, ranks: Ranks = ALONE, **changes: Any) -> Engine:
-    return make_engine(tiny_model(**changes), recipe, ranks, rates_of(recipe))
+def engine_for(
+    recipe: ClassificationRecipe, ranks: Ranks = ALONE, *, frozen: bool = False, **changes: Any
+) -> Engine:
+    """An engine around a tiny model, of which only the head may learn where it is frozen."""
+    model = tiny_model(**changes)
+    if frozen:
+        model.requires_grad_(False).get_submodule("head").requires_grad_(True)
+    return make_engine(model, recipe, ranks, rates_of(recipe))
 
 
 def rates_of(recipe: ClassificationRecipe) -> Rates:
@@ -217,11 +223,17 @@ DEEPSPEED = {
     "stage0": make_recipe({"backend": "deepspeed", "zero_stage": 0}),
     "ema": make_recipe({"backend": "deepspeed", "zero_stage": 2}, {"ema_decay": 0.5}),
     "bf16": make_recipe({"backend": "deepspeed", "zero_stage": 2, "precision": "bf16"}),
+    "frozen": make_recipe({"backend": "deepspeed", "zero_stage": 1, "precision": "bf16"}),
     "pretraining": make_recipe(
         {"backend": "deepspeed", "zero_stage": 3, "gradient_checkpointing": True}
     ),
 }
 TASKS: dict[str, Task] = {"pretraining": "pretraining"}
+
+
+def kind_of(name: str) -> dict[str, Any]:
+    """What `engine_for` is told of the model of a recipe."""
+    return {"task": TASKS.get(name, "classification"), "frozen": name == "frozen"}
 
 
 def divide_all(recipe: ClassificationRecipe, ranks: Ranks) -> dict[str, Any]:
@@ -236,14 +248,13 @@ def take_deepspeed_steps(ranks: Ranks, folder: Path) -> None:
     keep_output(folder / f"printed-{ranks.rank}")
     deepspeed_engine.deepspeed_config = divide_all
     for name, recipe in DEEPSPEED.items():
-        task = TASKS.get(name, "classification")
-        engine = engine_for(recipe, ranks, task=task)
+        engine = engine_for(recipe, ranks, **kind_of(name))
         record(folder / name, ranks, "first", take_steps(engine, recipe, 0, 2, ranks))
         engine.save(folder / name / "checkpoint")
         record(folder / name, ranks, "last", take_steps(engine, recipe, 2, 4, ranks))
         with engine.evaluated() as model:
             record(folder / name, ranks, "evaluated", model.state_dict())
-        resumed = engine_for(recipe, ranks, task=task, seed=4)
+        resumed = engine_for(recipe, ranks, seed=4, **kind_of(name))
         add_gradients(resumed, recipe, 0, ranks)
         resumed.skip()
         record(folder / name, ranks, "skipped", resumed.load(folder / name / "checkpoint"))

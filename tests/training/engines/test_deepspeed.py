@@ -5,9 +5,9 @@ import pytest
 import torch
 from engine_runs import (
     DEEPSPEED,
-    TASKS,
     engine_for,
     in_ranks,
+    kind_of,
     make_recipe,
     mean_losses,
     recorded,
@@ -23,7 +23,7 @@ from medicane_training.ranks import Ranks
 
 PAIR = Ranks(rank=0, local_rank=0, world_size=2)
 DDP_RECIPE = make_recipe()
-CLOSE = dict.fromkeys(DEEPSPEED, 2e-5) | {"bf16": 0.01}
+CLOSE = dict.fromkeys(DEEPSPEED, 2e-5) | {"bf16": 0.01, "frozen": 0.01}
 
 
 def plain(name):
@@ -33,7 +33,7 @@ def plain(name):
         {"precision": recipe.engine.precision},
         {"accumulation": recipe.training.accumulation, "ema_decay": recipe.training.ema_decay},
     )
-    return recipe, engine_for(recipe, task=TASKS.get(name, "classification"))
+    return recipe, engine_for(recipe, **kind_of(name))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,16 @@ class TestEachStage:
                 evaluated = recorded(runs / name, "evaluated", rank)
                 for tensor, value in model.state_dict().items():
                     torch.testing.assert_close(evaluated[tensor], value, atol=CLOSE[name], rtol=0)
+
+
+@pytest.mark.slow
+def test_a_frozen_backbone_keeps_its_names_types_and_values(runs):
+    saved = load_file(runs / "frozen" / "checkpoint" / "model.safetensors")
+    started = plain("frozen")[1].model.state_dict()
+    assert saved.keys() == started.keys()
+    assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
+    learned = {name for name, tensor in saved.items() if not torch.equal(tensor, started[name])}
+    assert learned == {"head.weight", "head.bias"}
 
 
 @pytest.mark.slow
