@@ -504,12 +504,11 @@ def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProce
         processor = MedicaneProcessor.named(name, **shape)
     else:
         processor = MedicaneProcessor.from_pretrained(name)
-    size = processor.tile_size
-    made = (processor.num_frames, len(processor.bands), size, size)
-    if made != model.config.clip_shape:
+    if processor.clip_shape != model.config.clip_shape:
         raise ConfigurationError(
-            f"the processor of {name} makes clips of {made} (T, C, H, W), the model takes "
-            f"{model.config.clip_shape}; give another, or convert with --in-channels or --set"
+            f"the processor of {name} makes clips of {processor.clip_shape} (T, C, H, W), the "
+            f"model takes {model.config.clip_shape}; give another, or convert with --in-channels "
+            "or --set"
         )
     return processor
 

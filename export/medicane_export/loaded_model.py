@@ -51,10 +51,8 @@ def _check_clips(model: MedicaneModel, name: str | Path) -> None:
     processor = model.processor
     if processor is None:
         return
-    size = processor.tile_size
-    made = (processor.num_frames, len(processor.bands), size, size)
-    if made != model.config.clip_shape:
+    if processor.clip_shape != model.config.clip_shape:
         raise CheckpointError(
             f"{name} reads clips of shape {model.config.clip_shape} (T, C, H, W), its processor "
-            f"makes {made}; correct config.json or {PREPROCESSOR_FILE} there"
+            f"makes {processor.clip_shape}; correct config.json or {PREPROCESSOR_FILE} there"
         )

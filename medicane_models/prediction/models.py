@@ -41,8 +41,7 @@ class ModelDescription:
     processor: MedicaneProcessor
 
     def __post_init__(self) -> None:
-        size = self.processor.tile_size
-        made = (self.processor.num_frames, len(self.processor.bands), size, size)
+        made = self.processor.clip_shape
         if self.config.clip_shape != made:
             raise ConfigurationError(
                 f"{self.name} reads clips of shape {self.config.clip_shape} (T, C, H, W), its "

@@ -23,7 +23,7 @@ from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.times import Instant, utc
+from medicane_models.times import Instant, interval
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -147,15 +147,14 @@ class MedicanePredictor:
             ConfigurationError: if the domain is not understood or a bound is no time.
             SceneError: as ``open_scene``.
         """
-        if start is not None and end is not None and utc(start) > utc(end):
-            raise ConfigurationError(f"start {start} is after end {end}; exchange them")
+        first, last = interval(start, end)
         # times may turn out to mean the other end of a scan, and a slot takes the nearest frame
         cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
         num_frames = self.processor.num_frames
         options = {
             "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
-            "start": None if start is None else utc(start) - cadence * (num_frames + 1),
-            "end": None if end is None else utc(end) + cadence * 1.5,
+            "start": None if first is None else first - cadence * (num_frames + 1),
+            "end": None if last is None else last + cadence * 1.5,
         }
         if domain != "native":
             return open_scene(source, domain=self._domain(domain), **options)

@@ -231,6 +231,11 @@ class MedicaneProcessor:
         return replace(self, sensor=sensor, bands=airmass_bands(sensor))
 
     @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Shape of one clip, (T, C, H, W)."""
+        return self.num_frames, len(self.bands), self.tile_size, self.tile_size
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """Scene variables that the bands need, each once."""
         used = [name for band in self.bands for name in (band.channel, band.minus) if name]

@@ -135,9 +135,7 @@ class ClipStore:
     @property
     def tile_shape(self) -> tuple[int, int, int, int]:
         """(T, C, H, W) of a clip."""
-        processor = self.processor
-        size = processor.tile_size
-        return processor.num_frames, len(processor.bands), size, size
+        return self.processor.clip_shape
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file of the store."""
