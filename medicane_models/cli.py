@@ -500,8 +500,7 @@ def _processor_for(model: "MedicaneModel", source: str | None) -> "MedicaneProce
         return None
     name = source or "airmass"
     if name in get_args(ProcessorName):
-        shape = {"num_frames": frames, "tile_size": width, "max_missing": min(2, frames - 1)}
-        processor = MedicaneProcessor.named(name, **shape)
+        processor = MedicaneProcessor.named(name).resized(tile_size=width, num_frames=frames)
     else:
         processor = MedicaneProcessor.from_pretrained(name)
     if processor.clip_shape != model.config.clip_shape:

@@ -23,6 +23,7 @@ from medicane_models.scenes.clips import (
     plan_clips,
 )
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import FixedTiles
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,11 +69,12 @@ def random_clips(
         pixels = random.standard_normal((count, *config.clip_shape), np.float32)
         return ClipSet(name=RANDOM, pixel_values=pixels)
     tiles = processor.grid.tiles(processor.tile_size)
+    corner = FixedTiles(processor.grid, processor, [Tile(0, 0)])
     scenes = (_random_scene(processor, random) for _ in range(count))
     samples = [
         (pixels, kelvin, tiles[random.integers(len(tiles))])
         for scene in scenes
-        for pixels, kelvin, _ in _samples(scene, processor, [Tile(0, 0)])
+        for pixels, kelvin, _ in _samples(scene, processor, corner)
     ]
     return _clip_set(RANDOM, samples)
 
@@ -95,8 +97,9 @@ def simulated_clips(processor: MedicaneProcessor, *, count: int, seed: int = 0) 
             cadence_minutes=processor.cadence_minutes,
             seed=number,
         )
-        tiles = _tiles_around(truth, processor, np.random.default_rng(number))
-        samples += islice(_samples(scene, processor, tiles), count - len(samples))
+        around = _tiles_around(truth, processor, np.random.default_rng(number))
+        tiling = FixedTiles(processor.grid, processor, around)
+        samples += islice(_samples(scene, processor, tiling), count - len(samples))
         if len(samples) == count:
             break
     return _clip_set("simulated", samples) if samples else None
@@ -167,7 +170,7 @@ def _random_scene(processor: MedicaneProcessor, random: np.random.Generator) -> 
 
 
 def _samples(
-    scene: "xr.Dataset", processor: MedicaneProcessor, tiles: Sequence[Tile], ends: int = 1
+    scene: "xr.Dataset", processor: MedicaneProcessor, tiling: FixedTiles, ends: int = 1
 ) -> Iterator[_Sample]:
     """Every tile of the ``ends`` clips spread over a scene, the newest among them."""
     plans = plan_clips(
@@ -179,7 +182,7 @@ def _samples(
     fit = [p for p in plans if sum(r is None for r in p.rows) <= processor.max_missing]
     chosen = [fit[place] for place in _spread(len(fit), ends)]
     has_kelvin = set(processor.channels) <= set(map(str, scene.data_vars))
-    for plan, clip in zip(chosen, ClipReader(scene, processor, tiles).read(chosen), strict=True):
+    for plan, clip in zip(chosen, ClipReader(scene, processor, tiling).read(chosen), strict=True):
         if isinstance(clip, SkippedClip):
             continue
         frames = _kelvin_frames(scene, processor, plan.rows) if has_kelvin else None
@@ -234,14 +237,14 @@ def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> lis
     scene = open_scene(source, domain=domain, channels=channels)
     check_cadence(scene, processor)
     own = processor.for_sensor(scene.attrs["sensor"])
-    tiles = domain.tiles(own.tile_size)
-    ends = -(-count // len(tiles))
+    tiling = FixedTiles(domain, own)
+    ends = -(-count // len(tiling.tiles))
     column = round((domain.x_origin - grid.x_origin) / grid.x_step)
     row = round((domain.y_origin - grid.y_origin) / grid.y_step)
     return [
         # a graph in kelvin stretches as its own sensor needs
         (pixels, kelvin if own == processor else None, Tile(tile.x + column, tile.y + row))
-        for pixels, kelvin, tile in islice(_samples(scene, own, tiles, ends), count)
+        for pixels, kelvin, tile in islice(_samples(scene, own, tiling, ends), count)
     ]
 
 

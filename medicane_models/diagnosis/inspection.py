@@ -12,7 +12,7 @@ from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
 from medicane_models.runtimes.tensors import TensorInfo, clips_of, head_outputs, mask_of
-from medicane_models.scenes.processing import Band, MedicaneProcessor
+from medicane_models.scenes.processing import ANY_SENSOR, Band, MedicaneProcessor
 
 __all__ = ["description_rows", "inspect_model"]
 
@@ -161,6 +161,8 @@ def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Descr
         return facts | {"clips": None, "grid": None}
     clips = processor.to_dict() | {"channels": list(processor.channels)}
     grid = clips.pop("grid")
+    if processor.uses_planes:
+        return facts | {"clips": clips | {"plane_km": grid["x_step"] / 1000}, "grid": None}
     return facts | {"clips": clips, "grid": grid}
 
 
@@ -221,12 +223,22 @@ def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "clips",
             f"{clips['num_frames']} frames every {clips['cadence_minutes']:g} min, tiles of "
-            f"{clips['tile_size']} px, at most {clips['max_missing']} frames missing; times mean "
+            f"{_tile_text(clips)}, at most {clips['max_missing']} frames missing; times mean "
             f"{clips['time_convention'].replace('_', ' ')}",
         ),
-        ("channels", f"{', '.join(clips['channels'])} of {clips['sensor']}, in kelvin"),
+        ("channels", f"{', '.join(clips['channels'])} of {_sensor_text(clips)}, in kelvin"),
         *(("band", f"{band['name']} = {Band(**band)}") for band in clips["bands"]),
     ]
+
+
+def _tile_text(clips: Mapping[str, Any]) -> str:
+    if "plane_km" not in clips:
+        return f"tiles of {clips['tile_size']} px"
+    return f"planes of {clips['tile_size']} px of {clips['plane_km']:g} km anywhere on Earth"
+
+
+def _sensor_text(clips: Mapping[str, Any]) -> str:
+    return "any imager" if clips["sensor"] == ANY_SENSOR else clips["sensor"]
 
 
 def _text(key: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 Needs matplotlib (extra ``plots``) only when a map is drawn, and no display.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,29 @@ QUIET, TRUTH = "white", "black"
 # kinds of colour vision
 TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#882255", "#CC79A7", "#332288")
 
+MOST_QUIET_PLANES = 20
+SIDE = 24  # points along a side of a plane's outline
 MOTION_HOURS = 6
 ARROW_POINTS = 34
 DASHES = {50: "-", 95: (0, (4, 2))}
 SPHERE = pyproj.Geod(a=EARTH_RADIUS_KM * 1000, f=0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _TileMark:
+    """A tile on a map.
+
+    Attributes:
+        probability: of a cyclone in it; NaN if unknown.
+        detected: whether that counts.
+        outline: pixels (x, y) of the picture around it, NaN beyond what the picture can show.
+        places: where the probability may be written.
+    """
+
+    probability: float
+    detected: bool
+    outline: Float[np.ndarray, "2 n"]
+    places: Sequence[LabelPlace]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +107,7 @@ def detection_map(
     tile_size: int,
     threshold: float,
     title: str,
+    planes: Sequence[Grid] | None = None,
     tracks: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
     subtitle: str | None = None,
@@ -101,6 +122,8 @@ def detection_map(
         tile_size: pixels along a side of a tile.
         threshold: least probability of a detection.
         title: names the scene and the time, in UTC.
+        planes: the tiles themselves, one a row, where they are local planes; of many only the
+            detected ones are drawn.
         tracks: a track table; what has a position at the time of the detections is drawn there,
             with its circles, and where it came from.
         truth: ``track_id, time, lon, lat`` of the true storms, where they are known.
@@ -109,13 +132,17 @@ def detection_map(
     """
     axes = base_map(image, grid, title=title, subtitle=subtitle, warning=caption)
     time = _newest(detections)
-    _draw_tiles(axes, detections, tile_size, threshold)
+    if planes is None:
+        tiles = _fixed_tiles(detections, tile_size)
+    else:
+        tiles = _plane_tiles(detections, planes, grid)
+    _draw_tiles(axes, tiles, threshold)
     labels = _labels(axes, grid)
     found = [] if tracks is None else _tracks_at(tracks, time, grid)
     _draw_truth(axes, grid, truth, time, labels)
     for track in found:
         _draw_fix(axes, grid, track, labels)
-    _write_probabilities(labels, detections, tile_size)
+    _write_probabilities(labels, tiles)
     for track in found:
         at = places_around(*track.at(-1))
         labels.write(f"track {track.name}", at, color=CENTER, **_bold("black"))
@@ -199,35 +226,84 @@ def _tracks_at(tracks: pd.DataFrame, time: pd.Timestamp | None, grid: Grid) -> l
     return _tracks_on(tracks.loc[until], grid)
 
 
-def _draw_tiles(axes: "Axes", detections: pd.DataFrame, size: int, threshold: float) -> None:
+def _draw_tiles(axes: "Axes", tiles: Sequence[_TileMark], threshold: float) -> None:
     """Frames around tiles: the detected ones thick, bright and on top."""
     quiet = {"color": QUIET, "linewidth": 0.8, "label": f"tile, probability below {threshold:.2g}"}
     found = {"color": DETECTED, "linewidth": 2.4, "label": f"detection, {threshold:.2g} or more"}
-    for is_found, style in ((False, quiet), (True, found)):
-        rows = detections[detections["detected"].astype(bool) == is_found]
-        outline = halo(1.4 + 2 * is_found)
-        for x, y in zip(rows["tile_x"] - 0.5, rows["tile_y"] - 0.5, strict=True):
-            square = ([x, x + size, x + size, x, x], [y, y, y + size, y + size, y])
-            axes.plot(*square, **style, clip_on=False, zorder=4 + is_found, path_effects=outline)
+    for tile in tiles:
+        outline = halo(1.4 + 2 * tile.detected)
+        style = found if tile.detected else quiet
+        axes.plot(
+            *tile.outline, **style, clip_on=False, zorder=4 + tile.detected, path_effects=outline
+        )
 
 
-def _write_probabilities(labels: Labels, detections: pd.DataFrame, size: int) -> None:
+def _write_probabilities(labels: Labels, tiles: Sequence[_TileMark]) -> None:
     """Write each probability into a corner of its tile."""
-    x, is_right = _label_sides(detections["tile_x"].to_numpy(), size)
-    y, is_low = _label_sides(detections["tile_y"].to_numpy(), size)
-    for i, row in enumerate(detections.to_dict("records")):
-        found = bool(row["detected"])
+    for tile in tiles:
         labels.write(
-            "–" if pd.isna(row["probability"]) else f"{row['probability']:.2f}",
-            [
-                LabelPlace(x[i], y[i], -4 if is_right[i] else 4, 4 if is_low[i] else -4),
-                *_corners(row["tile_x"], row["tile_y"], size),
-            ],
-            color=DETECTED if found else QUIET,
-            size=11 if found else 9,
-            weight="bold" if found else "normal",
+            "–" if np.isnan(tile.probability) else f"{tile.probability:.2f}",
+            tile.places,
+            color=DETECTED if tile.detected else QUIET,
+            size=11 if tile.detected else 9,
+            weight="bold" if tile.detected else "normal",
             path_effects=halo(2),
         )
+
+
+def _fixed_tiles(detections: pd.DataFrame, size: int) -> list[_TileMark]:
+    x, is_right = _label_sides(detections["tile_x"].to_numpy(), size)
+    y, is_low = _label_sides(detections["tile_y"].to_numpy(), size)
+    marks = []
+    for i, row in enumerate(detections.to_dict("records")):
+        left, top = row["tile_x"] - 0.5, row["tile_y"] - 0.5
+        right, bottom = left + size, top + size
+        first = LabelPlace(x[i], y[i], -4 if is_right[i] else 4, 4 if is_low[i] else -4)
+        marks.append(
+            _TileMark(
+                probability=float(row["probability"]),
+                detected=bool(row["detected"]),
+                outline=np.array(
+                    [[left, right, right, left, left], [top, top, bottom, bottom, top]]
+                ),
+                places=[first, *_corners(row["tile_x"], row["tile_y"], size)],
+            )
+        )
+    return marks
+
+
+def _plane_tiles(detections: pd.DataFrame, planes: Sequence[Grid], grid: Grid) -> list[_TileMark]:
+    """Planes as they lie on a picture: curved, each with its probability at its corners."""
+    marks = []
+    for plane, row in zip(planes, detections.to_dict("records"), strict=True):
+        if len(planes) > MOST_QUIET_PLANES and not row["detected"]:
+            continue
+        x, y = grid.lonlat_to_pixel(*plane.pixel_to_lonlat(*_border(plane)))
+        middle = np.nanmean(x), np.nanmean(y)
+        corners = [(x[i], y[i]) for i in range(0, len(x) - 1, SIDE) if np.isfinite(x[i])]
+        marks.append(
+            _TileMark(
+                probability=float(row["probability"]),
+                detected=bool(row["detected"]),
+                outline=np.stack([x, y]),
+                places=[
+                    LabelPlace(at, down, 4 * np.sign(middle[0] - at), 4 * np.sign(down - middle[1]))
+                    for at, down in corners
+                ]
+                or [LabelPlace(*middle, 0, 0)],
+            )
+        )
+    return marks
+
+
+def _border(plane: Grid) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Pixels around a plane from its first corner on, SIDE steps a side."""
+    low, high = -0.5, plane.width - 0.5
+    there, still = np.linspace(low, high, SIDE, endpoint=False), np.full(SIDE, low)
+    back, beyond = there[::-1] + (high - low) / SIDE, np.full(SIDE, high)
+    x = np.concatenate([there, beyond, back, still, [low]])
+    y = np.concatenate([still, there, beyond, back, [low]])
+    return x, y
 
 
 def _corners(x: float, y: float, size: int) -> list[LabelPlace]:

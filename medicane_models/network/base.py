@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -187,8 +187,7 @@ def _resized(processor: MedicaneProcessor, config: MedicaneConfig) -> MedicanePr
     height, width = config.frame_size
     if height != width:
         return None
-    missing = min(processor.max_missing, config.num_frames - 1)
-    return replace(processor, tile_size=width, num_frames=config.num_frames, max_missing=missing)
+    return processor.resized(tile_size=width, num_frames=config.num_frames)
 
 
 M = TypeVar("M", bound=MedicaneModel)

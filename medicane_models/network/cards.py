@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import SIMULATED, MedicaneConfig
-from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.processing import ANY_SENSOR, MedicaneProcessor
 
 __all__ = ["UNKNOWN_LICENSE", "data_caution", "license_of", "model_card"]
 
@@ -300,13 +300,32 @@ def _preprocessing(processor: MedicaneProcessor | None) -> str:
     scan = {"end_of_scan": "ends", "start_of_scan": "begins"}[processor.time_convention]
     bands = "\n".join(f"- {band.name} = {band}" for band in processor.bands)
     return (
-        f"From {processor.sensor}, a frame every {processor.cadence_minutes:g} minutes, normalised "
-        f"as `preprocessor_config.json` says:\n\n{bands}\n\n"
-        f"Grid: {processor.grid}.\n\n"
+        f"From {_sensor_text(processor)}, a frame every {processor.cadence_minutes:g} minutes, "
+        f"normalised as `preprocessor_config.json` says:\n\n{bands}\n\n"
+        f"{_tiles_text(processor)}\n\n"
         f"Times are UTC: of a frame when its scan {scan}, of a clip that of its last frame. Up to "
         f"{processor.max_missing} of the {processor.num_frames} frames may be missing and are "
-        "filled from the nearest one; a clip that lacks more is not judged."
+        f"{_missing_text(processor)}; a clip that lacks more is not judged."
     )
+
+
+def _sensor_text(processor: MedicaneProcessor) -> str:
+    return "any imager" if processor.sensor == ANY_SENSOR else processor.sensor
+
+
+def _tiles_text(processor: MedicaneProcessor) -> str:
+    if not processor.uses_planes:
+        return f"Grid: {processor.grid}."
+    return (
+        f"Tiles: local planes of {processor.tile_size}² pixels of {processor.grid.x_step / 1000:g} "
+        "km anywhere on Earth, azimuthal equidistant, mirrored south of the equator."
+    )
+
+
+def _missing_text(processor: MedicaneProcessor) -> str:
+    if not processor.marks_missing:
+        return "filled from the nearest one"
+    return "marked by the last channel, which is 1 where a pixel was seen; the newest must be there"
 
 
 def _usage(name: str) -> str:

@@ -13,15 +13,24 @@ import pandas as pd
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.files import json_text, replacing
+from medicane_models.prediction.tile_geometry import TileGeometry
 from medicane_models.prediction.tracks import save_tracks
 from medicane_models.scenes.clips import SkippedClip
 
-__all__ = ["DETECTION_COLUMNS", "Detections", "software_versions", "stored_geometry"]
+__all__ = [
+    "DETECTION_COLUMNS",
+    "Detections",
+    "geometry_of",
+    "software_versions",
+    "stored_geometry",
+]
 
 DETECTION_COLUMNS = (
     "time",
     "tile_x",
     "tile_y",
+    "tile_lon",
+    "tile_lat",
     "probability",
     "detected",
     "center_x",
@@ -36,13 +45,16 @@ DETECTION_COLUMNS = (
     "revision",
 )
 """``time``: end of the clip, UTC; ``newest_frame``: of the last of its frames that was there.
-``tile_x, tile_y``: offset of the tile in the grid. ``center_x, center_y``: pixels in the tile.
+``tile_x, tile_y``: offset of a fixed tile in the grid; ``tile_lon, tile_lat``: centre of a local
+plane in degrees; the others are empty. ``center_x, center_y``: pixels in the tile.
 ``lon, lat``: degrees. ``radius_50_km, radius_95_km``: of the circles that hold the centre with that
 probability. Centre and radii are empty where no cyclone is likely, the radii also where the
 tracker's error was never measured."""
 
 DECIMALS: dict[Hashable, int] = {
     "probability": 6,
+    "tile_lon": 5,
+    "tile_lat": 5,
     "center_x": 3,
     "center_y": 3,
     "lon": 5,
@@ -130,13 +142,24 @@ def software_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     return versions
 
 
-def stored_geometry(folder: Path) -> tuple[Grid, int] | None:
-    """Grid and tile size that the ``detections.json`` of a folder was made with, if it has one."""
+def geometry_of(provenance: Mapping[str, Any]) -> TileGeometry:
+    """Where the tiles of detections lie, from the provenance that came with them."""
+    processor = provenance["processor"]
+    is_local = processor.get("plane_overlap") is not None
+    plane_km = processor["grid"]["x_step"] / 1000 if is_local else None
+    return TileGeometry(
+        grid=Grid.from_dict(provenance["scene"]["grid"]),
+        size=processor["tile_size"],
+        plane_km=plane_km,
+    )
+
+
+def stored_geometry(folder: Path) -> TileGeometry | None:
+    """Where the tiles lie that the ``detections.json`` of a folder is about, if it has one."""
     path = folder / "detections.json"
     if not path.is_file():
         return None
     try:
-        provenance = json.loads(path.read_text())["provenance"]
-        return Grid.from_dict(provenance["scene"]["grid"]), provenance["processor"]["tile_size"]
+        return geometry_of(json.loads(path.read_text())["provenance"])
     except (ValueError, KeyError, TypeError) as error:
         raise SceneError(f"{path} is damaged ({error}); predict again") from error

@@ -137,9 +137,10 @@ class MedicanePredictor:
 
         Args:
             source: files, folders, an URL or a scene.
-            domain: "model" is the grid the model was trained on; "native" the scene's own extent;
+            domain: "model" is the grid the model was trained on, or all that the scene shows where
+                the model reads local planes; "native" the scene's own extent;
                 "WEST,SOUTH,EAST,NORTH" in degrees or a Grid an extent of your own. Pixels are
-                always of the model's projection and size.
+                of the model's projection and size or, for local planes, the scene's own.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
 
@@ -156,6 +157,8 @@ class MedicanePredictor:
             "start": None if first is None else first - cadence * (num_frames + 1),
             "end": None if last is None else last + cadence * 1.5,
         }
+        if self.processor.uses_planes:
+            return self._open_for_planes(source, domain, **options)
         if domain != "native":
             return open_scene(source, domain=self._domain(domain), **options)
         scene = open_scene(source, **options)
@@ -234,7 +237,7 @@ class MedicanePredictor:
             SceneError: if the scene's pixels, cadence or sensor are not the model's.
         """
         grid = scene_grid(scene)
-        if not self._same_pixels(grid):
+        if not (self.processor.uses_planes or self._same_pixels(grid)):
             raise SceneError(
                 f"the scene's pixels ({grid}) are not those of {self.detector.name} "
                 f"({self.processor.grid}); open it with MedicanePredictor.open"
@@ -268,6 +271,15 @@ class MedicanePredictor:
             warnings.warn(run.warning, stacklevel=3)
         return run
 
+    def _open_for_planes(self, source: Any, domain: Grid | str, **options: Any) -> "xr.Dataset":
+        """The scene in its own pixels, cropped to the domain."""
+        scene = open_scene(source, **options)
+        if domain in ("model", "native"):
+            return scene
+        own = scene_grid(scene)
+        inside = parse_box(domain, own) if isinstance(domain, str) else own.covering(domain)
+        return open_scene(source, domain=_shared(own, inside), **options)
+
     def _domain(self, domain: Grid | str) -> Grid:
         grid = self.processor.grid
         if domain == "model":
@@ -282,6 +294,18 @@ class MedicanePredictor:
             abs(step / expected - 1) <= SAME_PIXELS
             for step, expected in ((grid.x_step, own.x_step), (grid.y_step, own.y_step))
         )
+
+
+def _shared(grid: Grid, window: Grid) -> Grid:
+    """The part of a window on a grid's lattice that the grid holds."""
+    offset = window.offset_in(grid)
+    assert offset is not None  # it is on the lattice
+    left, top = (max(start, 0) for start in offset)
+    right = min(offset[0] + window.width, grid.width)
+    bottom = min(offset[1] + window.height, grid.height)
+    if right <= left or bottom <= top:
+        raise SceneError(f"the domain ({window}) does not overlap the scene ({grid})")
+    return grid.window(left, top, right - left, bottom - top)
 
 
 class OnnxPredictor(MedicanePredictor):

@@ -18,6 +18,7 @@ from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
 
 __all__ = ["ProductWriter", "replacing_products", "summary_table"]
@@ -133,11 +134,13 @@ class ProductWriter:
         title = f"{_scene(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
         if clip.newest_time != clip.end:
             title += f" · picture of {clip.newest_time:%H:%M}"
+        grid = Grid.from_dict(told["scene"]["grid"])
         figure = detection_map(
             clip.picture,
-            Grid.from_dict(told["scene"]["grid"]),
+            grid if clip.planes is None else overview_grid(grid),
             clip.table,
             tile_size=told["processor"]["tile_size"],
+            planes=clip.planes,
             threshold=told["settings"]["threshold"],
             title=title,
             tracks=tracks,
@@ -151,7 +154,7 @@ class ProductWriter:
         tracks, told = detections.tracks, detections.provenance
         figure = track_map(
             None,
-            Grid.from_dict(told["scene"]["grid"]),
+            overview_grid(Grid.from_dict(told["scene"]["grid"])),
             tracks,
             title=f"{_scene(told)} · cyclone tracks · {_period(detections.table)}",
             truth=self._truth,

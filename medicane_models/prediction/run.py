@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
 from medicane_models.prediction.linking import LinkSettings, link_detections
@@ -26,6 +27,7 @@ from medicane_models.scenes.clips import (
 )
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import TileName, tiling_of
 from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class DetectedClip:
             is missing, None if nothing of the clip could be judged.
         table: one row a tile, the columns DETECTION_COLUMNS.
         skipped: the clip, or the tiles of it, that could not be judged.
+        planes: the tiles of the table's rows where they are local planes, else None.
         picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing could be
             judged, or the run makes no pictures.
     """
@@ -55,6 +58,7 @@ class DetectedClip:
     newest_time: pd.Timestamp | None
     table: pd.DataFrame
     skipped: tuple[SkippedClip, ...]
+    planes: tuple[Grid, ...] | None = None
     picture: np.ndarray | None = None
 
 
@@ -110,11 +114,17 @@ class PredictionRun:
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
             every_minutes=every_minutes,
+            ends_with_frame=processor.marks_missing,
             start=None if start is None else utc(start),
             end=None if end is None else utc(end),
         )
-        tiles = self.grid.tiles(processor.tile_size)
-        self._clips = ClipReader(self.scene, self.processor, tiles).read(plans)
+        longitude = float(scene.attrs["sub_satellite_longitude"])
+        tiling = tiling_of(
+            self.grid,
+            self.processor,
+            sub_satellite_longitude=None if np.isnan(longitude) else longitude,
+        )
+        self._clips = ClipReader(self.scene, self.processor, tiling).read(plans)
         self._planned, self._judged = len(plans), 0
         self._tables: list[pd.DataFrame] = []
         self._skipped: list[SkippedClip] = []
@@ -221,8 +231,7 @@ class PredictionRun:
         table = pd.DataFrame(
             {
                 "time": clip.end,
-                "tile_x": [tile.tile.x for tile in clip.tiles],
-                "tile_y": [tile.tile.y for tile in clip.tiles],
+                **_tile_columns([tile.tile for tile in clip.tiles]),
                 "probability": probability,
                 "detected": probability >= self.threshold,
                 "newest_frame": clip.newest_time,
@@ -239,6 +248,7 @@ class PredictionRun:
             newest_time=clip.newest_time,
             table=table,
             skipped=clip.skipped,
+            planes=tuple(t.grid for t in clip.tiles) if self.processor.uses_planes else None,
             picture=self.processor.picture(clip.newest) if self.pictures else None,
         )
 
@@ -249,13 +259,13 @@ class PredictionRun:
             return
         chosen = [tiles[row] for row in found.tolist()]
         centres = self.runtime.centres(map(self._pixels, chosen))
-        x, y = (centres.center + np.array([tile.tile for tile in chosen])).T
-        to_km = np.asarray(self.grid.jacobian_km(x, y))
+        grids = [tile.grid for tile in chosen]
+        pairs = list(zip(grids, centres.center, strict=True))
+        to_km = np.stack([grid.jacobian_km(*center) for grid, center in pairs])
         covariance_km = to_km @ centres.covariance @ np.swapaxes(to_km, -1, -2)
-        lon, lat = self.grid.pixel_to_lonlat(x, y)
-        table.loc[found, CENTRE_COLUMNS] = np.column_stack(
-            [centres.center, lon, lat, *(normal_radius(covariance_km, p) for p in (0.5, 0.95))]
-        )
+        lonlat = np.array([grid.pixel_to_lonlat(*center) for grid, center in pairs])
+        radii = [normal_radius(covariance_km, p) for p in (0.5, 0.95)]
+        table.loc[found, CENTRE_COLUMNS] = np.column_stack([centres.center, lonlat, *radii])
 
     def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
         return self.processor.normalise(np.stack(tile.frames))
@@ -270,6 +280,12 @@ class PredictionRun:
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             "give more frames, or raise --max-missing"
         )
+
+
+def _tile_columns(tiles: Sequence[TileName]) -> dict[str, list[float]]:
+    """The columns that name tiles: their offsets, or the centres of local planes."""
+    names = tiles[0]._fields
+    return {f"tile_{name}": [getattr(tile, name) for tile in tiles] for name in names}
 
 
 def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:

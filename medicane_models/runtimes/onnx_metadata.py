@@ -169,13 +169,15 @@ class OnnxMetadata:
             return values
         return values | {
             "channels": processor.channels,
-            "bands": [band.name for band in processor.bands],
+            "bands": processor.channel_names,
             "cadence_minutes": processor.cadence_minutes,
+            "missing": processor.missing,
             "max_missing": processor.max_missing,
             "time_convention": processor.time_convention,
             "sensor": processor.sensor,
             "tile_size": processor.tile_size,
             "grid": processor.grid.to_dict() | {"affine_of_centres": _affine(processor)},
+            "plane_overlap": processor.plane_overlap,
         }
 
 

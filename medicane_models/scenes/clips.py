@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
-from medicane_models.domain import Tile
+from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import CutFrame, TileName, Tiling
 from medicane_models.times import utc
 
 if TYPE_CHECKING:
@@ -28,22 +29,14 @@ __all__ = [
     "TileClip",
     "check_cadence",
     "frame_times",
-    "is_present",
     "plan_clips",
     "with_time_convention",
 ]
 
 DAY_MINUTES = 24 * 60
 SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
-FULL = 0.9  # a tile's frame is present when this share of its pixels is
-
-
-def is_present(seen: Bool[np.ndarray, "C H W"]) -> bool:
-    """Whether a tile has a frame: nine tenths of its pixels are seen in every band.
-
-    The one rule of what is missing. A frame of the whole grid is there if any tile has it.
-    """
-    return bool(seen.all(axis=0).mean() >= FULL)
+NO_NEWEST = "no newest frame: too few of its pixels are seen"
+Pixels = Float[np.ndarray, "C H W"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +52,7 @@ class SkippedClip:
     """A clip that was not made, or one tile of it, and the reason in words."""
 
     end: pd.Timestamp
-    tile: Tile | None
+    tile: TileName | None
     reason: str
 
 
@@ -68,30 +61,33 @@ class TileClip:
     """One tile of a clip.
 
     Attributes:
-        tile: its offset in the grid.
+        tile: its offset in the grid, or the centre of a local plane.
+        grid: where its pixels lie on Earth.
         frames: oldest first, stretched to 0…1 with NaN for missing; views, not copies.
-        missing: how many of the frames were missing and are copies of the nearest in time.
+        missing: how many of the frames were missing and are copies of the nearest in time or,
+            where the processor marks them, empty.
     """
 
-    tile: Tile
+    tile: TileName
+    grid: Grid
     frames: tuple[Float[np.ndarray, "C H W"], ...]
     missing: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A clip of the whole grid cut into tiles.
+    """A clip of the whole scene cut into tiles.
 
     Attributes:
         end: time of the last slot.
-        newest: the newest frame that any tile has, 0…1 with NaN for missing.
+        newest: an overview of the newest frame that any tile has, 0…1 with NaN for missing.
         newest_time: when that was, UTC.
         tiles: those with enough frames.
         skipped: the others.
     """
 
     end: pd.Timestamp
-    newest: Float[np.ndarray, "C H W"]
+    newest: Float[np.ndarray, "C rows columns"]
     newest_time: pd.Timestamp
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
@@ -103,6 +99,7 @@ def plan_clips(
     num_frames: int = 16,
     cadence_minutes: float = 5.0,
     every_minutes: int = 60,
+    ends_with_frame: bool = False,
     start: pd.Timestamp | None = None,
     end: pd.Timestamp | None = None,
 ) -> list[ClipPlan]:
@@ -116,6 +113,8 @@ def plan_clips(
         num_frames: slots of a clip.
         cadence_minutes: from a slot to the next.
         every_minutes: from the end of a clip to the end of the next.
+        ends_with_frame: whether each clip ends at the frame nearest to that time, within half a
+            cadence, and its slots count back from there; no frame ends two clips.
         start: the earliest end of a clip.
         end: the latest end of a clip.
 
@@ -131,6 +130,8 @@ def plan_clips(
         )
     cadence = timedelta(minutes=cadence_minutes)
     ends = _clip_ends(times, every_minutes, cadence, end)
+    if ends_with_frame:
+        ends = _moved_to_frames(times, ends, cadence, end)
     plans = [
         ClipPlan(
             end=time,
@@ -150,13 +151,11 @@ class ClipReader:
     Holds the stretched frames of one clip: 16 frames of the Mediterranean are 100 MB.
     """
 
-    def __init__(
-        self, scene: "xr.Dataset", processor: MedicaneProcessor, tiles: Sequence[Tile]
-    ) -> None:
+    def __init__(self, scene: "xr.Dataset", processor: MedicaneProcessor, tiling: Tiling) -> None:
         self.scene = scene
         self.processor = processor
-        self.tiles = tuple(tiles)
-        self._frames: dict[int, _Frame] = {}
+        self.tiling = tiling
+        self._frames: dict[int, CutFrame] = {}
 
     def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
         """Yield a clip, or why there is none, for each plan; plans are sorted by time."""
@@ -171,19 +170,8 @@ class ClipReader:
             if row is not None
         }
 
-    def _read_frame(self, row: int) -> "_Frame":
-        frame = self.scene.isel(time=row).compute(scheduler="synchronous")
-        pixels = self.processor.stretch(frame)
-        present = np.array(
-            [is_present(np.isfinite(self._window(pixels, tile))) for tile in self.tiles], bool
-        )
-        return _Frame(pixels=pixels, present=present)
-
-    def _window(
-        self, pixels: Shaped[np.ndarray, "C H W"], tile: Tile
-    ) -> Shaped[np.ndarray, "C h w"]:
-        size = self.processor.tile_size
-        return pixels[:, tile.y : tile.y + size, tile.x : tile.x + size]
+    def _read_frame(self, row: int) -> CutFrame:
+        return self.tiling.cut(self.scene.isel(time=row).compute(scheduler="synchronous"))
 
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
         present = self._present(plan)
@@ -193,10 +181,10 @@ class ClipReader:
             return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
         newest = plan.rows[slots[-1]]
         assert newest is not None  # a slot without a frame is present nowhere
-        cut = [self._cut(plan, *pair) for pair in zip(self.tiles, present, strict=True)]
+        cut = [self._cut(plan, *numbered) for numbered in enumerate(present)]
         return Clip(
             end=plan.end,
-            newest=self._frames[newest].pixels,
+            newest=self._frames[newest].overview,
             newest_time=utc(self.scene["time"].to_numpy()[newest]),
             tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
             skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
@@ -204,32 +192,42 @@ class ClipReader:
 
     def _present(self, plan: ClipPlan) -> Bool[np.ndarray, "tiles T"]:
         """Which tiles have which slots' frames."""
-        nowhere = np.zeros(len(self.tiles), bool)
+        nowhere = np.zeros(len(self.tiling.tiles), bool)
         slots = [nowhere if row is None else self._frames[row].present for row in plan.rows]
         return np.stack(slots, axis=1)
 
     def _cut(
-        self, plan: ClipPlan, tile: Tile, present: Bool[np.ndarray, " T"]
+        self, plan: ClipPlan, number: int, present: Bool[np.ndarray, " T"]
     ) -> TileClip | SkippedClip:
+        tile, grid = self.tiling.tiles[number], self.tiling.grids[number]
         (slots,) = np.nonzero(present)
         missing = len(plan.rows) - len(slots)
         if missing > self.processor.max_missing:
             return SkippedClip(end=plan.end, tile=tile, reason=self._too_few(missing))
-        rows = [plan.rows[slot] for slot in nearest_slots(slots.tolist(), len(plan.rows))]
-        frames = [self._window(self._frames[row].pixels, tile) for row in rows if row is not None]
-        return TileClip(tile=tile, frames=tuple(frames), missing=missing)
+        if self.processor.marks_missing and not present[-1]:
+            return SkippedClip(end=plan.end, tile=tile, reason=NO_NEWEST)
+        frames = self._marked if self.processor.marks_missing else self._filled
+        pixels = tuple(frames(plan, number, slots.tolist()))
+        return TileClip(tile=tile, grid=grid, frames=pixels, missing=missing)
+
+    def _filled(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[Pixels]:
+        """Copies of the nearest frame in time where one is missing."""
+        for slot in nearest_slots(present, len(plan.rows)):
+            row = plan.rows[slot]
+            assert row is not None  # a slot without a frame is present nowhere
+            yield self._frames[row].pixels[number]
+
+    def _marked(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[Pixels]:
+        """Nothing but NaN where a frame is missing."""
+        size = self.processor.tile_size
+        nothing = np.full((len(self.processor.bands), size, size), np.nan, np.float32)
+        for slot, row in enumerate(plan.rows):
+            there = row is not None and slot in present
+            yield self._frames[row].pixels[number] if there else nothing
 
     def _too_few(self, missing: int) -> str:
         limit = self.processor.max_missing
         return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Frame:
-    """A stretched frame of the grid, and which tiles have it."""
-
-    pixels: Float[np.ndarray, "C H W"]
-    present: Bool[np.ndarray, " tiles"]
 
 
 def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:
@@ -240,11 +238,13 @@ def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:
 def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "xr.Dataset":
     """The scene with its times meaning what the model's do: start and end lie one scan apart.
 
+    Times of local planes stay as they are, since a scan is short beside their cadence.
+
     Raises:
         SceneError: if the length of a scan is not known, because the frames are not one cadence
             apart.
     """
-    if scene.attrs["time_convention"] == processor.time_convention:
+    if processor.uses_planes or scene.attrs["time_convention"] == processor.time_convention:
         return scene
     cadence = timedelta(minutes=processor.cadence_minutes)
     times = frame_times(scene)
@@ -261,13 +261,13 @@ def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "
 
 
 def check_cadence(scene: "xr.Dataset", processor: MedicaneProcessor) -> None:
-    """Refuse a slower service, most slots of whose clips would be copies.
+    """Refuse a slower service where missing frames are filled: most of a clip would be copies.
 
     Raises:
         SceneError: naming both cadences.
     """
     spacing = frame_times(scene).to_series().diff().median() / timedelta(minutes=1)
-    if spacing > SLOWER * processor.cadence_minutes:
+    if not processor.marks_missing and spacing > SLOWER * processor.cadence_minutes:
         raise SceneError(
             f"the scene has a frame every {spacing:g} min, the model reads one every "
             f"{processor.cadence_minutes:g} min; use a rapid-scan service, or a model of the "
@@ -298,6 +298,20 @@ def _clip_ends(
     if newest is None or (ends and newest - ends[-1] <= cadence / 2):
         return ends
     return [*ends, newest]
+
+
+def _moved_to_frames(
+    times: pd.DatetimeIndex,
+    ends: Sequence[pd.Timestamp],
+    cadence: timedelta,
+    last: pd.Timestamp | None,
+) -> list[pd.Timestamp]:
+    """The frames up to ``last`` that are nearest to the ends, each once."""
+    known = times if last is None else times[times <= last]
+    if not len(known):
+        return []
+    rows = _nearest_rows(known, pd.DatetimeIndex(ends), cadence)
+    return [utc(known[row]) for row in dict.fromkeys(rows) if row is not None]
 
 
 def _nearest_rows(

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from medicane_models.choices import ProcessorName
 from medicane_models.domain import MEDITERRANEAN, Grid
+from medicane_models.domain.planes import local_plane
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import (
     Count,
@@ -28,10 +29,16 @@ from medicane_models.hub import HubOptions, resolve_file
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["AIRMASS_LIMITS", "Band", "MedicaneProcessor", "airmass_bands"]
+__all__ = ["AIRMASS_LIMITS", "ANY_SENSOR", "Band", "MedicaneProcessor", "airmass_bands"]
 
-INFRARED_SETTINGS = ("channel", "low", "high")
+NAMED_SETTINGS = {
+    "airmass": ("sensor",),
+    "infrared": ("sensor", "channel", "low", "high"),
+    "planes": ("channel", "low", "high", "size", "km", "num_frames"),
+}
 PREPROCESSOR_FILE = "preprocessor_config.json"
+ANY_SENSOR = "any"
+SEEN = "seen"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -39,6 +46,7 @@ Kelvin = Annotated[float, Range(least=-500, most=500)]
 Minutes = Annotated[float, Range(above=0, most=1440)]
 Share = Annotated[float, Range(least=0, most=1)]
 Spare = Annotated[int, Range(least=0)]
+Overlap = Annotated[float, Range(least=0, most=0.9)]
 
 AIRMASS_LIMITS: Mapping[str, tuple[tuple[float, float], ...]] = {
     "seviri": ((-25.0, 0.0), (-40.0, 5.0), (243.0, 208.0)),
@@ -106,9 +114,16 @@ class MedicaneProcessor:
         tile_size: rows and columns of a tile.
         num_frames: frames of a clip.
         cadence_minutes: from a frame to the next.
-        max_missing: frames of a clip that may be missing and are then filled from the nearest.
+        missing: what stands for a frame that is missing: "filled", a copy of the nearest; "marked",
+            nothing, and a further channel of the clip is 1 where a pixel was seen and 0 elsewhere.
+            The newest frame is then always there.
+        max_missing: frames of a clip that may be missing.
         time_convention: what the time of a frame means: "end_of_scan" or "start_of_scan".
-        grid: the pixels the model was trained on.
+        grid: the pixels the model was trained on; with planes, the one around 0°E 0°N, since all
+            planes are alike.
+        plane_overlap: None where tiles lie at fixed offsets of ``grid``; otherwise they are local
+            planes anywhere on Earth, each ``tile_size`` pixels wide, and neighbours share this much
+            of a side.
     """
 
     recipe: Literal["airmass", "channels"]
@@ -119,9 +134,11 @@ class MedicaneProcessor:
     tile_size: Count = 224
     num_frames: Count = 16
     cadence_minutes: Minutes = 5.0
+    missing: Literal["filled", "marked"] = "filled"
     max_missing: Spare = 2
     time_convention: Literal["end_of_scan", "start_of_scan"] = "end_of_scan"
     grid: Grid = MEDITERRANEAN
+    plane_overlap: Overlap | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -140,6 +157,8 @@ class MedicaneProcessor:
                 f"max_missing is {self.max_missing}; give 0 … {self.num_frames - 1}"
             )
         _check_grid(self.grid)
+        if self.uses_planes:
+            _check_plane(self.grid, self.tile_size)
 
     @classmethod
     def airmass(cls, sensor: str = "seviri", **overrides: Any) -> "MedicaneProcessor":
@@ -163,27 +182,65 @@ class MedicaneProcessor:
         return cls(recipe="channels", sensor=sensor, bands=(band,), **values)
 
     @classmethod
+    def planes(
+        cls,
+        channel: str = "IR_108",
+        *,
+        size: int = 112,
+        km: float = 10.0,
+        num_frames: int = 4,
+        **overrides: Any,
+    ) -> "MedicaneProcessor":
+        """One infrared channel of any imager on local planes, frames an hour apart.
+
+        Args:
+            channel: the scene variable.
+            size: pixels along a side of a plane.
+            km: kilometres of a pixel.
+            num_frames: frames of a clip, of which only the newest must be there.
+            **overrides: other attributes, and ``low`` and ``high`` as in :meth:`infrared`.
+        """
+        values = {
+            "sensor": ANY_SENSOR,
+            "tile_size": size,
+            "num_frames": num_frames,
+            "cadence_minutes": 60.0,
+            "missing": "marked",
+            "max_missing": num_frames - 1,
+            "grid": local_plane(0.0, 0.0, size=size, km=km),
+            "plane_overlap": 0.5,
+            **overrides,
+        }
+        return cls.infrared(channel, **values)
+
+    @classmethod
     def named(cls, name: str, **settings: Any) -> "MedicaneProcessor":
         """The processor of that name with some settings of one's own, by their names in JSON.
 
         Args:
-            name: ``airmass`` or ``infrared``.
-            **settings: ``sensor``, for infrared ``channel``, ``low`` and ``high``, and any
-                attribute.
+            name: ``airmass``, ``infrared`` or ``planes``.
+            **settings: what the method of that name takes, and any attribute.
 
         Raises:
             ConfigurationError: if one is unknown or wrong.
         """
         if name not in get_args(ProcessorName):
-            known = " or ".join(get_args(ProcessorName))
-            raise ConfigurationError(f"no processor is called {name!r}; take {known}")
-        made_by = ("sensor", *(INFRARED_SETTINGS if name == "infrared" else ()))
-        given = {key: settings.pop(key) for key in made_by if key in settings}
+            known = ", ".join(get_args(ProcessorName))
+            raise ConfigurationError(f"no processor is called {name!r}; take one of {known}")
+        given = {key: settings.pop(key) for key in NAMED_SETTINGS[name] if key in settings}
         return getattr(cls, name)(**given).changed(**settings)
 
     def changed(self, **settings: Any) -> "MedicaneProcessor":
         """With other attributes, by their names in JSON; what does not fit is an error."""
         return self.from_dict(self.to_dict() | settings)
+
+    def resized(self, *, tile_size: int, num_frames: int) -> "MedicaneProcessor":
+        """For clips of another size or length, of which as many frames may be missing or fewer."""
+        changes: dict[str, Any] = {"tile_size": tile_size, "num_frames": num_frames}
+        if self.uses_planes:
+            changes["grid"] = local_plane(0.0, 0.0, size=tile_size, km=self.grid.x_step / 1000)
+        missing = num_frames - 1 if self.marks_missing else min(self.max_missing, num_frames - 1)
+        return replace(self, **changes, max_missing=missing)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "MedicaneProcessor":
@@ -215,7 +272,7 @@ class MedicaneProcessor:
         Raises:
             SceneError: if the recipe has no counterpart for that sensor.
         """
-        if sensor == self.sensor:
+        if self.sensor in (sensor, ANY_SENSOR):
             return self
         if sensor == "unknown":
             raise SceneError(
@@ -231,9 +288,29 @@ class MedicaneProcessor:
         return replace(self, sensor=sensor, bands=airmass_bands(sensor))
 
     @property
+    def uses_planes(self) -> bool:
+        """Whether tiles are local planes and not fixed offsets of the grid."""
+        return self.plane_overlap is not None
+
+    @property
+    def marks_missing(self) -> bool:
+        """Whether a channel of its own says which pixels were seen."""
+        return self.missing == "marked"
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel of a clip is: the bands, and last what marks missing pixels."""
+        return (*(band.name for band in self.bands), *([SEEN] if self.marks_missing else []))
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """What each channel was divided by."""
+        return (*self.std, *([1.0] if self.marks_missing else []))
+
+    @property
     def clip_shape(self) -> tuple[int, int, int, int]:
         """Shape of one clip, (T, C, H, W)."""
-        return self.num_frames, len(self.bands), self.tile_size, self.tile_size
+        return self.num_frames, len(self.channel_names), self.tile_size, self.tile_size
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -250,16 +327,29 @@ class MedicaneProcessor:
         """Stretch one frame of a scene to 0…1; missing pixels are NaN in every band."""
         if self.recipe == "airmass" and "airmass" in frame:
             image = frame["airmass"].transpose("rgb", "y", "x").to_numpy().astype(np.float32)
-        else:
-            kelvin = {name: frame[name].to_numpy() for name in self.channels}
-            image = np.stack([_stretch(band, kelvin) for band in self.bands])  # C H W
-        image[:, np.isnan(image).any(axis=0)] = np.nan
-        return image
+            image[:, np.isnan(image).any(axis=0)] = np.nan
+            return image
+        return self.bands_of({name: frame[name].to_numpy() for name in self.channels})
 
-    def normalise(self, clip: Float[np.ndarray, "*n C H W"]) -> Float[np.ndarray, "*n C H W"]:
-        """Subtract the mean and divide by the deviation; missing pixels become 0, the mean."""
+    def bands_of(
+        self, kelvin: Mapping[str, Float[np.ndarray, "*n H W"]]
+    ) -> Float[np.ndarray, "*n C H W"]:
+        """Channels stretched to the bands' 0…1; a pixel missing in one band is so in all."""
+        image = np.stack([_stretch(band, kelvin) for band in self.bands], axis=-3)
+        missing = np.isnan(image).any(axis=-3, keepdims=True)
+        return np.where(missing, np.float32(np.nan), image)
+
+    def normalise(self, clip: Float[np.ndarray, "*n bands H W"]) -> Float[np.ndarray, "*n C H W"]:
+        """Subtract the mean and divide by the deviation; missing pixels become 0, the mean.
+
+        Where missing pixels are marked, the channel that does so comes last.
+        """
         mean, std = (np.asarray(v, np.float32)[:, None, None] for v in (self.mean, self.std))
-        return np.nan_to_num((clip - mean) / std, nan=0.0).astype(np.float32, copy=False)
+        values = np.nan_to_num((clip - mean) / std, nan=0.0).astype(np.float32, copy=False)
+        if not self.marks_missing:
+            return values
+        seen = np.isfinite(clip).all(axis=-3, keepdims=True)
+        return np.concatenate([values, seen.astype(np.float32)], axis=-3)
 
     def picture(self, stretched: Float[np.ndarray, "C H W"]) -> Float[np.ndarray, "H W 3"]:
         """What a person looks at: three bands in colour, any other number as the first in grey."""
@@ -267,7 +357,7 @@ class MedicaneProcessor:
         return np.moveaxis(bands, 0, -1)
 
 
-def _stretch(band: Band, kelvin: Mapping[str, np.ndarray]) -> Float[np.ndarray, "H W"]:
+def _stretch(band: Band, kelvin: Mapping[str, np.ndarray]) -> Float[np.ndarray, "*n H W"]:
     value = kelvin[band.channel]
     if band.minus is not None:
         value = value - kelvin[band.minus]
@@ -283,3 +373,13 @@ def _check_grid(grid: Grid) -> None:
         )
     if np.isnan(grid.extent).any():
         raise ConfigurationError(f"no pixel of the grid lies on Earth ({grid})")
+
+
+def _check_plane(grid: Grid, size: int) -> None:
+    """Refuse a grid that is not the plane that stands for all."""
+    km = grid.x_step / 1000
+    if (grid.width, grid.height) != (size, size) or grid != local_plane(0.0, 0.0, size=size, km=km):
+        raise ConfigurationError(
+            f"the grid of local planes is the plane of {size} × {size} pixels around 0°E 0°N, not "
+            f"{grid}; leave it out, or set plane_overlap to null for fixed tiles"
+        )

@@ -9,12 +9,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from medicane_models.domain import Grid
 from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import stored_geometry
+from medicane_models.prediction.tile_geometry import TILE_COLUMNS, TileGeometry
 from medicane_models.prediction.tracks import as_tracks, require_columns
 from medicane_models.tables import header_names, read_text, typed_table
 from medicane_models.times import interval, utc, utc_times
@@ -28,7 +29,6 @@ __all__ = [
     "domain_text",
     "inside_domain",
     "open_case",
-    "tile_centres",
 ]
 
 TABLES = ("detections.csv", "tracks.csv")  # of a folder of results, the first that is there
@@ -43,6 +43,7 @@ class EvaluationSettings:
         grid: what the tiles of detections count in; None: the grid and the tile size of the
             ``detections.json`` beside the predictions.
         tile_size: pixels along a side of the tiles, where ``grid`` is given.
+        plane_km: kilometres of their pixels where they are local planes, else None.
         domain: a storm outside is not held against the predictions, nor an alarm; None: the grid,
             and the whole world for tracks without one.
         tolerance_minutes: a storm is where it was at the known time nearest to the prediction's,
@@ -58,6 +59,7 @@ class EvaluationSettings:
 
     grid: Grid | None = None
     tile_size: int = 224
+    plane_km: float | None = None
     domain: Grid | None = None
     tolerance_minutes: float = 30.0
     max_km: float = 300.0
@@ -65,6 +67,12 @@ class EvaluationSettings:
     end: datetime | str | None = None
     samples: int = 1000
     seed: int = 0
+
+    @property
+    def geometry(self) -> TileGeometry:
+        """Where tiles lie."""
+        assert self.grid is not None  # or a table of detections was refused
+        return TileGeometry(grid=self.grid, size=self.tile_size, plane_km=self.plane_km)
 
     def __post_init__(self) -> None:
         for name in ("tile_size", "tolerance_minutes", "max_km", "samples"):
@@ -159,7 +167,9 @@ def _with_geometry(
 ) -> EvaluationSettings:
     """Grid, tile size and domain from the ``detections.json`` beside a table, where not given."""
     if settings.grid is None and (stored := stored_geometry(path.parent)) is not None:
-        settings = replace(settings, grid=stored[0], tile_size=stored[1])
+        settings = replace(
+            settings, grid=stored.grid, tile_size=stored.size, plane_km=stored.plane_km
+        )
     if settings.grid is None and kind == "detections":
         raise SceneError(
             f"{path}: no detections.json beside it says which grid its tiles count in; evaluate "
@@ -188,7 +198,7 @@ def _refuse_nothing(case: Case, known: pd.DataFrame, *, calm: bool) -> None:
 
 def _in_tiles_of_domain(case: Case) -> Case:
     """Detections in tiles whose middle lies in the domain."""
-    lonlat = tile_centres(case.rows, case.settings)
+    lonlat = case.settings.geometry.centres(case.rows)
     inside = inside_domain(pd.DataFrame(lonlat, columns=["lon", "lat"]), case.settings.domain)
     if not inside.any():
         raise SceneError(
@@ -197,13 +207,6 @@ def _in_tiles_of_domain(case: Case) -> Case:
         )
     left_out = case.left_out | {"predictions_outside_the_domain": int((~inside).sum())}
     return replace(case, rows=case.rows.loc[inside].reset_index(drop=True), left_out=left_out)
-
-
-def tile_centres(rows: pd.DataFrame, settings: EvaluationSettings) -> Float[np.ndarray, "n 2"]:
-    """Longitude and latitude of the middle of each row's tile."""
-    assert settings.grid is not None
-    middle = rows.loc[:, ["tile_x", "tile_y"]].to_numpy(dtype=float) + (settings.tile_size - 1) / 2
-    return np.stack(settings.grid.pixel_to_lonlat(*middle.T), axis=-1)
 
 
 def _table_path(path: Path) -> Path:
@@ -257,20 +260,20 @@ def domain_text(domain: Grid | None) -> str:
 
 def _detections(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     """Sorted detections with checked times, tiles, probabilities and labels."""
-    needed = ["time", "tile_x", "tile_y", "probability", "detected"]
-    require_columns(table, needed, source=source)
-    rows = table.reindex(columns=[*needed, "lon", "lat", "radius_50_km", "radius_95_km"])
+    require_columns(table, ["time", "tile_x", "tile_y", "probability", "detected"], source=source)
+    columns = ["time", *TILE_COLUMNS, "probability", "detected", "lon", "lat"]
+    rows = table.reindex(columns=[*columns, "radius_50_km", "radius_95_km"])
     rows["time"] = utc_times(rows["time"], source=source)
     if not rows["probability"].between(0, 1).all() or rows["detected"].dtype != bool:
         raise SceneError(f"{source}: give probability from 0 to 1 and detected as True or False")
-    twice = rows.loc[rows.duplicated(["time", "tile_x", "tile_y"])]
+    twice = rows.loc[rows.duplicated(["time", *TILE_COLUMNS])]
     if len(twice):
         row = twice.iloc[0]
+        name = ", ".join(f"{place:g}" for place in row[TILE_COLUMNS[::-1]] if pd.notna(place))
         raise SceneError(
-            f"{source}: tile ({row.tile_x}, {row.tile_y}) occurs twice at {row.time}; keep the "
-            "rows of one run"
+            f"{source}: tile ({name}) occurs twice at {row.time}; keep the rows of one run"
         )
-    return rows.sort_values(["time", "tile_y", "tile_x"], ignore_index=True)
+    return rows.sort_values(["time", *TILE_COLUMNS], ignore_index=True)
 
 
 def _period(

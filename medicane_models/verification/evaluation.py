@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int, Shaped
 
+from medicane_models.prediction.tile_geometry import TILE_COLUMNS
 from medicane_models.times import TIME_FORMAT
 from medicane_models.verification.cases import (
     Case,
@@ -18,7 +19,6 @@ from medicane_models.verification.cases import (
     domain_text,
     inside_domain,
     open_case,
-    tile_centres,
 )
 from medicane_models.verification.matching import (
     Blocks,
@@ -92,7 +92,7 @@ def _judge_detections(case: Case) -> dict[str, Any]:
     assert settings.grid is not None
     times = pd.DatetimeIndex(rows["time"].unique()).sort_values()
     storms = storms_at(times, case.near, tolerance_minutes=settings.tolerance_minutes)
-    row, storm = storms_in_tiles(rows, storms, grid=settings.grid, tile_size=settings.tile_size)
+    row, storm = storms_in_tiles(rows, storms, settings.geometry)
     happened, detected = np.isin(np.arange(len(rows)), row), rows["detected"].to_numpy()
     blocks = independent_blocks(rows["time"].to_numpy(), storms)
     probability = rows["probability"].to_numpy()
@@ -244,9 +244,9 @@ def _centres_in_tiles(
 ) -> pd.DataFrame:
     """The same for detections: each with the nearest storm of its tile, and the tile's centre."""
     centres = _centres(rows, storms)
-    centres["tile_centre_km"] = distance_km(tile_centres(centres, settings), _lonlat(storms))
+    centres["tile_centre_km"] = distance_km(settings.geometry.centres(centres), _lonlat(storms))
     centres = centres.dropna(subset="error_km").sort_values("error_km")
-    return centres.drop_duplicates(["time", "tile_x", "tile_y"]).sort_index()
+    return centres.drop_duplicates(["time", *TILE_COLUMNS]).sort_index()
 
 
 def _lonlat(table: pd.DataFrame, suffix: str = "") -> Any:

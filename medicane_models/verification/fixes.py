@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
-from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.detections import Detections, geometry_of
 from medicane_models.verification.cases import EvaluationSettings, inside_domain
 from medicane_models.verification.matching import (
     distance_km,
@@ -39,8 +39,7 @@ def judge_run(detections: Detections, truth: pd.DataFrame) -> dict[str, Any]:
     grid, settings = Grid.from_dict(told["scene"]["grid"]), EvaluationSettings()
     times = pd.DatetimeIndex(table["time"].unique()).sort_values()
     storms = storms_at(times, truth, tolerance_minutes=settings.tolerance_minutes)
-    size = told["processor"]["tile_size"]
-    row, _ = storms_in_tiles(table, storms, grid=grid, tile_size=size)
+    row, _ = storms_in_tiles(table, storms, geometry_of(told))
     happened = np.isin(np.arange(len(table)), row)
     tiles = Contingency.from_labels(happened, table["detected"].to_numpy(dtype=bool))
     score: dict[str, Any] = {"tiles": vars(tiles)}

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int, Shaped
 
-from medicane_models.domain import Grid, great_circle_km
+from medicane_models.domain import great_circle_km
 from medicane_models.prediction.linking import pair_nearest
+from medicane_models.prediction.tile_geometry import TILE_COLUMNS, TileGeometry
 from medicane_models.verification.best_tracks import read_tracks
 
 __all__ = [
@@ -67,22 +68,17 @@ def storms_at(
 
 
 def storms_in_tiles(
-    rows: pd.DataFrame, storms: pd.DataFrame, *, grid: Grid, tile_size: int
+    rows: pd.DataFrame, storms: pd.DataFrame, geometry: TileGeometry
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
     """Pair each row of detections with every storm whose centre lies in its tile at its time.
-
-    A tile reaches from half a pixel before its first pixel's centre to half a pixel after its
-    last one's, so that tiles side by side share no point.
 
     Returns:
         Row numbers in ``rows`` and in ``storms`` of the pairs.
     """
-    x, y = grid.lonlat_to_pixel(storms["lon"].to_numpy(), storms["lat"].to_numpy())
-    centres = pd.DataFrame({"time": storms["time"], "x": x, "y": y, "storm": range(len(storms))})
-    tiles = rows.loc[:, ["time", "tile_x", "tile_y"]].assign(row=range(len(rows)))
+    centres = storms.loc[:, ["time", "lon", "lat"]].assign(storm=range(len(storms)))
+    tiles = rows.reindex(columns=["time", *TILE_COLUMNS]).assign(row=range(len(rows)))
     both = tiles.merge(centres, on="time")
-    across, down = both["x"] - both["tile_x"] + 0.5, both["y"] - both["tile_y"] + 0.5
-    inside = (across >= 0) & (across < tile_size) & (down >= 0) & (down < tile_size)
+    inside = geometry.hold(both)
     return both["row"].to_numpy()[inside], both["storm"].to_numpy()[inside]
 
 

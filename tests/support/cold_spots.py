@@ -20,7 +20,7 @@ class ColdestPixel:
     device = torch.device("cpu")
 
     def probabilities(self, clips):
-        return np.array([float(clip[-1].max()) for clip in clips])
+        return np.array([float(clip[-1, 0].max()) for clip in clips])
 
     def centres(self, clips):
         rows, columns = zip(

@@ -65,8 +65,8 @@ def build(
         str | None,
         typer.Option(
             callback=checked(check_processor),
-            help="airmass, infrared (one channel), or folder or Hub id of a processor; default: "
-            "airmass.",
+            help="airmass, infrared (one channel), planes (one channel of any imager), or folder or "
+            "Hub id of a processor; default: airmass.",
         ),
     ] = None,
     changes: Annotated[
@@ -376,10 +376,10 @@ def _processor(
     name: str | None, changes: Sequence[str], revision: str | None
 ) -> "MedicaneProcessor":
     """A processor by its own name, or that of a place, with some settings changed."""
-    from medicane_models.scenes.processing import INFRARED_SETTINGS, MedicaneProcessor
+    from medicane_models.scenes.processing import NAMED_SETTINGS, MedicaneProcessor
 
     attributes = [field.name for field in fields(MedicaneProcessor)]
-    known = [*attributes, *INFRARED_SETTINGS] if name == "infrared" else attributes
+    known = list(dict.fromkeys([*attributes, *NAMED_SETTINGS.get(name or "airmass", ())]))
     settings = parsed_settings(changes, known, of="a processor")
     if name is not None and name not in get_args(ProcessorName):
         return MedicaneProcessor.from_pretrained(name, revision=revision).changed(**settings)

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medicane_models.scenes.clips import FULL
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import share_of_a_frame
 
 __all__ = ["KelvinFront"]
 
@@ -28,7 +28,8 @@ class KelvinFront(nn.Module):
         super().__init__()
         self.bands = processor.bands
         self.places = {name: index for index, name in enumerate(processor.channels)}
-        self.enough = math.ceil(FULL * processor.tile_size**2)
+        self.marks_missing = processor.marks_missing
+        self.enough = math.ceil(share_of_a_frame(processor) * processor.tile_size**2)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(processor, name))[:, None, None])
         slots = torch.arange(processor.num_frames)
@@ -41,13 +42,16 @@ class KelvinFront(nn.Module):
     ) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"]]:
         """Normalised clips and how many of their frames were missing.
 
-        Frames with too few pixels are filled from the nearest, missing pixels become the mean.
+        Frames with too few pixels are filled from the nearest or, where missing pixels are marked,
+        nothing but missing; missing pixels become the mean.
         """
         absent = torch.isnan(kelvin.sum(2, keepdim=True))  # (b, t, 1, h, w)
         image = torch.stack(self._stretched(kelvin.masked_fill(absent, NO_DATA_K)), 2)
         pixels = ((image - self.mean) / self.std).masked_fill(absent, 0.0)  # (b, t, c, h, w)
         present = (~absent).float().sum((2, 3, 4)) >= self.enough  # (b, t)
         missing = (~present).long().sum(1)
+        if self.marks_missing:
+            return self._marked(pixels, absent, present), missing
         return self._filled(pixels, present), missing
 
     def _stretched(self, kelvin: Float[Tensor, "b t k h w"]) -> list[Float[Tensor, "b t h w"]]:
@@ -58,6 +62,12 @@ class KelvinFront(nn.Module):
                 value = value - kelvin[:, :, self.places[band.minus]]
             bands.append(((value - band.low) / (band.high - band.low)).clamp(0, 1))
         return bands
+
+    def _marked(
+        self, pixels: Float[Tensor, "b t bands h w"], absent: Tensor, present: Tensor
+    ) -> Float[Tensor, "b t c h w"]:
+        unseen = absent | ~present[:, :, None, None, None]
+        return torch.cat([pixels.masked_fill(unseen, 0.0), (~unseen).to(pixels.dtype)], 2)
 
     def _filled(
         self, pixels: Float[Tensor, "b t c h w"], present: Tensor

@@ -10,11 +10,11 @@ from medicane_models.scenes.clips import (
     Clip,
     ClipReader,
     SkippedClip,
-    is_present,
     nearest_slots,
     plan_clips,
 )
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import FixedTiles, is_present
 
 GRID = MEDITERRANEAN.window(0, 0, 8, 6)
 
@@ -31,6 +31,10 @@ def small_processor(**overrides) -> MedicaneProcessor:
 
 def scene_of(frames: np.ndarray, index: pd.DatetimeIndex) -> xr.Dataset:
     return xr.Dataset({"IR_108": (("time", "y", "x"), frames)}, coords={"time": index})
+
+
+def reader_of(scene: xr.Dataset, processor: MedicaneProcessor, tiles: list[Tile]) -> ClipReader:
+    return ClipReader(scene, processor, FixedTiles(GRID, processor, tiles))
 
 
 def test_a_day_of_rapid_scan_has_a_clip_an_hour_and_the_newest():
@@ -96,7 +100,7 @@ def test_missing_frames_are_copies_of_the_nearest_and_counted():
     index = times("2020-09-17 00:50", 3).delete(1)  # 00:50 and 01:00
     frames = np.full((2, 6, 8), 10.0, "f4")
     frames[1] = 20.0
-    reader = ClipReader(scene_of(frames, index), small_processor(max_missing=2), [Tile(0, 0)])
+    reader = reader_of(scene_of(frames, index), small_processor(max_missing=2), [Tile(0, 0)])
     (clip,) = reader.read(plan_clips(index, num_frames=4))
     assert isinstance(clip, Clip)
     assert clip.tiles[0].missing == 2
@@ -106,7 +110,7 @@ def test_missing_frames_are_copies_of_the_nearest_and_counted():
 def test_more_missing_frames_than_allowed_skip_the_clip_with_a_reason():
     index = times("2020-09-17 00:55", 2)
     frames = np.zeros((2, 6, 8), "f4")
-    reader = ClipReader(scene_of(frames, index), small_processor(max_missing=1), [Tile(0, 0)])
+    reader = reader_of(scene_of(frames, index), small_processor(max_missing=1), [Tile(0, 0)])
     (skipped,) = reader.read(plan_clips(index, num_frames=4))
     assert isinstance(skipped, SkippedClip)
     assert skipped.reason == "2 of 4 frames missing, at most 1 allowed"
@@ -116,7 +120,7 @@ def test_an_empty_frame_counts_as_missing():
     index = times("2020-09-17 00:45", 4)
     frames = np.full((4, 6, 8), 50.0, "f4")
     frames[2] = np.nan
-    reader = ClipReader(scene_of(frames, index), small_processor(max_missing=1), [Tile(0, 0)])
+    reader = reader_of(scene_of(frames, index), small_processor(max_missing=1), [Tile(0, 0)])
     (clip,) = reader.read(plan_clips(index, num_frames=4))
     assert isinstance(clip, Clip)
     assert clip.tiles[0].missing == 1
@@ -140,7 +144,7 @@ def half_read(index: pd.DatetimeIndex) -> np.ndarray:
 
 def test_a_frame_that_no_tile_has_is_missing_from_clip_and_tiles_alike():
     index = times("2020-09-17 00:45", 4)
-    reader = ClipReader(
+    reader = reader_of(
         scene_of(half_read(index), index), small_processor(max_missing=1), [Tile(0, 0), Tile(4, 0)]
     )
     (clip,) = reader.read(plan_clips(index, num_frames=4))
@@ -151,7 +155,7 @@ def test_a_frame_that_no_tile_has_is_missing_from_clip_and_tiles_alike():
 
 def test_a_clip_that_every_tile_lacks_is_skipped_once():
     index = times("2020-09-17 00:45", 4)
-    reader = ClipReader(
+    reader = reader_of(
         scene_of(half_read(index), index), small_processor(max_missing=0), [Tile(0, 0), Tile(4, 0)]
     )
     (skipped,) = reader.read(plan_clips(index, num_frames=4))
@@ -164,7 +168,7 @@ def test_a_tile_without_data_is_skipped_and_the_others_are_not():
     frames = np.full((4, 6, 8), 50.0, "f4")
     frames[:, :, 4:] = np.nan
     tiles = [Tile(0, 0), Tile(4, 0)]
-    (clip,) = ClipReader(scene_of(frames, index), small_processor(), tiles).read(
+    (clip,) = reader_of(scene_of(frames, index), small_processor(), tiles).read(
         plan_clips(index, num_frames=4)
     )
     assert isinstance(clip, Clip)
@@ -184,7 +188,26 @@ def test_each_frame_is_read_once_however_many_clips_and_tiles_need_it():
         read, da.arange(30, chunks=1), new_axis=[1, 2], chunks=((1,) * 30, 6, 8), dtype="f4",
         meta=np.empty((0, 0, 0), "f4"),
     )  # fmt: skip
-    reader = ClipReader(scene_of(frames, index), small_processor(), [Tile(0, 0), Tile(4, 2)])
+    reader = reader_of(scene_of(frames, index), small_processor(), [Tile(0, 0), Tile(4, 2)])
     clips = list(reader.read(plan_clips(index, num_frames=4, every_minutes=5)))
     assert sum(isinstance(clip, Clip) for clip in clips) == 29  # the first lacks three frames
     assert sorted(reads) == list(range(30))
+
+
+def test_clips_that_end_with_a_frame_count_their_slots_back_from_it():
+    index = pd.DatetimeIndex(["2020-09-06 00:30", "2020-09-06 00:45", "2020-09-06 02:10"])
+    plans = plan_clips(index, num_frames=2, cadence_minutes=60, ends_with_frame=True)
+    found = [(plan.end.strftime("%H:%M"), plan.rows) for plan in plans]
+    assert found == [("00:30", (None, 0)), ("00:45", (None, 1)), ("02:10", (1, 2))]
+
+
+def test_no_clip_that_ends_with_a_frame_ends_after_the_time_asked_for():
+    index = pd.DatetimeIndex(["2020-09-06 00:50", "2020-09-06 01:10"])
+    (plan,) = plan_clips(
+        index,
+        num_frames=1,
+        cadence_minutes=60,
+        ends_with_frame=True,
+        end=pd.Timestamp("2020-09-06 01:00"),
+    )
+    assert plan.end == pd.Timestamp("2020-09-06 00:50")

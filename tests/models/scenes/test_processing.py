@@ -123,3 +123,33 @@ def test_misspelt_fields_of_the_file_are_refused(change, processor, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(text)
     with pytest.raises(ConfigurationError, match=f"processor: .*{next(iter(change))}"):
         MedicaneProcessor.from_pretrained(tmp_path)
+
+
+def test_planes_mark_missing_pixels_in_a_channel_of_their_own():
+    processor = MedicaneProcessor.planes(size=8, num_frames=1, max_missing=0)
+    values = np.full((1, 1, 8, 8), 0.75, np.float32)
+    values[0, 0, 0, 0] = np.nan
+    clip = processor.normalise(values)
+    assert clip.shape == processor.clip_shape == (1, 2, 8, 8)
+    assert clip[0, 0, 1, 1] == pytest.approx((0.75 - 0.5) / 0.25)
+    assert clip[0, :, 0, 0].tolist() == [0, 0]
+    assert clip[0, 1].sum() == 63
+
+
+@pytest.mark.parametrize("sensor", ["seviri", "abi", "unknown"])
+def test_planes_are_read_from_any_sensor(sensor):
+    processor = MedicaneProcessor.planes()
+    assert processor.for_sensor(sensor) == processor
+
+
+def test_planes_are_alike_everywhere_so_their_grid_is_no_other():
+    with pytest.raises(ConfigurationError, match="plane of 112 × 112 pixels around 0°E 0°N"):
+        MedicaneProcessor.planes(grid=MEDITERRANEAN)
+    assert MedicaneProcessor.planes(km=4.0).grid.pixel_size_km(55.5, 55.5) == pytest.approx((4, 4))
+
+
+def test_planes_are_saved_and_named_like_the_others(tmp_path):
+    processor = MedicaneProcessor.named("planes", size=64, km=8.0, high=180.0, num_frames=2)
+    processor.save_pretrained(tmp_path)
+    assert MedicaneProcessor.from_pretrained(tmp_path) == processor
+    assert processor.bands[0].high == 180.0

@@ -103,8 +103,8 @@ def _of_clips(processor: MedicaneProcessor) -> dict[str, Any]:
     return {
         "image_size": processor.tile_size,
         "num_frames": processor.num_frames,
-        "in_channels": len(processor.bands),
-        "pixel_std": tuple(processor.std),
+        "in_channels": processor.clip_shape[1],
+        "pixel_std": processor.channel_std,
     }
 
 

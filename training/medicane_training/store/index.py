@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
-from medicane_models.scenes.clips import is_present, nearest_slots, plan_clips
+from medicane_models.scenes.clips import nearest_slots, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.tiles import is_present
 from medicane_training.store.clip_store import CLIP_COLUMNS, CLIP_KEY, LEVELS, ClipStore, save_table
 from medicane_training.store.selection import BuildSettings, choose_ends, label, tiles_of
 from medicane_training.store.shards import MISSING

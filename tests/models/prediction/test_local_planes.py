@@ -1,0 +1,122 @@
+"""Prediction on local planes: any sensor, grid, cadence and hemisphere."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from cold_spots import ColdestPixel
+
+from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
+from medicane_models.domain import Grid, great_circle_km
+from medicane_models.errors import SceneError
+from medicane_models.prediction.models import ModelDescription
+from medicane_models.verification.fixes import judge_run
+
+PROCESSOR = MedicaneProcessor.planes(
+    size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,)
+)
+
+
+def predictor() -> MedicanePredictor:
+    detector, tracker = (
+        ModelDescription(
+            name="oracle",
+            revision=None,
+            config=MedicaneConfig(
+                task=task,
+                image_size=32,
+                num_frames=4,
+                in_channels=2,
+                trained_on="a closed form",
+                data_kind="real",
+            ),
+            processor=PROCESSOR,
+        )
+        for task in ("classification", "tracking")
+    )
+    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker)
+
+
+def grid_around(lon: float, lat: float) -> Grid:
+    return Grid.lonlat(west=lon - 8, south=lat - 6, east=lon + 8, north=lat + 6, step_degrees=0.1)
+
+
+def scene(spot: tuple[float, float], grid: Grid, minutes: int = 60, frames: int = 3) -> xr.Dataset:
+    """Warm, with a cold disk of 50 km at a place in degrees."""
+    lon, lat = grid.pixel_to_lonlat(*np.meshgrid(range(grid.width), range(grid.height)))
+    away = great_circle_km(lon, lat, *spot)
+    kelvin = np.stack([295 - 85 * np.exp(-((away / 50) ** 2))] * frames).astype("f4")
+    degrees = {"x": {"units": "degrees_east"}, "y": {"units": "degrees_north"}}
+    axes = {axis: (axis, getattr(grid, axis), degrees[axis]) for axis in "yx"}
+    times = pd.date_range("2021-01-01", periods=frames, freq=f"{minutes}min")
+    attributes = {
+        "platform": "somewhere",
+        "sensor": "unknown",
+        "time_convention": "start_of_scan",
+        "sub_satellite_longitude": np.nan,
+    }
+    mapping = {"units": "K", "grid_mapping": "crs"}
+    return xr.Dataset(
+        {"IR_108": (("time", "y", "x"), kelvin, mapping)},
+        {"time": times, "crs": ((), 0, grid.cf_attributes()), **axes},
+        attributes,
+    )
+
+
+@pytest.mark.parametrize("spot", [(20.0, 36.0), (-75.0, -18.0), (179.95, 12.0), (-179.95, -30.0)])
+@pytest.mark.parametrize("minutes", [10, 60, 180])
+def test_a_cold_spot_is_found_anywhere_at_any_cadence(spot, minutes):
+    found = predictor().predict(scene(spot, grid_around(*spot), minutes)).table.query("detected")
+    assert len(found)
+    assert great_circle_km(found.lon, found.lat, *spot).max() < 15  # a pixel is 20 km
+
+
+def test_a_scene_and_its_mirror_image_have_mirrored_detections():
+    north = scene((20.0, 36.0), grid_around(20.0, 36.0))
+    south = scene((20.0, -36.0), grid_around(20.0, -36.0))
+    above, below = (predictor().predict(s).table.sort_values("tile_lon") for s in (north, south))
+    rows = [
+        table.assign(lat=abs(table.lat), tile_lat=abs(table.tile_lat)).sort_values(
+            ["time", "tile_lat", "tile_lon"], ignore_index=True
+        )[["probability", "lon", "lat", "radius_50_km"]]
+        for table in (above, below)
+    ]
+    pd.testing.assert_frame_equal(*rows, atol=1e-4)
+
+
+def test_fixes_have_the_time_of_their_frame():
+    at = (20.0, 36.0)
+    quarters = scene(at, grid_around(*at), minutes=15, frames=2)
+    quarters["time"] = pd.to_datetime(["2020-09-06 00:30", "2020-09-06 00:45"])
+    tracks = predictor().predict(quarters).tracks
+    assert tracks.time.dt.strftime("%H:%M").tolist() == ["00:30", "00:45"]
+    assert set(tracks.track_id) == {"1"} or set(tracks.track_id) == {1}
+
+
+def test_a_box_crops_the_scene_and_one_elsewhere_is_refused():
+    at = (20.0, 36.0)
+    whole = scene(at, grid_around(*at))
+    inside = predictor().open(whole, domain="18,34,24,38")
+    assert inside.sizes["x"] == pytest.approx(61, abs=3)
+    assert (
+        great_circle_km(
+            *predictor().predict(inside).table.query("detected")[["lon", "lat"]].to_numpy().T, *at
+        ).max()
+        < 15
+    )
+    with pytest.raises(SceneError, match="does not overlap"):
+        predictor().open(whole, domain="60,34,64,38")
+
+
+def test_detections_on_planes_are_judged_and_written(tmp_path):
+    at = (-75.0, -18.0)
+    detections = predictor().predict(scene(at, grid_around(*at)))
+    truth = pd.DataFrame({"storm": "one", "time": detections.table.time.unique()}).assign(
+        track_id="one", lon=at[0], lat=at[1]
+    )
+    score = judge_run(detections, truth)
+    assert score["positions"] == {"hits": 3, "false_alarms": 0, "misses": 0}
+    detections.write(tmp_path)
+    written = pd.read_csv(tmp_path / "detections.csv")
+    assert written.tile_x.isna().all()
+    assert written.tile_lat.between(-25, -11).all()
