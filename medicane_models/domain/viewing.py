@@ -18,7 +18,7 @@ def satellite_zenith(lon: ArrayLike, lat: ArrayLike, sub_satellite_longitude: fl
     """
     upwards = _vertical(lon, lat)
     sight = satellite_position(sub_satellite_longitude) - _on_ellipsoid(upwards)
-    cosine = (upwards * sight).sum(axis=-1) / np.linalg.norm(sight, axis=-1)
+    cosine = np.vecdot(upwards, sight) / np.sqrt(np.vecdot(sight, sight))
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from medicane_models.domain import EARTH_RADIUS_KM, Grid, local_plane
 from medicane_models.domain.azimuthal import from_azimuthal, to_azimuthal
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.scenes.sampling import is_seen, is_within_limb
+from medicane_models.scenes.sampling import is_within_limb
 
 __all__ = ["planes_covering"]
 
@@ -208,4 +208,6 @@ def _seen_shares(
     pixels = np.linspace(0, planes[0].width - 1, PLANE_MESH)
     meshes = [plane.pixel_to_lonlat(*np.meshgrid(pixels, pixels)) for plane in planes]
     lon, lat = np.stack(meshes, axis=1)
-    return is_seen(grid, lon, lat, sub_satellite_longitude).mean(axis=(1, 2))
+    shown = grid.contains(*grid.lonlat_to_pixel(lon, lat))
+    seen = shown & is_within_limb(grid, lon, lat, sub_satellite_longitude)
+    return seen.mean(axis=(1, 2))

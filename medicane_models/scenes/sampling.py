@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,20 +24,12 @@ from medicane_models.errors import ConfigurationError, SceneError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["LIMB_ZENITH", "PlaneSampler", "is_seen", "is_within_limb"]
+__all__ = ["LIMB_ZENITH", "PlaneSampler", "is_within_limb"]
 
 LIMB_ZENITH = 75.0  # degrees from the vertical, beyond which a satellite sees too slantwise
 SEEN = 0.5  # share of a pixel's area from which on it is not missing
 SHEAR = 0.25  # correlation of x and y in a slanting footprint that a box may ignore
 NOWHERE = -np.inf  # where the boxes of pixels lie that the source does not show
-
-
-def is_seen(
-    grid: Grid, lon: ArrayLike, lat: ArrayLike, sub_satellite_longitude: float | None = None
-) -> NDArray[np.bool_]:
-    """Whether a grid shows points in degrees and its satellite sees them well."""
-    shown = grid.contains(*grid.lonlat_to_pixel(lon, lat))
-    return shown & is_within_limb(grid, lon, lat, sub_satellite_longitude)
 
 
 def is_within_limb(
@@ -141,16 +133,17 @@ class PlaneSampler:
 
 
 def _footprints(source: Grid, plane: Grid, sub_satellite_longitude: float | None) -> Footprints:
-    columns, rows = np.meshgrid(np.arange(plane.width), np.arange(plane.height))
-    lon, lat = plane.pixel_to_lonlat(columns.ravel(), rows.ravel())
+    pixels = np.meshgrid(np.arange(plane.width), np.arange(plane.height))
+    lon, lat = (np.ravel(v) for v in plane.pixel_to_lonlat(*pixels))
     centre, steps = _placed(source, plane)
-    seen = is_seen(source, lon, lat, sub_satellite_longitude) & np.isfinite(steps).all(axis=(0, 1))
+    seen = np.isfinite(steps).all(axis=(0, 1))
+    seen &= is_within_limb(source, lon, lat, sub_satellite_longitude)
     centre, steps = np.where(seen, centre, NOWHERE), np.where(seen, steps, 0)
-    (left, right), (top, bottom) = _window(centre[:, seen], _box(steps[..., seen]), source)
-    corner = np.array([[left], [top]])
+    rows, columns = _window(source, centre[:, seen], _box(steps[..., seen]))
+    corner = np.array([[columns.start], [rows.start]])
     return Footprints(
-        rows=slice(top, bottom),
-        columns=_columns(source, np.arange(left, right)),
+        rows=rows,
+        columns=_columns(source, columns),
         centre=(centre - corner).astype(np.float32),
         steps=steps.astype(np.float16),
         parts=_parts(steps),
@@ -193,23 +186,31 @@ def _closed(source: Grid, centre: Float[np.ndarray, "2 N"]) -> Float[np.ndarray,
 
 
 def _window(
-    centre: Float[np.ndarray, "2 seen"], box: Float[np.ndarray, "2 seen"], source: Grid
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last but one column and row that boxes touch; columns may run beyond a turn."""
+    source: Grid, centre: Float[np.ndarray, "2 seen"], box: Float[np.ndarray, "2 seen"]
+) -> tuple[slice, slice]:
+    """Rows and columns that boxes touch, at least one; columns may run on beyond a turn."""
     if centre.size == 0:
-        return (0, 1), (0, 1)
-    left, top = np.floor((centre - box / 2).min(axis=1)).astype(int)
-    right, bottom = np.ceil((centre + box / 2).max(axis=1)).astype(int)
-    if not source.is_geographic:
-        left, right = max(left, 0), min(right, source.width)
-    return (left, right), (max(top, 0), min(bottom, source.height))
-
-
-def _columns(source: Grid, columns: Int[np.ndarray, " columns"]) -> Int[np.ndarray, " columns"]:
-    """Columns of the source, -1 where it has none."""
+        return slice(0, 1), slice(0, 1)
+    left, top = (float(v) for v in np.floor((centre - box / 2).min(axis=1)))
+    right, bottom = (float(v) for v in np.ceil((centre + box / 2).max(axis=1)))
+    rows = _part(top, bottom, source.height)
     if source.is_geographic:
-        columns = columns % round(360 / abs(source.x_step))
-    return np.where(columns < source.width, columns, -1)
+        return rows, slice(int(left), int(right))
+    return rows, _part(left, right, source.width)
+
+
+def _part(first: float, last: float, length: int) -> slice:
+    """What of an axis lies between two places; at least one pixel."""
+    start = int(np.clip(first, 0, length - 1))
+    return slice(start, int(np.clip(last, start + 1, length)))
+
+
+def _columns(source: Grid, columns: slice) -> Int[np.ndarray, " columns"]:
+    """Columns of the source, -1 where it has none."""
+    indices = np.arange(columns.start, columns.stop)
+    if source.is_geographic:
+        indices %= round(360 / abs(source.x_step))
+    return np.where(indices < source.width, indices, -1)
 
 
 def _parts(steps: Float[np.ndarray, "2 2 N"]) -> int:
@@ -245,7 +246,9 @@ def _summed(
     table = np.zeros((window.shape[0] + 1, window.shape[1] + 1), dtype=complex)
     table[1:, 1:] = np.where(seen, window, 0) + 1j * seen
     np.cumsum(table, axis=1, out=table)
-    return np.cumsum(table, axis=0, out=table)
+    for above, row in pairwise(table):
+        row += above
+    return table
 
 
 def _integral(
