@@ -1,6 +1,9 @@
 from .distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
-from .grid import MEDITERRANEAN, Grid, Tile, legacy_pixel, parse_box
-from .projections import geostationary_crs, same_crs
+from .grid import MEDITERRANEAN, Grid, Tile, parse_box
+from .legacy import legacy_pixel
+from .planes import local_plane
+from .projections import geostationary_crs, nearest_turn, same_crs
+from .viewing import satellite_zenith
 
 __all__ = [
     "EARTH_RADIUS_KM",
@@ -11,6 +14,9 @@ __all__ = [
     "geostationary_crs",
     "great_circle_km",
     "legacy_pixel",
+    "local_plane",
+    "nearest_turn",
     "parse_box",
     "same_crs",
+    "satellite_zenith",
 ]

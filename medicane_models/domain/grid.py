@@ -6,7 +6,7 @@ at pixel centres, ``(0, 0)`` the north-western pixel; a grid spans ``-0.5 … wi
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.domain.distances import EARTH_RADIUS_KM, Array
 from medicane_models.domain.projections import (
+    check_projection,
     from_lonlat,
     geostationary_crs,
+    is_geographic,
     nearest_turn,
     projection_of,
     same_crs,
@@ -28,7 +30,7 @@ from medicane_models.domain.spacing import even_spacing, unwrapped
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import Count, Range, check_fields, from_mapping
 
-__all__ = ["MEDITERRANEAN", "Grid", "Tile", "legacy_pixel", "parse_box"]
+__all__ = ["MEDITERRANEAN", "Grid", "Tile", "parse_box"]
 
 SEVIRI_STEP_M = 3000.403165817  # distance of SEVIRI infrared samples at the sub-satellite point
 SEVIRI_FULL_DISK_PIXELS = 3712
@@ -69,7 +71,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        projection_of(self.crs)
+        check_projection(self.crs)
         if self.x_step == 0 or self.y_step == 0:
             raise ConfigurationError("the step of a grid is 0; give the distance between pixels")
         if self.width * self.height > MOST_PIXELS:
@@ -117,7 +119,7 @@ class Grid:
         Raises:
             SceneError: if an axis has fewer than two values, or uneven ones.
         """
-        if projection_of(crs).is_geographic:
+        if is_geographic(crs):
             x = unwrapped(x)
         x_origin, x_step, width = even_spacing("x", x)
         y_origin, y_step, height = even_spacing("y", y)
@@ -183,6 +185,11 @@ class Grid:
         return projection_of(self.crs)
 
     @property
+    def is_geographic(self) -> bool:
+        """Whether coordinates are longitudes and latitudes in degrees."""
+        return is_geographic(self.crs)
+
+    @property
     def sub_satellite_longitude(self) -> float | None:
         """Longitude the satellite stands over, -180 … 180; None outside geostationary grids."""
         return sub_satellite_longitude(self.crs)
@@ -200,7 +207,7 @@ class Grid:
     def lonlat_to_pixel(self, lon: ArrayLike, lat: ArrayLike) -> tuple[Array, Array]:
         """Pixel (x, y) of points in degrees; NaN where the projection does not show them."""
         lon, lat = np.asarray(lon, dtype=float), np.asarray(lat, dtype=float)
-        if self.projection.is_geographic:
+        if self.is_geographic:
             x, y = nearest_turn(lon, self._middle), lat
         else:
             x, y = from_lonlat(self.crs, lon, lat)
@@ -209,7 +216,7 @@ class Grid:
     def pixel_to_lonlat(self, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         """Longitude (-180 … 180) and latitude in degrees of pixels; NaN off the disk."""
         easting, northing = self._coordinates(x, y)
-        if self.projection.is_geographic:
+        if self.is_geographic:
             return nearest_turn(easting), np.where(abs(northing) <= 90, northing, np.nan)
         return to_lonlat(self.crs, easting, northing)
 
@@ -268,7 +275,7 @@ class Grid:
         Raises:
             SceneError: if nothing of ``other`` is visible in this projection.
         """
-        if self.projection.is_geographic:
+        if self.is_geographic:
             lon, lat = other._shown()
             lon = lon + _turns(np.nanmean(lon), self._middle)
             x, y = (lon - self.x_origin) / self.x_step, (lat - self.y_origin) / self.y_step
@@ -292,7 +299,7 @@ class Grid:
         """
         if not same_crs(self.crs, other.crs):
             return None
-        apart = _turns(self._middle, other._middle) if self.projection.is_geographic else 0.0
+        apart = _turns(self._middle, other._middle) if self.is_geographic else 0.0
         x = (self.x_origin + apart - other.x_origin) / other.x_step
         y = (self.y_origin - other.y_origin) / other.y_step
         drift_x = (self.x_step / other.x_step - 1) * self.width
@@ -357,25 +364,10 @@ class Grid:
     def _shown(self) -> tuple[Array, Array]:
         """Longitudes, which run on across the 180th meridian, and latitudes of the outline."""
         lon, lat = self.pixel_to_lonlat(*self.outline())
-        if self.projection.is_geographic:
+        if self.is_geographic:
             return self._coordinates(*self.outline())[0], lat
         mean = np.angle(np.nansum(np.exp(1j * np.radians(lon))), deg=True)
         return nearest_turn(lon, mean), lat
-
-
-def legacy_pixel(
-    lon: ArrayLike, lat: ArrayLike, grid: Grid | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Whole pixels as the research code wrote them into its track files.
-
-    It took the grid point nearest in degrees and counted the row from one too many, so that its
-    rows lie one pixel (4.4 km) south of :meth:`Grid.lonlat_to_pixel`. Only for reading its files.
-    """
-    grid = MEDITERRANEAN if grid is None else grid
-    points = np.stack(np.broadcast_arrays(lon, lat), axis=-1)
-    _, nearest = _degree_tree(grid).query(points)
-    row, column = np.divmod(nearest, grid.width)
-    return column, row + 1
 
 
 def parse_box(text: str, grid: Grid) -> Grid:
@@ -389,15 +381,6 @@ def parse_box(text: str, grid: Grid) -> Grid:
     west, south, east, north = degrees_of_box(text)
     box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
     return grid.covering(box)
-
-
-@cache
-def _degree_tree(grid: Grid) -> Any:
-    from scipy.spatial import KDTree
-
-    columns, rows = np.meshgrid(np.arange(grid.width), np.arange(grid.height))
-    lon, lat = grid.pixel_to_lonlat(columns.ravel(), rows.ravel())
-    return KDTree(np.stack([lon, lat], axis=-1))
 
 
 def _offsets(length: int, size: int) -> range:

@@ -1,6 +1,6 @@
 """Map projections: what they are called, which are the same, and how points get onto them."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,23 @@ from numpy.typing import ArrayLike
 from pyproj.enums import TransformDirection
 from pyproj.exceptions import CRSError, ProjError
 
+from medicane_models.domain.azimuthal import from_azimuthal, plane_centre, to_azimuthal
 from medicane_models.domain.distances import Array
 from medicane_models.errors import ConfigurationError
 
 __all__ = [
+    "check_projection",
     "from_lonlat",
     "geostationary_crs",
+    "is_geographic",
     "nearest_turn",
     "projection_of",
     "same_crs",
     "sub_satellite_longitude",
     "to_lonlat",
 ]
+
+KEPT = 64  # projections, of which a run knows few, if any
 
 PROJ_PARAMETERS = {
     "R", "R_A", "R_V", "R_lat_a", "R_lat_g", "a", "alpha", "approx", "axis", "azi", "b", "datum",
@@ -38,7 +43,7 @@ def geostationary_crs(longitude: float) -> str:
     return f"+proj=geos +h=35785831 +lon_0={longitude:g} +a=6378137 +b=6356752.3142 +sweep=y"
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def projection_of(crs: str) -> pyproj.CRS:
     """The projection of a PROJ string or WKT.
 
@@ -56,6 +61,17 @@ def projection_of(crs: str) -> pyproj.CRS:
     if not (projection.is_projected or projection.is_geographic):
         raise ConfigurationError(f"crs {crs!r} is no map projection; give one, or longlat")
     return projection
+
+
+def check_projection(crs: str) -> None:
+    """Refuse what :func:`projection_of` refuses; local planes are known without PROJ."""
+    if plane_centre(crs) is None:
+        projection_of(crs)
+
+
+def is_geographic(crs: str) -> bool:
+    """Whether coordinates are longitudes and latitudes in degrees."""
+    return plane_centre(crs) is None and projection_of(crs).is_geographic
 
 
 def _refuse_unknown_parameters(crs: str) -> None:
@@ -86,15 +102,19 @@ def nearest_turn(longitude: Any, centre: Any = 0.0) -> Any:
 
 def from_lonlat(crs: str, lon: ArrayLike, lat: ArrayLike) -> tuple[Array, Array]:
     """Projection coordinates of points in degrees; NaN where the projection does not show them."""
+    if centre := plane_centre(crs):
+        return to_azimuthal(centre, lon, lat)
     return _finite(_transformer(crs).transform(lon, lat))
 
 
 def to_lonlat(crs: str, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """Longitude and latitude in degrees of projection coordinates; NaN off the Earth."""
+    if centre := plane_centre(crs):
+        return from_azimuthal(centre, x, y)
     return _finite(_transformer(crs).transform(x, y, direction=TransformDirection.INVERSE))
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _parameters(crs: str) -> tuple[Any, ...]:
     """What makes a projection: its CF parameters without names, rounded to what files keep."""
     names = {"crs_wkt", "reference_ellipsoid_name", "prime_meridian_name", "inverse_flattening"}
@@ -111,7 +131,7 @@ def _comparable(key: str, value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _transformer(crs: str) -> pyproj.Transformer:
     """From longitude/latitude on the projection's own ellipsoid to projection coordinates."""
     projection = pyproj.CRS.from_user_input(crs)
