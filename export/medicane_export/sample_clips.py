@@ -187,6 +187,7 @@ def _samples(
             continue
         frames = _kelvin_frames(scene, processor, plan.rows) if has_kelvin else None
         for tile in clip.tiles:
+            assert isinstance(tile.tile, Tile)  # as of a fixed tiling
             pixels = processor.normalise(np.stack(tile.frames))
             yield pixels, _cut(frames, tile.tile, processor.tile_size), tile.tile
 

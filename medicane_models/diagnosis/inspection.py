@@ -162,7 +162,7 @@ def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Descr
     clips = processor.to_dict() | {"channels": list(processor.channels)}
     grid = clips.pop("grid")
     if processor.uses_planes:
-        return facts | {"clips": clips | {"plane_km": grid["x_step"] / 1000}, "grid": None}
+        return facts | {"clips": clips | {"plane_km": processor.grid.x_step / 1000}, "grid": None}
     return facts | {"clips": clips, "grid": grid}
 
 

@@ -38,9 +38,12 @@ def plane_centre(crs: str) -> tuple[float, float] | None:
 
 
 def to_azimuthal(
-    centre: tuple[float, float], lon: ArrayLike, lat: ArrayLike
+    centre: tuple[ArrayLike, ArrayLike], lon: ArrayLike, lat: ArrayLike
 ) -> tuple[Array, Array]:
-    """Metres east and north of a centre, along great circles, of points in degrees."""
+    """Metres east and north of a centre, along great circles, of points in degrees.
+
+    Several centres are paired with the points.
+    """
     middle = np.radians(centre[1])
     turn, phi = np.radians(np.asarray(lon) - centre[0]), np.radians(lat)
     east = np.cos(phi) * np.sin(turn)

@@ -277,23 +277,24 @@ def _plane_tiles(detections: pd.DataFrame, planes: Sequence[Grid], grid: Grid) -
     marks = []
     for plane, row in zip(planes, detections.to_dict("records"), strict=True):
         if len(planes) > MOST_QUIET_PLANES and not row["detected"]:
-            continue
-        x, y = grid.lonlat_to_pixel(*plane.pixel_to_lonlat(*_border(plane)))
-        middle = np.nanmean(x), np.nanmean(y)
-        corners = [(x[i], y[i]) for i in range(0, len(x) - 1, SIDE) if np.isfinite(x[i])]
+            continue  # there are too many to be told apart
+        outline = np.stack(grid.lonlat_to_pixel(*plane.pixel_to_lonlat(*_border(plane))))
         marks.append(
             _TileMark(
                 probability=float(row["probability"]),
                 detected=bool(row["detected"]),
-                outline=np.stack([x, y]),
-                places=[
-                    LabelPlace(at, down, 4 * np.sign(middle[0] - at), 4 * np.sign(down - middle[1]))
-                    for at, down in corners
-                ]
-                or [LabelPlace(*middle, 0, 0)],
+                outline=outline,
+                places=_inner_corners(outline[:, :-1:SIDE]),
             )
         )
     return marks
+
+
+def _inner_corners(corners: Float[np.ndarray, "2 n"]) -> list[LabelPlace]:
+    """Places at the corners that can be seen, each towards the middle."""
+    seen = corners[:, np.isfinite(corners[0])].T
+    inwards = 4 * np.sign(seen.mean(axis=0) - seen) * (1, -1)  # rows count downwards
+    return [LabelPlace(*at, *to) for at, to in zip(seen.tolist(), inwards.tolist(), strict=True)]
 
 
 def _border(plane: Grid) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 
 from medicane_models.domain import Grid
 from medicane_models.domain.azimuthal import to_azimuthal
+from medicane_models.domain.distances import Array
 
 __all__ = ["TILE_COLUMNS", "TileGeometry"]
 
@@ -42,12 +43,10 @@ class TileGeometry:
         A tile reaches from half a pixel before its first pixel's centre to half a pixel after its
         last one's, so that fixed tiles side by side share no point.
         """
-        x, y = self._pixels(rows)
+        x, y = np.stack(self._pixels(rows))
         return (np.minimum(x, y) >= -0.5) & (np.maximum(x, y) < self.size - 0.5)
 
-    def _pixels(
-        self, rows: pd.DataFrame
-    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def _pixels(self, rows: pd.DataFrame) -> tuple[Array, Array]:
         """Pixels (x, y) of positions, counted from their tile's first."""
         lon, lat = rows["lon"].to_numpy(float), rows["lat"].to_numpy(float)
         if self.plane_km is None:

@@ -65,7 +65,7 @@ def build(
         str | None,
         typer.Option(
             callback=checked(check_processor),
-            help="airmass, infrared (one channel), planes (one channel of any imager), or folder or "
+            help="airmass, infrared (one channel), planes (one channel, any imager), or folder or "
             "Hub id of a processor; default: airmass.",
         ),
     ] = None,

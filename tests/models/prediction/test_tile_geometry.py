@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.domain.planes import local_plane
+from medicane_models.domain import MEDITERRANEAN, Grid, local_plane
 from medicane_models.prediction.tile_geometry import TileGeometry
 
 WORLD = Grid.lonlat(west=-180, south=-60, east=179, north=60, step_degrees=1)

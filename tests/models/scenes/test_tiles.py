@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from medicane_models.domain import Grid
-from medicane_models.domain.planes import local_plane
+from medicane_models.domain import Grid, local_plane
 from medicane_models.scenes.clips import ClipReader, SkippedClip, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.tiles import LocalPlanes, overview_grid, tiling_of
