@@ -8,6 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -43,7 +44,13 @@ __all__ = [
 
 D = TypeVar("D")
 
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text, trimmed"}
+NAMES = {
+    bool: "true or false",
+    datetime: "a time",
+    float: "a number",
+    int: "a whole number",
+    str: "text, trimmed",
+}
 MOST = 1_000_000
 
 

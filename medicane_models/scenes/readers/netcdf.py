@@ -143,6 +143,7 @@ def read_dataset(
         sensor=_sensor(attributes, names, name),
         sub_satellite_longitude=_longitude(attributes, axes.grid, name),
         time_convention=_time_convention(attributes, times, name),
+        calibration="grey" if attributes.get("calibration") == "grey" else "kelvin",
     )
 
 
