@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Integer
 from PIL import Image
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, MissingInputError, SceneError
+from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.readers.channels import canonical
 from medicane_models.scenes.readers.georeference import (
     GREY_GUESS,
@@ -188,7 +188,7 @@ def _named(told: Georeference, folder: Path) -> list[Path]:
         raise ConfigurationError(f"pictures is {told.pictures!r}: {error}") from error
     pictures = sorted(path for path in found if is_picture(path) and path != overlay)
     if not pictures:
-        raise MissingInputError(
+        raise ConfigurationError(
             f"no picture is at {where}; correct pictures, a folder or a pattern of names"
         )
     return pictures
