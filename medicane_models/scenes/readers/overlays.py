@@ -9,12 +9,12 @@ from scipy import ndimage
 
 __all__ = ["bright_in_all", "coloured", "spread", "without_overlay"]
 
-SQUARE = np.ones((3, 3), bool)
-
 
 def coloured(rgb: Integer[np.ndarray, "y x rgb"], by: int) -> Bool[np.ndarray, "y x"]:
     """Where channels differ by more than that."""
-    return np.ptp(rgb, axis=-1) > by
+    red, green, blue = np.moveaxis(rgb, -1, 0)
+    highest, lowest = (f(f(red, green), blue) for f in (np.maximum, np.minimum))
+    return highest - lowest > by
 
 
 def bright_in_all(
@@ -38,8 +38,8 @@ def without_overlay(
     Wide is what holds a square of ``widest`` + 1 pixels. Missing pixels neither fill nor are
     filled.
     """
-    square = np.ones((widest + 1, widest + 1), bool)
-    wide = np.asarray(ndimage.binary_opening(drawn, square), bool)
+    size = (widest + 1, widest + 1)
+    wide = ndimage.grey_opening(drawn.astype(np.uint8), size, mode="constant") > 0
     thin = drawn & ~wide & np.isfinite(pixels)
     filled = np.where(drawn, np.float32(np.nan), pixels)
     for _ in range(widest):
@@ -53,6 +53,7 @@ def without_overlay(
 def _means_of_neighbours(pixels: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
     """Mean of what is there among the eight pixels around each; NaN if nothing is."""
     there = np.isfinite(pixels)
-    total = ndimage.convolve(np.where(there, pixels, 0), SQUARE.astype(np.float32), mode="constant")
-    count = ndimage.convolve(there.astype(np.float32), SQUARE.astype(np.float32), mode="constant")
-    return np.where(count > 0, total / np.maximum(count, 1), np.float32(np.nan))
+    total = ndimage.uniform_filter(np.where(there, pixels, 0), 3, mode="constant")
+    share = ndimage.uniform_filter(there.astype(np.float32), 3, mode="constant")
+    is_any = share > 0.1  # of nine
+    return np.where(is_any, total / np.where(is_any, share, 1), np.float32(np.nan))

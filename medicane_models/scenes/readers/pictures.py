@@ -242,7 +242,9 @@ class PictureReader:
         drawn = self._drawn(greys, colours)[cropped]
         greys[np.isin(greys, told.missing)] = np.nan
         kelvin = np.where(_on_earth(self.axes.grid), told.to_kelvin(greys[cropped]), np.nan)
-        kelvin = without_overlay(kelvin.astype(np.float32), drawn, widest=told.mask.widest)
+        kelvin = kelvin.astype(np.float32)
+        if drawn.any():
+            kelvin = without_overlay(kelvin, drawn, widest=told.mask.widest)
         return kelvin[None, *self.axes.slices(window)]
 
     def _refuse_other_pictures(self, path: Path, colours: Colours) -> None:

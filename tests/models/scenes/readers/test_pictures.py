@@ -1,6 +1,7 @@
 """Grey pictures as scenes; places are held to pyproj, kelvin to a straight line."""
 
 import warnings
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from medicane_models.errors import (
     SceneWarning,
 )
 from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
+from medicane_models.scenes.readers.georeference import Georeference, Mask, read_georeference
 
 EXAMPLES = Path(__file__).parents[4] / "benchmarks" / "georeferences"
 WIDTH, HEIGHT = 40, 30
@@ -502,6 +504,15 @@ def wrong_documents():
     for document in (*map(example, ("himawari", "insat3d", "amphan")), FULL):
         for path, value, mutant in changed(document):
             yield path, "removed" if value is REMOVED else value, mutant
+
+
+def test_the_readme_explains_every_setting(tmp_path):
+    readme = (EXAMPLES.parents[1] / "README.md").read_text("utf-8")
+    told = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
+    assert set(told) | {"extent", "calibration"} == {f.name for f in fields(Georeference)}
+    assert set(told["mask"]) == {f.name for f in fields(Mask)}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(told))
+    assert read_georeference(tmp_path / "a.yaml").crop.top == 92
 
 
 def example(name):
