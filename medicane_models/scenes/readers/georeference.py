@@ -18,34 +18,33 @@ from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.domain.projections import projection_of
 from medicane_models.errors import ConfigurationError, MedicaneError
 from medicane_models.fields import Count, Positive, Range, check_fields, from_mapping
-from medicane_models.scenes.readers.mapping import earth_crs, mapping_crs
+from medicane_models.scenes.readers.mapping import LONLAT, earth_crs, mapping_crs
 from medicane_models.scenes.readers.name_times import check_pattern, time_in
 from medicane_models.scenes.readers.recording import Calibration, TimeConvention
 from medicane_models.times import utc
 
 __all__ = [
     "GREY_GUESS",
-    "Crop",
     "Georeference",
-    "Mask",
+    "Margins",
+    "Overlay",
     "Raster",
     "naming",
     "placed_by_extent",
     "read_georeference",
 ]
 
-LONLAT = "+proj=longlat +datum=WGS84"
 GREY_GUESS = {45: 295.0, 255: 190.0}
 """Kelvin of two greys of 8 bits where nothing tells them: a warm sea, and the coldest cloud."""
 
 Grey = Annotated[int, Range(least=0, most=65535)]
-Kelvin = Annotated[float, Range(least=100, most=400)]
+Temperature = Annotated[float, Range(least=100, most=400)]
 Pixel = Annotated[int, Range(least=0, most=1_000_000)]
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop:
+class Margins:
     """Rows and columns of a picture that are title bars and borders, cut off each side."""
 
     left: Pixel = 0
@@ -72,7 +71,7 @@ class Crop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mask:
+class Overlay:
     """What is drawn into the pictures: coast lines, graticules, labels, watermarks.
 
     Attributes:
@@ -183,15 +182,15 @@ class Georeference:
         calibration: "grey" if ``kelvin`` is a guess, "kelvin" if the greys were made by it.
     """
 
-    kelvin: dict[Grey, Kelvin]
+    kelvin: dict[Grey, Temperature]
     extent: str | None = None
     raster: Raster | None = None
     pictures: str | None = None
     time: str | None = None
     times: dict[str, str | datetime] = field(default_factory=dict)
-    crop: Crop = Crop()
+    crop: Margins = Margins()
     missing: tuple[Grey, ...] = ()
-    mask: Mask = Mask()
+    mask: Overlay = Overlay()
     platform: str = "unknown"
     sensor: str = "unknown"
     time_convention: TimeConvention = "end_of_scan"
@@ -258,7 +257,7 @@ class Georeference:
         return (kelvin + (greys - grey) * slope).astype(np.float32)
 
 
-PARTS = {"crop": Crop, "mask": Mask, "raster": Raster}
+PARTS = {"crop": Margins, "mask": Overlay, "raster": Raster}
 """Sections of the file, whose own settings may be left out."""
 
 

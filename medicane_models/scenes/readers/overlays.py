@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Integer, Shaped
 from scipy import ndimage
 
-__all__ = ["bright_in_all", "coloured", "spread", "without_overlay"]
+__all__ = ["bright_in_all", "coloured", "evenly", "without_overlay"]
 
 
 def coloured(rgb: Integer[np.ndarray, "y x rgb"], by: int) -> Bool[np.ndarray, "y x"]:
@@ -24,8 +24,8 @@ def bright_in_all(
     return np.min(pictures, axis=0) > grey
 
 
-def spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """At most so many, evenly from the first to the last."""
+def evenly(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most so many, from the first to the last."""
     places = np.linspace(0, len(paths) - 1, min(len(paths), most))
     return [paths[round(place)] for place in places]
 

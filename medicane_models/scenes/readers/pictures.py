@@ -22,7 +22,7 @@ from medicane_models.scenes.readers.georeference import (
 from medicane_models.scenes.readers.overlays import (
     bright_in_all,
     coloured,
-    spread,
+    evenly,
     without_overlay,
 )
 from medicane_models.scenes.readers.recording import (
@@ -97,7 +97,7 @@ def read_pictures(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
+class PlacedPictures:
     """Pictures and what places them.
 
     Attributes:
@@ -127,10 +127,10 @@ class Source:
                 f"mask has bright_in_all for {len(self.all_files)} pictures, in which clouds stay "
                 f"where they are; have {FEWEST_COMPARED} or more, or give picture"
             )
-        return tuple(spread(self.all_files, MOST_COMPARED))
+        return tuple(evenly(self.all_files, MOST_COMPARED))
 
 
-def _by_extent(paths: Sequence[Path], extent: str) -> Source:
+def _by_extent(paths: Sequence[Path], extent: str) -> PlacedPictures:
     if told := _georeferences(paths):
         raise ConfigurationError(
             f"--extent is {extent} and {told[0].name} says where the pictures lie, too; leave out "
@@ -138,10 +138,10 @@ def _by_extent(paths: Sequence[Path], extent: str) -> Source:
         )
     files = list(paths)
     told = placed_by_extent(extent)
-    return Source(told=told, name=f"extent {extent}", files=files, all_files=files)
+    return PlacedPictures(told=told, name=f"extent {extent}", files=files, all_files=files)
 
 
-def _by_georeference(paths: Sequence[Path]) -> Source:
+def _by_georeference(paths: Sequence[Path]) -> PlacedPictures:
     told = _georeferences(paths)
     if not told:
         raise ConfigurationError(
@@ -162,7 +162,7 @@ def _by_georeference(paths: Sequence[Path]) -> Source:
             f"{path.name} says nothing of {given[0].name}; name its folder by pictures"
         )
     overlay = georeference.mask.picture
-    return Source(
+    return PlacedPictures(
         told=georeference,
         name=path.name,
         files=files,
@@ -227,7 +227,7 @@ def _size(path: Path) -> Size | None:
 class PictureReader:
     """From a picture to kelvin on its window, without what is drawn in."""
 
-    source: Source
+    source: PlacedPictures
     axes: Axes
     size: Size
     compared: tuple[Path, ...]

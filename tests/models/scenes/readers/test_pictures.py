@@ -20,7 +20,7 @@ from medicane_models.errors import (
     SceneWarning,
 )
 from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
-from medicane_models.scenes.readers.georeference import Georeference, Mask, read_georeference
+from medicane_models.scenes.readers.georeference import Georeference, Overlay, read_georeference
 
 EXAMPLES = Path(__file__).parents[4] / "benchmarks" / "georeferences"
 WIDTH, HEIGHT = 40, 30
@@ -510,7 +510,7 @@ def test_the_readme_explains_every_setting(tmp_path):
     readme = (EXAMPLES.parents[1] / "README.md").read_text("utf-8")
     told = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
     assert set(told) | {"extent", "calibration"} == {f.name for f in fields(Georeference)}
-    assert set(told["mask"]) == {f.name for f in fields(Mask)}
+    assert set(told["mask"]) == {f.name for f in fields(Overlay)}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(told))
     assert read_georeference(tmp_path / "a.yaml").crop.top == 92
 
