@@ -10,6 +10,7 @@ from medicane_models.hub import check_name
 
 __all__ = [
     "check_box",
+    "check_extent",
     "check_folder",
     "check_free",
     "check_model",
@@ -115,3 +116,13 @@ def check_box(text: str) -> None:
     """
     if text not in ("model", "native"):
         degrees_of_box(text)
+
+
+def check_extent(text: str | None) -> None:
+    """Refuse what is no box in degrees.
+
+    Raises:
+        ConfigurationError: naming it.
+    """
+    if text is not None:
+        degrees_of_box(text, "extent")

@@ -19,6 +19,7 @@ from medicane_models.commands import (
     AnyDevice,
     Domain,
     End,
+    Extent,
     Json,
     Model,
     ModelName,
@@ -85,6 +86,7 @@ def predict(
         typer.Option(min=1, help="Minutes between the ends of clips; the newest frame's is added."),
     ] = 60,
     domain: Domain = "model",
+    extent: Extent = None,
     threshold: Annotated[
         float | None,
         typer.Option(help="Probability that counts, above 0; default: the model's."),
@@ -125,7 +127,7 @@ def predict(
     }
     with replacing_products(out, **chosen) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)
-        opened = predictor.open(scene, domain=domain, start=start, end=end)
+        opened = predictor.open(scene, domain=domain, extent=extent, start=start, end=end)
         times = {"start": start, "end": end, "every_minutes": every}
         detections = _judge(predictor.run(opened, **times, pictures=writer.plot), writer)
     _show(detections, out, json=json)

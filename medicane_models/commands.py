@@ -19,6 +19,7 @@ from rich.progress import track
 
 from medicane_models.checks import (
     check_box,
+    check_extent,
     check_folder,
     check_model,
     check_present,
@@ -46,6 +47,7 @@ __all__ = [
     "AnyDevice",
     "Domain",
     "End",
+    "Extent",
     "Json",
     "Model",
     "ModelName",
@@ -217,7 +219,8 @@ Scenes = Annotated[
     list[str],
     typer.Argument(
         callback=checked(_each_present),
-        help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several.",
+        help="Archive Zarr, netCDF, raw SEVIRI files, a folder of pictures, or the YAML file that "
+        "says where its pictures lie; or several.",
     ),
 ]
 ModelName = Annotated[
@@ -262,6 +265,15 @@ Domain = Annotated[
         callback=checked(check_box),
         help="model: the grid of the model, processor or predictions; native: all of the scene; "
         "or WEST,SOUTH,EAST,NORTH in degrees.",
+    ),
+]
+Extent = Annotated[
+    str | None,
+    typer.Option(
+        "--extent",
+        callback=checked(check_extent),
+        help="Where grey pictures lie that no georeference.yaml is beside: WEST,SOUTH,EAST,NORTH, "
+        "their outer edges in degrees.",
     ),
 ]
 AnyDevice = Annotated[OnnxDevice, DEVICE]

@@ -7,7 +7,8 @@ numbers, and a class that calls `check_fields` cannot forget a field.
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import datetime
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
@@ -43,7 +44,13 @@ __all__ = [
 
 D = TypeVar("D")
 
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text, trimmed"}
+NAMES = {
+    bool: "true or false",
+    datetime: "a time",
+    float: "a number",
+    int: "a whole number",
+    str: "text, trimmed",
+}
 MOST = 1_000_000
 
 
@@ -131,14 +138,15 @@ def from_mapping(kind: type[D], values: Any, *, partial: bool = False) -> D:
     what = kind.__name__
     if not isinstance(values, Mapping):
         raise ConfigurationError(f"{what} is {_short(values)}; give its fields by name")
-    known = list(_annotations(kind))
+    kinds = _annotations(kind)
+    known = list(kinds)
     if unknown := [str(key) for key in values if key not in known]:
         raise ConfigurationError(
             f"unknown setting {', '.join(unknown)} of {what}; known are {', '.join(known)}"
         )
-    if not partial and (missing := [name for name in known if name not in values]):
+    needed = _required(kind) if partial else known
+    if missing := [name for name in needed if name not in values]:
         raise ConfigurationError(f"{what} lacks {', '.join(missing)}; add what was meant")
-    kinds = _annotations(kind)
     return kind(**{name: conform(value, kinds[name], name) for name, value in values.items()})
 
 
@@ -180,6 +188,15 @@ def _listed(words: Iterable[str]) -> str:
 def _annotations(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _required(kind: type) -> list[str]:
+    """Fields without a default."""
+    return [
+        field.name
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    ]
 
 
 def _short(value: Any) -> str:

@@ -35,6 +35,7 @@ REPLACES = {
 }  # fmt: skip
 CONTINUES = FLOWS | {"medicane-train data build", "medicane-train data download"}
 RUNS_A_MODEL = FLOWS | {"medicane predict", "medicane demo"}
+OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 COMPARES_ON_THE_CPU = {"medicane-export onnx", "medicane-export transformers"}
 DRAWS = RUNS_A_MODEL - {"medicane predict"} | COMPARES_ON_THE_CPU | {
     "medicane simulate", "medicane evaluate", "medicane convert", "medicane-train data build",
@@ -52,6 +53,7 @@ SHARED = {
     "--start": None,
     "--end": None,
     "--domain": "model",
+    "--extent": None,
     "--model": "medicane-tiny-detector",
     "--tracker": "auto",
     "--plot": None,
@@ -133,6 +135,7 @@ def test_an_option_has_one_type_wherever_it_is(option):
         ("--device", RUNS_A_MODEL),
         ("--threads", RUNS_A_MODEL | COMPARES_ON_THE_CPU),
         ("--seed", DRAWS),
+        ("--extent", OPENS_SCENES),
         ("--tracker-revision", having("--tracker")),
     ],
 )
@@ -159,6 +162,7 @@ MISTYPED = {
     "medicane predict . --out o --tracker no": "no is not a folder",
     "medicane predict . --out file": "file is a file",
     "medicane predict . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
+    "medicane predict . --out o --extent 1,2": "extent '1,2' is not WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --formats pdf": "pdf; choose from csv",
     "medicane predict . --out o --start someday": "'someday' is no time",
     "medicane predict . --out o --end someday": "'someday' is no time",
@@ -178,6 +182,7 @@ MISTYPED = {
     "medicane-train data build . --out o --tracks no.csv": "no.csv does not exist",
     "medicane-train data build . --out o --processor no": "no is not a folder",
     "medicane-train data build . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
+    "medicane-train data build . --out o --extent 1,9,2,3": "south below",
     "medicane-train data check no.zarr": "no.zarr does not exist",
     "medicane-train data download --out o --start x --end 2020-01-01": "'x' is no time",
     "medicane-train classify --data . --out o --recipe no": "classify has no recipe no",

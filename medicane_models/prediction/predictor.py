@@ -130,6 +130,7 @@ class MedicanePredictor:
         source: Any,
         *,
         domain: Grid | str = "model",
+        extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
     ) -> "xr.Dataset":
@@ -141,6 +142,7 @@ class MedicanePredictor:
                 the model reads local planes; "native" the scene's own extent;
                 "WEST,SOUTH,EAST,NORTH" in degrees or a Grid an extent of your own. Pixels are
                 of the model's projection and size or, for local planes, the scene's own.
+            extent: where grey pictures lie, as ``open_scene`` takes it.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
 
@@ -153,6 +155,7 @@ class MedicanePredictor:
         cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
         num_frames = self.processor.num_frames
         options = {
+            "extent": extent,
             "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
             "start": None if first is None else first - cadence * (num_frames + 1),
             "end": None if last is None else last + cadence * 1.5,
@@ -172,6 +175,7 @@ class MedicanePredictor:
         source: Any,
         *,
         domain: Grid | str = "model",
+        extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
@@ -181,6 +185,7 @@ class MedicanePredictor:
         Args:
             source: files, folders, an URL or a scene, as ``open_scene`` takes them.
             domain: as in :meth:`open`.
+            extent: as in :meth:`open`.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
@@ -188,7 +193,8 @@ class MedicanePredictor:
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
-        run = self._opened_run(source, domain, start, end, every_minutes, pictures=False)
+        bounds = {"domain": domain, "extent": extent, "start": start, "end": end}
+        run = self._opened_run(source, every_minutes, pictures=False, **bounds)
         for _ in run:
             pass
         return run.link()
@@ -198,6 +204,7 @@ class MedicanePredictor:
         source: Any,
         *,
         domain: Grid | str = "model",
+        extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         every_minutes: int = 60,
@@ -212,6 +219,7 @@ class MedicanePredictor:
         Args:
             source: as in :meth:`predict`, as are the bounds and ``domain``.
             domain: as in :meth:`open`.
+            extent: as in :meth:`open`.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
@@ -220,7 +228,8 @@ class MedicanePredictor:
         Raises:
             SceneError: if the scene does not fit the model.
         """
-        return self._opened_run(source, domain, start, end, every_minutes, pictures=pictures)
+        bounds = {"domain": domain, "extent": extent, "start": start, "end": end}
+        return self._opened_run(source, every_minutes, pictures=pictures, **bounds)
 
     def run(
         self,
@@ -258,15 +267,14 @@ class MedicanePredictor:
     def _opened_run(
         self,
         source: Any,
-        domain: Grid | str,
-        start: Instant | None,
-        end: Instant | None,
         every_minutes: int,
         *,
         pictures: bool,
+        **bounds: Any,
     ) -> PredictionRun:
-        scene = self.open(source, domain=domain, start=start, end=end)
-        run = self.run(scene, start=start, end=end, every_minutes=every_minutes, pictures=pictures)
+        scene = self.open(source, **bounds)
+        times = {"start": bounds["start"], "end": bounds["end"], "every_minutes": every_minutes}
+        run = self.run(scene, **times, pictures=pictures)
         if run.warning is not None:
             warnings.warn(run.warning, stacklevel=3)
         return run

@@ -13,8 +13,8 @@ import xarray as xr
 
 from medicane_models.checks import check_present
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError, SceneWarning
-from medicane_models.scenes.readers import archive, netcdf, png, seviri
+from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
+from medicane_models.scenes.readers import archive, netcdf, pictures, png, seviri
 from medicane_models.scenes.readers.channels import AIRMASS
 from medicane_models.scenes.readers.frames import lazy_pixels
 from medicane_models.scenes.readers.recording import RGB, Frame, Recording
@@ -28,6 +28,7 @@ ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
   CF netCDF in kelvin: *.nc
   Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
+  grey pictures: *.png, *.jpg, *.gif, *.tif with a georeference.yaml, such a file, or --extent
   raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
   a folder or a list of these, or an xarray Dataset"""
 LISTED = 3
@@ -43,6 +44,7 @@ def open_scene(
     channels: Sequence[str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
+    extent: str | None = None,
 ) -> xr.Dataset:
     """Open satellite images as one lazy dataset; nothing is read until a frame is needed.
 
@@ -51,23 +53,28 @@ def open_scene(
 
     Args:
         source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
-            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy).
+            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy), grey
+            pictures or the georeference of such.
         domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
             is the extent of the files.
         channels: names of any supported sensor; default WV_062, WV_073, IR_097 and IR_108.
         start: first time, inclusive, UTC.
         end: last time, inclusive, UTC.
+        extent: "WEST,SOUTH,EAST,NORTH", the outer edges in degrees of grey pictures in longitude
+            and latitude that no georeference.yaml is beside.
 
     Returns:
         Dimensions (time, y, x), north first, with CF coordinates; a float32 variable a channel in
         kelvin, or ``airmass`` (time, y, x, rgb) in 0 … 1; NaN where missing. Attributes:
         platform and sensor, each "unknown" where the files do not say it,
-        sub_satellite_longitude, time_convention, source.
+        sub_satellite_longitude, time_convention, source; and calibration, "kelvin", or "grey" where
+        temperatures are guessed from the greys of pictures.
 
     Raises:
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
             in the time range, mixes satellites, or does not overlap the domain.
-        ConfigurationError: if start or end is no time.
+        ConfigurationError: if start or end is no time, nothing or two things place pictures, or a
+            georeference is wrong.
         MissingExtraError: if an optional package is needed.
 
     Warns:
@@ -76,7 +83,7 @@ def open_scene(
     When a frame is read, SceneError says if its values are of another unit than kelvin.
     """
     wanted = [channels] if isinstance(channels, str) else channels
-    recording = _recording(source, wanted)
+    recording = _recording(source, wanted, extent)
     frames = _between(_in_order(recording.frames), start, end)
     grid = recording.grid if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
@@ -104,6 +111,9 @@ def scene_sources(given: Sequence[Source]) -> list[Source]:
 
 def _belongs_to(location: Location) -> tuple[str | None, str]:
     kind, name = _kind(location), Path(location).name
+    if kind == "pictures":
+        is_own = pictures.is_georeference(name) and name != pictures.GEOREFERENCE
+        return kind, str(location if is_own else Path(location).parent)
     if kind == "Zarr" and not name.endswith(".zip"):
         return kind, str(location)
     return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
@@ -122,8 +132,11 @@ def scene_grid(scene: xr.Dataset) -> Grid:
     return Grid.from_coordinates(crs, scene["x"], scene["y"])
 
 
-def _recording(source: Source, channels: Sequence[str] | None) -> Recording:
+def _recording(
+    source: Source, channels: Sequence[str] | None, extent: str | None = None
+) -> Recording:
     if isinstance(source, xr.Dataset):
+        _refuse_extent(extent, "the dataset")
         return netcdf.read_dataset(source, channels)
     given = [source] if isinstance(source, str | Path) else list(source)
     locations = [found for item in given for found in _locations(item)]
@@ -132,7 +145,18 @@ def _recording(source: Source, channels: Sequence[str] | None) -> Recording:
         raise SceneError(f"no input was given; accepted are\n{ACCEPTED}")
     if len(kinds) > 1:
         raise SceneError(f"the input mixes {' and '.join(kinds)}; open one kind at a time")
+    if kinds[0] == "pictures":
+        return pictures.read_pictures([Path(one) for one in locations], channels, extent=extent)
+    _refuse_extent(extent, Path(locations[0]).name)
     return _reader(kinds[0], locations)(locations, channels)
+
+
+def _refuse_extent(extent: str | None, name: str) -> None:
+    if extent is not None:
+        raise ConfigurationError(
+            f"--extent is {extent} and {name} says itself where it lies; leave it out, since only "
+            "grey pictures need it"
+        )
 
 
 def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording]:
@@ -159,7 +183,14 @@ def _locations(item: Location) -> list[Location]:
 def _inside(location: Location) -> list[Location]:
     if isinstance(location, str) or not location.is_dir():
         return []
-    return [entry for entry in sorted(location.iterdir()) if _kind(entry)]
+    found: list[Location] = [entry for entry in sorted(location.iterdir()) if _kind(entry)]
+    data = [entry for entry in found if _kind(entry) != "pictures"]
+    return data or [entry for entry in found if _is_picture_here(entry)]
+
+
+def _is_picture_here(entry: Location) -> bool:
+    """Any other YAML file in a folder may be about anything."""
+    return pictures.is_picture(entry) or Path(entry).name == pictures.GEOREFERENCE
 
 
 def _kind(location: Location) -> str | None:
@@ -170,6 +201,8 @@ def _kind(location: Location) -> str | None:
         return "raw SEVIRI"
     if re.search(r"\.zarr(\.zip)?$", name) or _is_zarr_folder(location):
         return "Zarr"
+    if pictures.is_picture(name) or pictures.is_georeference(name):
+        return "pictures"
     return "netCDF" if re.search(r"\.(nc|nc4|h5)$", name) else None
 
 
@@ -291,10 +324,12 @@ def _axis_attributes(grid: Grid, axis: str) -> dict[str, str]:
 def _attributes(recording: Recording, frames: Sequence[Frame]) -> dict[str, Any]:
     first, last = frames[0].name, frames[-1].name
     count = "1 frame" if len(frames) == 1 else f"{len(frames)} frames"
+    calibration = {} if recording.is_rgb else {"calibration": recording.calibration}
     return {
         "platform": recording.platform,
         "sensor": recording.sensor,
         "sub_satellite_longitude": recording.sub_satellite_longitude,
         "time_convention": recording.time_convention,
+        **calibration,
         "source": f"{count} of {first}" + (f" … {last}" if last != first else ""),
     }

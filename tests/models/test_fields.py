@@ -134,6 +134,17 @@ def test_keys_of_a_mapping_are_the_fields():
         from_mapping(Settings, ["x"])
 
 
+def test_a_partly_told_dataclass_still_needs_what_has_no_default():
+    @dataclass(frozen=True, kw_only=True)
+    class Point:
+        x: float
+        y: float = 0.0
+
+    assert from_mapping(Point, {"x": 1}, partial=True) == Point(x=1.0)
+    with pytest.raises(ConfigurationError, match="Point lacks x"):
+        from_mapping(Point, {"y": 1}, partial=True)
+
+
 @pytest.mark.parametrize(
     ("value", "fits"), [(0, False), (1e-9, True), (1, True), (1.5, False), (10**400, False)]
 )

@@ -18,6 +18,7 @@ from medicane_models.commands import (
     SEED,
     START,
     Domain,
+    Extent,
     Json,
     Out,
     Revision,
@@ -79,6 +80,7 @@ def build(
     ] = None,
     revision: Revision = None,
     domain: Domain = "model",
+    extent: Extent = None,
     every: Annotated[int, typer.Option(min=1, help="Minutes between the ends of clips.")] = 60,
     tile_stride: Annotated[
         int | None,
@@ -110,9 +112,9 @@ def build(
     from medicane_training.store.research_import import import_research
 
     reads = _processor(processor, changes or [], revision)
-    reads = replace(reads, grid=_build_grid(domain, reads, scenes))
+    reads = replace(reads, grid=_build_grid(domain, reads, scenes, extent))
     if scenes[0].endswith(".csv"):
-        if len(scenes) > 1 or tracks is not None:
+        if len(scenes) > 1 or tracks is not None or extent is not None:
             raise ConfigurationError(
                 "a CSV of the research layout is imported alone, with its labels"
             )
@@ -127,7 +129,8 @@ def build(
             max_gap_hours=max_gap_hours,
         )
         storms = None if tracks is None else read_tracks(tracks)
-        store = build_store(scenes, out, processor=reads, tracks=storms, settings=settings)
+        options = {"tracks": storms, "settings": settings, "extent": extent}
+        store = build_store(scenes, out, processor=reads, **options)
     rates = store.document("rates.json")
     if json:
         print_json(rates)
@@ -390,7 +393,9 @@ def _processor(
     return MedicaneProcessor.named(name or "airmass", **settings)
 
 
-def _build_grid(domain: str, processor: "MedicaneProcessor", scenes: Sequence[str]) -> "Grid":
+def _build_grid(
+    domain: str, processor: "MedicaneProcessor", scenes: Sequence[str], extent: str | None
+) -> "Grid":
     """The grid of the domain; native is that of the first scene."""
     if domain != "native":
         return _grid(domain, processor.grid)
@@ -398,7 +403,7 @@ def _build_grid(domain: str, processor: "MedicaneProcessor", scenes: Sequence[st
     from medicane_training.store.build import channels_of
 
     first = scene_sources(scenes)[0]
-    return scene_grid(open_scene(first, channels=channels_of(processor)))
+    return scene_grid(open_scene(first, channels=channels_of(processor), extent=extent))
 
 
 def _show_strata(rates: dict[str, Any]) -> None:

@@ -27,9 +27,9 @@ MOST_COUNTS = 255
 
 def lazy_pixels(recording: Recording, frames: Sequence[Frame], placement: Placement) -> da.Array:
     """Pixels (time, layer, y, x) on the target grid, one chunk a frame."""
-    target = placement.target
+    target, is_grey = placement.target, recording.calibration == "grey"
     return da.map_blocks(
-        FrameReader(tuple(frames), recording.layers, recording.is_rgb, placement),
+        FrameReader(tuple(frames), recording.layers, recording.is_rgb, is_grey, placement),
         da.arange(len(frames), chunks=1),  # pyright: ignore[reportArgumentType]
         dtype=np.float32,
         chunks=((1,) * len(frames), (len(recording.layers),), (target.height,), (target.width,)),
@@ -47,6 +47,7 @@ class FrameReader:
     frames: tuple[Frame, ...]
     layers: tuple[str, ...]
     is_rgb: bool
+    is_grey: bool
     placement: Placement
 
     def __call__(
@@ -69,7 +70,7 @@ class FrameReader:
         except UNREADABLE as error:
             _warn_missing(frame, f"cannot be read ({str(error) or type(error).__name__})")
             return None
-        blank = [_is_blank(layer) for layer in pixels]
+        blank = [_is_blank(layer, or_constant=not self.is_grey) for layer in pixels]
         if all(blank) if self.is_rgb else any(blank):
             _warn_missing(frame, "is black, constant or empty")
             return None
@@ -139,10 +140,11 @@ def _span(layer: Float32[np.ndarray, "y x"]) -> str:
     return f"values from {np.nanmin(layer):.6g} to {np.nanmax(layer):.6g}"
 
 
-def _is_blank(layer: Float32[np.ndarray, "y x"]) -> bool:
+def _is_blank(layer: Float32[np.ndarray, "y x"], *, or_constant: bool) -> bool:
+    """Whether nothing is there; of what was measured, few pixels are all alike, of greys many."""
     seen = layer[np.isfinite(layer)]
     constant = seen.size >= FEWEST_JUDGED_PIXELS and seen.min() == seen.max()
-    return seen.size == 0 or bool(constant)
+    return seen.size == 0 or (or_constant and bool(constant))
 
 
 def _colours(

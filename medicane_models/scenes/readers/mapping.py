@@ -10,7 +10,9 @@ from pyproj.exceptions import CRSError
 from medicane_models.errors import SceneError
 from medicane_models.scenes.readers.attributes import number_of, text_of
 
-__all__ = ["earth_crs", "mapping_crs"]
+__all__ = ["LONLAT", "earth_crs", "mapping_crs"]
+
+LONLAT = "+proj=longlat +datum=WGS84"
 
 SWEEPS = {"abi": "x", "ahi": "y", "fci": "y", "seviri": "y"}
 """Which axis of the instrument sweeps, where a file does not say."""

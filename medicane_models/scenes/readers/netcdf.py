@@ -16,7 +16,7 @@ from medicane_models.domain.projections import nearest_turn, projection_of
 from medicane_models.errors import MedicaneError, SceneError
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import number_of, text_of, time_of
-from medicane_models.scenes.readers.mapping import mapping_crs
+from medicane_models.scenes.readers.mapping import LONLAT, mapping_crs
 from medicane_models.scenes.readers.moments import ANY_YEAR, times_of
 from medicane_models.scenes.readers.recording import (
     RGB,
@@ -33,7 +33,6 @@ from medicane_models.scenes.readers.stores import Location, zarr_store
 
 __all__ = ["dataset_crs", "read_cf_zarr", "read_dataset", "read_netcdf"]
 
-LONLAT = "+proj=longlat +datum=WGS84"
 KELVIN_OFFSETS = {
     "k": 0.0,
     "kelvin": 0.0,
@@ -143,6 +142,7 @@ def read_dataset(
         sensor=_sensor(attributes, names, name),
         sub_satellite_longitude=_longitude(attributes, axes.grid, name),
         time_convention=_time_convention(attributes, times, name),
+        calibration="grey" if attributes.get("calibration") == "grey" else "kelvin",
     )
 
 

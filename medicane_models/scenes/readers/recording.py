@@ -22,6 +22,7 @@ __all__ = [
     "RGB",
     "UNREADABLE",
     "Axes",
+    "Calibration",
     "Frame",
     "Recording",
     "TimeConvention",
@@ -53,6 +54,7 @@ UNREADABLE = (
 """What the file libraries raise for truncated and corrupt files, and for wrong attributes."""
 
 TimeConvention = Literal["start_of_scan", "end_of_scan"]
+Calibration = Literal["kelvin", "grey"]
 Pixels = Float32[np.ndarray, "layer y x"]
 
 
@@ -86,6 +88,8 @@ class Recording:
         sensor: "seviri", "fci", "abi", "ahi", as the files call another, or "unknown".
         sub_satellite_longitude: in degrees; NaN where the files do not say.
         time_convention: what the frame times mark.
+        calibration: "kelvin" if the pixels are what the imager measured; "grey" if they follow
+            from the greys of pictures, where two points and a straight line are a guess.
     """
 
     grid: Grid
@@ -95,6 +99,7 @@ class Recording:
     sensor: str
     sub_satellite_longitude: float
     time_convention: TimeConvention
+    calibration: Calibration = "kelvin"
 
     @property
     def is_rgb(self) -> bool:
@@ -221,6 +226,7 @@ def _require_alike(first: Recording, other: Recording) -> None:
     facts: list[tuple[str, Any, Any]] = [
         ("sensors", first.sensor, other.sensor),
         ("channels", first.layers, other.layers),
+        ("calibrations", first.calibration, other.calibration),
         ("time conventions", first.time_convention, other.time_convention),
         (
             "sub-satellite longitudes",

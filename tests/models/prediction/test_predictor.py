@@ -8,6 +8,7 @@ import pytest
 import torch
 import xarray as xr
 from cold_spots import GRID, SPOT, oracle, predictor, scene
+from PIL import Image
 
 from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
@@ -248,6 +249,15 @@ def test_a_box_in_degrees_lies_on_the_model_s_lattice():
 def test_a_domain_that_is_no_box_is_refused(text):
     with pytest.raises(ConfigurationError, match=f"domain '{text}'"):
         predictor().open(scene(), domain=text)
+
+
+def test_pictures_are_opened_where_the_extent_says(tmp_path):
+    pixels = np.random.default_rng(0).integers(60, 200, (60, 80), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "20200917_1205.png")
+    opened = predictor().open(tmp_path, extent="13.8,36.9,14.6,37.5", domain="native")
+    west, south, east, north = scene_grid(opened).extent
+    assert 13.7 < west < east < 14.7
+    assert 36.8 < south < north < 37.6
 
 
 def test_a_grid_of_another_projection_is_covered_with_the_model_s_pixels():

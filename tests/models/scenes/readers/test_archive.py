@@ -127,6 +127,7 @@ def test_attributes_tell_the_satellite(tmp_path):
         "sensor": "seviri",
         "sub_satellite_longitude": 9.5,
         "time_convention": "end_of_scan",
+        "calibration": "kelvin",
         "source": "1 frame of a.zarr",
     }
 
