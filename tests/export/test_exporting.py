@@ -117,6 +117,19 @@ def test_int8_says_how_it_was_made(every_precision):
     assert metadata.quantisation.startswith("dynamic")
 
 
+def test_int8_takes_the_linear_maps_of_the_blocks_and_no_other(every_precision):
+    out, _ = every_precision
+    kinds = [node.op_type for node in onnx.load(out / "model_int8.onnx").graph.node]
+    assert kinds.count("MatMulInteger") == 2 * 6  # query, key, value, projection and two of the MLP
+    assert kinds.count("MatMul") == 2 * 2 + 2  # of attention, patch embedding, head
+
+
+def test_the_shape_of_a_weight_is_told_by_the_weight_alone(every_precision):
+    out, _ = every_precision
+    graph = onnx.load(out / "model.onnx").graph
+    assert not {value.name for value in graph.value_info} & {t.name for t in graph.initializer}
+
+
 def test_static_ranges_come_from_calibration_clips(tmp_path):
     request = OnnxRequest(precisions=("int8",), calibrate="simulated", **QUICK)
     (variant,) = export_onnx(tiny_source(), tmp_path / "out", request, lambda _: None)

@@ -29,12 +29,16 @@ STATIC = (
     "static: weights int8 per output feature, activations uint8 calibrated on {} {} clips, means "
     "of their extremes"
 )
+SUFFIXES = {"MatMul": "", "Gemm": "_MatMul"}
+"""What onnxruntime appends to an operator's name when it makes a product of it."""
 
 
 def kept_float(model: "Model") -> list[str]:
     """Names of the matrix products of a traced graph that stay in float32."""
     return [
-        node.name or "" for node in model.graph if node.op_type == "MatMul" and not in_blocks(node)
+        node.name + SUFFIXES[node.op_type]
+        for node in model.graph
+        if node.name and node.op_type in SUFFIXES and not in_blocks(node)
     ]
 
 

@@ -122,6 +122,10 @@ def save_onnx(model: "Model", path: Path, properties: Mapping[str, str]) -> None
     model.producer_version = software_versions((DISTRIBUTION,)).get(DISTRIBUTION)
     model.metadata_props.clear()
     model.metadata_props.update(properties)
+    for value in model.graph.initializers.values():
+        # onnxruntime before 1.32 transposes a weight and keeps the shape told beside it
+        value.shape = value.type = None
+        value.metadata_props.clear()
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
     data = f"{path.name}.data" if size > SINGLE_FILE_BYTES else None
     if data is None:  # weights that were read from a file beside another one

@@ -1,4 +1,5 @@
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from clip_stores import (
 from scene_files import archive_dataset, shares, write_archive
 
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
+from medicane_models.scenes.opening import open_scene
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store import build as building
 from medicane_training.store.build import BuildSettings, build_store
@@ -211,6 +213,17 @@ def test_files_of_one_kind_are_one_scene(tmp_path, monkeypatch):
     made = build(tmp_path / "s.zarr", files)
     assert [len(source) for (source,) in opened] == [5]
     assert made.frames["time"].tolist() == times.tolist()
+
+
+def test_raw_segments_given_one_by_one_are_one_scene(shared_data, tmp_path):
+    folder = shared_data / "seviri_hrit_20200906"
+    two = replace(PROCESSOR, num_frames=2, max_missing=0)
+    built = build(tmp_path / "s.zarr", sorted(folder.iterdir()), processor=two, tracks=None)
+    seen = open_scene(folder, domain=GRID, channels="IR_108")["IR_108"].to_numpy()
+    x, y = built.clips.loc[0, ["tile_x", "tile_y"]]
+    expected = codes(seen.clip(200, 300))[:, None, y : y + 32, x : x + 32]
+    np.testing.assert_array_equal(built.read(0), expected)
+    assert list(built.clips["end"].unique()) == [pd.Timestamp("2020-09-06 01:00")]
 
 
 def test_times_that_come_twice_are_named(tmp_path):
