@@ -2,15 +2,11 @@ import numpy as np
 import pytest
 
 from medicane_models.domain import (
-    EARTH_RADIUS_KM,
     MEDITERRANEAN,
     Grid,
-    geostationary_crs,
     great_circle_km,
-    local_plane,
     satellite_zenith,
 )
-from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.planes import planes_covering
 
 ARCTIC = Grid(
