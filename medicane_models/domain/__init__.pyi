@@ -1,6 +1,7 @@
 from .distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
 from .grid import MEDITERRANEAN, Grid, Tile, parse_box
 from .legacy import legacy_pixel
+from .parallax import cloud_top_height_km, true_position
 from .planes import local_plane
 from .projections import geostationary_crs, nearest_turn, same_crs
 from .viewing import satellite_zenith
@@ -10,6 +11,7 @@ __all__ = [
     "MEDITERRANEAN",
     "Grid",
     "Tile",
+    "cloud_top_height_km",
     "geodesic_km",
     "geostationary_crs",
     "great_circle_km",
@@ -19,4 +21,5 @@ __all__ = [
     "parse_box",
     "same_crs",
     "satellite_zenith",
+    "true_position",
 ]

@@ -102,17 +102,20 @@ class PlaneSampler:
             found = pool.map(lambda p: _footprints(source, p, sub_satellite_longitude), planes)
             self._footprints = tuple(found)
 
-    def __call__(self, frame: Float[np.ndarray, "C y x"]) -> Float32[np.ndarray, "P C S S"]:
-        """Sample one frame; NaN where less than half of a pixel's area was seen.
+    def __call__(
+        self, frame: Sequence[Float[np.ndarray, "y x"]] | Float[np.ndarray, "C y x"]
+    ) -> Float32[np.ndarray, "P C S S"]:
+        """Sample the channels of one frame; NaN where less than half of a pixel's area was seen.
 
         Raises:
             SceneError: if the frame is not of the source's shape.
         """
-        if frame.shape[1:] != (self.source.height, self.source.width):
-            raise SceneError(
-                f"a frame of shape {frame.shape} is not of the grid {self.source}; "
-                "sample frames of the scene whose grid the planes were placed in"
-            )
+        for layer in frame:
+            if layer.shape != (self.source.height, self.source.width):
+                raise SceneError(
+                    f"a frame of {layer.shape} pixels is not of the grid {self.source}; sample "
+                    "frames of the scene whose grid the planes were placed in"
+                )
         plane = self.planes[0]
         sampled = np.empty(
             (len(self.planes), len(frame), plane.height, plane.width), dtype=np.float32
@@ -129,7 +132,7 @@ class PlaneSampler:
     def read(self, frame: "xr.Dataset", channels: Sequence[str]) -> Float32[np.ndarray, "P C S S"]:
         """Sample channels of one lazy frame, ``scene.isel(time=…)``, which is read once."""
         loaded = frame[list(channels)].compute()
-        return self(np.stack([loaded[name].to_numpy() for name in channels]))
+        return self([loaded[name].to_numpy() for name in channels])
 
 
 def _footprints(source: Grid, plane: Grid, sub_satellite_longitude: float | None) -> Footprints:
@@ -163,9 +166,7 @@ def _placed(
     down = _unwrapped(source, np.diff(corners, axis=1))
     steps = np.stack([right[:, :-1] + right[:, 1:], down[..., :-1] + down[..., 1:]], axis=1) / 2
     centre = corners[:, :-1, :-1] + right[:, :-1] / 2 + steps[:, 1] / 2  # 2 S S
-    middle = centre[:, plane.height // 2, plane.width // 2, None]
-    centre = middle + _unwrapped(source, centre.reshape(2, -1) - middle) + 0.5
-    return _closed(source, centre), steps.reshape(2, 2, -1)
+    return _side_by_side(source, centre.reshape(2, -1)) + 0.5, steps.reshape(2, 2, -1)
 
 
 def _unwrapped(source: Grid, distance: np.ndarray) -> np.ndarray:
@@ -176,13 +177,14 @@ def _unwrapped(source: Grid, distance: np.ndarray) -> np.ndarray:
     return np.stack([x, distance[1]])
 
 
-def _closed(source: Grid, centre: Float[np.ndarray, "2 N"]) -> Float[np.ndarray, "2 N"]:
-    """Places beyond the border of longitudes, as if a turn were a whole number of columns."""
+def _side_by_side(source: Grid, centre: Float[np.ndarray, "2 N"]) -> Float[np.ndarray, "2 N"]:
+    """Places that run on beyond the last column, as if a turn were a whole number of columns."""
     if not source.is_geographic:
         return centre
+    middle = centre[:, centre.shape[1] // 2, None]
+    x, y = middle + _unwrapped(source, centre - middle)
     turn = 360 / abs(source.x_step)
-    turns = np.floor(centre[0] / turn)
-    return np.stack([centre[0] + turns * (round(turn) - turn), centre[1]])
+    return np.stack([x + np.floor((x + 0.5) / turn) * (round(turn) - turn), y])
 
 
 def _window(
