@@ -16,10 +16,10 @@ from medicane_models.domain import Grid
 from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.readers import archive, netcdf, png, seviri
 from medicane_models.scenes.readers.channels import AIRMASS
+from medicane_models.scenes.readers.coordinates import dataset_crs
 from medicane_models.scenes.readers.frames import lazy_pixels
-from medicane_models.scenes.readers.recording import RGB, Frame, Recording
+from medicane_models.scenes.readers.recording import RGB, Frame, Recording, union_grid
 from medicane_models.scenes.readers.stores import Location
-from medicane_models.scenes.resampling import place
 from medicane_models.times import Instant, utc
 
 __all__ = ["open_scene", "scene_grid", "scene_sources"]
@@ -78,9 +78,9 @@ def open_scene(
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted)
     frames = _between(_in_order(recording.frames), start, end)
-    grid = recording.grid if domain is None else _north_up(domain)
+    grid = union_grid(recording, frames) if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
-    pixels = lazy_pixels(recording, frames, place(recording.grid, grid))
+    pixels = lazy_pixels(recording, frames, grid)
     return _dataset(recording, frames, pixels, grid)
 
 
@@ -118,7 +118,7 @@ def scene_grid(scene: xr.Dataset) -> Grid:
     variable = next((v for v in scene.data_vars.values() if {"x", "y"} <= set(v.dims)), None)
     if variable is None:
         raise SceneError(f"no variable has the dimensions y and x (there: {list(scene.data_vars)})")
-    crs = netcdf.dataset_crs(scene, variable, "the scene")
+    crs = dataset_crs(scene, variable, "the scene")
     return Grid.from_coordinates(crs, scene["x"], scene["y"])
 
 

@@ -8,11 +8,12 @@ import pyproj
 from pyproj.exceptions import CRSError
 
 from medicane_models.errors import SceneError
+from medicane_models.scenes.instruments import IMAGERS
 from medicane_models.scenes.readers.attributes import number_of, text_of
 
 __all__ = ["earth_crs", "mapping_crs"]
 
-SWEEPS = {"abi": "x", "ahi": "y", "fci": "y", "seviri": "y"}
+SWEEPS = {imager.key: imager.sweep for imager in IMAGERS if imager.sweep}
 """Which axis of the instrument sweeps, where a file does not say."""
 
 RANGES = {
