@@ -22,11 +22,11 @@ from medicane_models.scenes.readers.recording import RGB, Frame, Recording, unio
 from medicane_models.scenes.readers.stores import Location
 from medicane_models.times import Instant, utc
 
-__all__ = ["open_scene", "scene_grid", "scene_sources"]
+__all__ = ["is_scene", "open_scene", "scene_grid", "scene_sources"]
 
 ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
-  CF netCDF in kelvin: *.nc
+  CF netCDF in kelvin, ABI's netCDF, GridSat-B1, merged infrared, HURSAT-B1: *.nc, *.nc4, *.h5
   Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
   raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
   a folder or a list of these, or an xarray Dataset"""
@@ -51,10 +51,14 @@ def open_scene(
 
     Args:
         source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
-            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy).
+            gs://), CF netCDF or CF Zarr of any imager and projection, also with 2-D longitudes and
+            latitudes, ABI's own files, GridSat-B1, merged infrared, HURSAT-B1, Airmass PNG frames,
+            raw SEVIRI files (needs satpy).
         domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
-            is the extent of the files.
-        channels: names of any supported sensor; default WV_062, WV_073, IR_097 and IR_108.
+            is the extent of the files; for frames that each lie elsewhere, such as those around a
+            storm, the union of theirs on the lattice of the first.
+        channels: names of any imager; default WV_062, WV_073, IR_097 and IR_108, or IR_108 alone
+            where the files hold no other of them or the imager has not all four.
         start: first time, inclusive, UTC.
         end: last time, inclusive, UTC.
 
@@ -107,6 +111,12 @@ def _belongs_to(location: Location) -> tuple[str | None, str]:
     if kind == "Zarr" and not name.endswith(".zip"):
         return kind, str(location)
     return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
+
+
+def is_scene(source: str | Path) -> bool:
+    """Whether a file, folder or URL has a name of satellite input."""
+    location = source if isinstance(source, str) and "://" in source else Path(source).expanduser()
+    return bool(_kind(location) or _inside(location))
 
 
 def scene_grid(scene: xr.Dataset) -> Grid:

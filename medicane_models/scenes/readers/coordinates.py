@@ -8,9 +8,9 @@ import xarray as xr
 from medicane_models.domain.projections import projection_of
 from medicane_models.errors import MedicaneError, SceneError
 from medicane_models.scenes.readers.attributes import text_of
-from medicane_models.scenes.readers.mapping import mapping_crs
+from medicane_models.scenes.readers.mapping import LONLAT, mapping_crs
 from medicane_models.scenes.readers.recording import Axes, Layout
-from medicane_models.scenes.readers.swath import LONLAT, layout_of_places
+from medicane_models.scenes.readers.swath import layout_of_places
 
 __all__ = ["coordinate_of", "dataset_crs", "layout_of"]
 

@@ -13,12 +13,12 @@ from medicane_models.domain import Grid
 from medicane_models.domain.distances import EARTH_RADIUS_KM
 from medicane_models.domain.projections import from_lonlat
 from medicane_models.errors import MedicaneError, SceneError
+from medicane_models.scenes.readers.mapping import LONLAT
 from medicane_models.scenes.readers.recording import Axes, Cut, Layout
 from medicane_models.scenes.resampling import bilinear_weights
 
-__all__ = ["LONLAT", "Swath", "layout_of_places"]
+__all__ = ["Swath", "layout_of_places"]
 
-LONLAT = "+proj=longlat +datum=WGS84"
 WIDEST_KM = 11_000.0  # from the middle; an equidistant plane of more shows the far side
 FAR_PIXELS = 1.0  # a point farther than this from every pixel is not seen
 

@@ -123,3 +123,17 @@ def test_misspelt_fields_of_the_file_are_refused(change, processor, tmp_path):
     (tmp_path / "preprocessor_config.json").write_text(text)
     with pytest.raises(ConfigurationError, match=f"processor: .*{next(iter(change))}"):
         MedicaneProcessor.from_pretrained(tmp_path)
+
+
+def test_a_scene_without_the_channels_is_refused_with_what_it_has():
+    scene = xr.Dataset({"IR_108": ("time", [280.0])}, attrs={"source": "2 frames of a.nc"})
+    with pytest.raises(SceneError, match=r"reads WV_062, .* of 2 frames of a\.nc has IR_108; give"):
+        MedicaneProcessor.airmass().check_channels(scene)
+    MedicaneProcessor.infrared().check_channels(scene)
+
+
+def test_ready_pictures_stand_for_the_channels_of_the_airmass_rgb_only():
+    pictures = xr.Dataset({"airmass": ("rgb", [0.0, 0.5, 1.0])})
+    MedicaneProcessor.airmass().check_channels(pictures)
+    with pytest.raises(SceneError, match="has airmass"):
+        MedicaneProcessor.infrared().check_channels(pictures)

@@ -80,6 +80,7 @@ def build_store(
 def _opened(source: Any, processor: MedicaneProcessor) -> "xr.Dataset":
     """A scene that fits the processor."""
     scene = open_scene(source, domain=processor.grid, channels=channels_of(processor))
+    processor.check_channels(scene)
     processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read
     return with_time_convention(scene, processor)
 

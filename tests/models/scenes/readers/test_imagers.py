@@ -185,6 +185,28 @@ def test_frames_around_a_storm_lie_on_one_grid(tmp_path):
     assert int(np.isnan(scene["IR_108"]).sum()) == 2 * (35 * 41 - 31 * 31)
 
 
+def test_files_may_count_longitudes_from_greenwich_or_from_the_180th_meridian(tmp_path):
+    for hour, turn in ((0, 0), (3, 360)):
+        dataset = merged_ir_dataset(
+            field(12, 12, hour)[None], f"2015-01-01T0{hour}", LON[:12] - 320, LAT[:12]
+        )
+        lon = ("lon", dataset["lon"].to_numpy() + turn, dataset["lon"].attrs)
+        dataset.assign_coords(lon=lon).to_netcdf(tmp_path / f"{hour}.nc")
+    scene = open_scene(tmp_path)
+    assert scene["IR_108"].shape == (2, 12, 12)
+    np.testing.assert_allclose(scene["IR_108"][1, ::-1], field(12, 12, 3), atol=1e-3)
+
+
+def test_a_storm_that_crosses_the_180th_meridian_stays_in_one_piece(tmp_path):
+    for hour, lon in ((0, 177.0), (3, -177.0)):
+        dataset = hursat_dataset(field(31, 31, hour), f"2011-01-21T0{hour}:00", (lon, -14.0))
+        dataset.to_netcdf(tmp_path / f"{hour}.nc")
+    scene = open_scene(tmp_path)
+    west, _, east, _ = scene_grid(scene).extent
+    assert (west, east) == pytest.approx((175.915, 184.085), abs=0.1)
+    assert np.isfinite(scene["IR_108"]).sum(("y", "x")).min() > 30 * 29
+
+
 def test_of_two_satellites_at_one_time_the_nearer_is_taken(tmp_path):
     for name, zenith, seed in (("a", 50.0, 0), ("b", 30.0, 1)):
         dataset = hursat_dataset(
