@@ -354,16 +354,17 @@ def inspect(
         str,
         typer.Argument(
             callback=checked(check_model),
-            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id.",
+            help="A model's or run's folder, an .onnx file, an embedded model or a Hub id; or a "
+            "scene.",
         ),
     ],
     revision: Revision = None,
     json: Json = False,
 ) -> None:
-    """Show what a model expects and returns, without loading it."""
-    from medicane_models.diagnosis.inspection import description_rows, inspect_model
+    """Show what a model expects and returns, or what a scene holds, without loading it."""
+    from medicane_models.diagnosis.inspection import description_of, description_rows
 
-    description = inspect_model(model, revision=revision)
+    description = description_of(model, revision=revision)
     if json:
         print_json(description)
     else:

@@ -1,4 +1,4 @@
-"""What a model expects and returns, read from its files without loading torch or the weights."""
+"""What a model expects and returns, and what a scene holds, read without weights or pixels."""
 
 from collections.abc import Mapping
 from math import prod
@@ -14,14 +14,36 @@ from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
 from medicane_models.runtimes.tensors import TensorInfo, clips_of, head_outputs, mask_of
 from medicane_models.scenes.processing import ANY_SENSOR, Band, MedicaneProcessor
 
-__all__ = ["description_rows", "inspect_model"]
+__all__ = ["description_of", "description_rows", "inspect_model", "inspect_scene"]
 
 RUN_FILE = "run.yaml"
 PARITY_FILE = "parity.json"
 FOREIGN_SUFFIXES = {".pth", ".pt", ".bin", ".ckpt", ".safetensors"}
-NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity"}
+NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity", "bands", "times"}
 
 Description = dict[str, Any]
+
+
+def description_of(source: str | Path, *, revision: str | None = None) -> Description:
+    """Of a scene or else of a model, as :func:`inspect_scene` and :func:`inspect_model`.
+
+    Raises:
+        ConfigurationError: if a revision of a scene is asked for, too.
+    """
+    from medicane_models.scenes.opening import is_scene
+
+    if _is_model_folder(Path(source)) or not is_scene(source):
+        return inspect_model(source, revision=revision)
+    if revision is not None:
+        raise ConfigurationError(
+            f"revision is {revision!r} and {source} is a scene, which has none; leave it out"
+        )
+    return inspect_scene(source)
+
+
+def _is_model_folder(folder: Path) -> bool:
+    named = any((folder / name).is_file() for name in (CONFIG_NAME, RUN_FILE))
+    return named or (folder.is_dir() and any(folder.glob("*.onnx")))
 
 
 def inspect_model(source: str | Path, **hub_options: Unpack[HubOptions]) -> Description:
@@ -62,6 +84,37 @@ def inspect_model(source: str | Path, **hub_options: Unpack[HubOptions]) -> Desc
             "know; medicane convert reads VideoMAE"
         )
     return {"source": str(source), "kind": kind, **_model(source, config, **hub_options)}
+
+
+def inspect_scene(source: str | Path) -> Description:
+    """What satellite files hold, ready for JSON; no pixel is read.
+
+    Raises:
+        SceneError: as ``open_scene``.
+    """
+    from medicane_models.scenes.clips import frame_times
+    from medicane_models.scenes.instruments import band_text
+    from medicane_models.scenes.opening import open_scene, scene_grid
+
+    scene = open_scene(source)
+    times, told, grid = frame_times(scene), scene.attrs, scene_grid(scene)
+    apart = sorted(times[1:] - times[:-1])
+    return {
+        "source": str(source),
+        "kind": "scene",
+        **{name: told[name] for name in ("platform", "sensor", "time_convention")},
+        "bands": {
+            name: band_text(told["sensor"], told["platform"], str(name)) for name in scene.data_vars
+        },
+        "times": {
+            "frames": len(times),
+            "first": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
+            "last": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
+            "median_minutes": apart[len(apart) // 2].total_seconds() / 60 if apart else None,
+        },
+        "extent": dict(zip(("west", "south", "east", "north"), grid.extent, strict=True)),
+        "grid": grid.to_dict(),
+    }
 
 
 def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptions]) -> Description:
@@ -208,6 +261,9 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
     for key in ("inputs", "outputs"):
         rows += [(key[:-1], _tensor_text(info)) for info in description.get(key, ())]
     rows += [("parity", _parity_text(*item)) for item in description.get("parity", {}).items()]
+    rows += [("band", f"{name} = {text}") for name, text in description.get("bands", {}).items()]
+    if times := description.get("times"):
+        rows.append(("times", _times_text(times)))
     if clips := description.get("clips"):
         rows += _clip_rows(clips)
     if grid := description.get("grid"):
@@ -216,6 +272,11 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("grid", f"{size} of {step} in {grid['crs']}"))
     rows += [("file", f"{name}, {_size(n)}") for name, n in description.get("files", {}).items()]
     return [(label.replace("_", " "), text) for label, text in rows]
+
+
+def _times_text(times: Mapping[str, Any]) -> str:
+    step = "" if times["median_minutes"] is None else f", every {times['median_minutes']:g} min"
+    return f"{times['frames']} from {times['first']} to {times['last']}{step}"
 
 
 def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -98,6 +98,7 @@ class PredictionRun:
         every_minutes: int = 60,
         pictures: bool = False,
     ) -> None:
+        processor.check_channels(scene)
         check_cadence(scene, processor)
         self.scene = with_time_convention(scene, processor)
         self.runtime = runtime

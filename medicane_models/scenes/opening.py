@@ -16,17 +16,17 @@ from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
 from medicane_models.scenes.readers import archive, netcdf, pictures, png, seviri
 from medicane_models.scenes.readers.channels import AIRMASS
+from medicane_models.scenes.readers.coordinates import dataset_crs
 from medicane_models.scenes.readers.frames import lazy_pixels
-from medicane_models.scenes.readers.recording import RGB, Frame, Recording
+from medicane_models.scenes.readers.recording import RGB, Frame, Recording, union_grid
 from medicane_models.scenes.readers.stores import Location
-from medicane_models.scenes.resampling import place
 from medicane_models.times import Instant, utc
 
-__all__ = ["open_scene", "scene_grid", "scene_sources"]
+__all__ = ["is_scene", "open_scene", "scene_grid", "scene_sources"]
 
 ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
-  CF netCDF in kelvin: *.nc
+  CF netCDF in kelvin, ABI's netCDF, GridSat-B1, merged infrared, HURSAT-B1: *.nc, *.nc4, *.h5
   Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
   grey pictures: *.png, *.jpg, *.gif, *.tif with a georeference.yaml, such a file, or --extent
   raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
@@ -53,11 +53,14 @@ def open_scene(
 
     Args:
         source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
-            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy), grey
-            pictures or the georeference of such.
+            gs://), CF netCDF or CF Zarr of any imager and projection, also with 2-D longitudes and
+            latitudes, ABI's own files, GridSat-B1, merged infrared, HURSAT-B1, Airmass PNG frames,
+            raw SEVIRI files (needs satpy), grey pictures or the georeference of such.
         domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
-            is the extent of the files.
-        channels: names of any supported sensor; default WV_062, WV_073, IR_097 and IR_108.
+            is the extent of the files; for frames that each lie elsewhere, such as those around a
+            storm, the union of theirs on the lattice of the first.
+        channels: names of any imager; default WV_062, WV_073, IR_097 and IR_108, or IR_108 alone
+            where the files hold no other of them or the imager has not all four.
         start: first time, inclusive, UTC.
         end: last time, inclusive, UTC.
         extent: "WEST,SOUTH,EAST,NORTH", the outer edges in degrees of grey pictures in longitude
@@ -85,9 +88,9 @@ def open_scene(
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted, extent)
     frames = _between(_in_order(recording.frames), start, end)
-    grid = recording.grid if domain is None else _north_up(domain)
+    grid = union_grid(recording, frames) if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
-    pixels = lazy_pixels(recording, frames, place(recording.grid, grid))
+    pixels = lazy_pixels(recording, frames, grid)
     return _dataset(recording, frames, pixels, grid)
 
 
@@ -119,6 +122,12 @@ def _belongs_to(location: Location) -> tuple[str | None, str]:
     return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
 
 
+def is_scene(source: str | Path) -> bool:
+    """Whether a file, folder or URL has a name of satellite input."""
+    location = source if isinstance(source, str) and "://" in source else Path(source).expanduser()
+    return bool(_kind(location) or _inside(location))
+
+
 def scene_grid(scene: xr.Dataset) -> Grid:
     """The grid of a dataset that open_scene returned.
 
@@ -128,7 +137,7 @@ def scene_grid(scene: xr.Dataset) -> Grid:
     variable = next((v for v in scene.data_vars.values() if {"x", "y"} <= set(v.dims)), None)
     if variable is None:
         raise SceneError(f"no variable has the dimensions y and x (there: {list(scene.data_vars)})")
-    crs = netcdf.dataset_crs(scene, variable, "the scene")
+    crs = dataset_crs(scene, variable, "the scene")
     return Grid.from_coordinates(crs, scene["x"], scene["y"])
 
 

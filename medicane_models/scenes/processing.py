@@ -318,10 +318,20 @@ class MedicaneProcessor:
         used = [name for band in self.bands for name in (band.channel, band.minus) if name]
         return tuple(dict.fromkeys(used))
 
-    def reads(self, scene: "xr.Dataset") -> bool:
-        """Whether a scene holds what the bands need: the channels, or ready Airmass pictures."""
-        ready = self.recipe == "airmass" and "airmass" in scene
-        return ready or set(self.channels) <= set(map(str, scene.data_vars))
+    def check_channels(self, scene: "xr.Dataset") -> None:
+        """Refuse a scene that has neither the channels of the bands nor ready Airmass pictures.
+
+        Raises:
+            SceneError: naming what the scene has.
+        """
+        has = tuple(map(str, scene.data_vars))
+        is_ready = self.recipe == "airmass" and "airmass" in has
+        if not is_ready and not set(self.channels) <= set(has):
+            raise SceneError(
+                f"the model reads {', '.join(self.channels)}, and the scene of "
+                f"{scene.attrs.get('source', 'the dataset')} has {', '.join(has) or 'nothing'}; "
+                "give files of these channels, or take a model that reads what is there"
+            )
 
     def stretch(self, frame: "xr.Dataset") -> Float[np.ndarray, "C H W"]:
         """Stretch one frame of a scene to 0…1; missing pixels are NaN in every band."""

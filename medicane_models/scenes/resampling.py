@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 
-__all__ = ["Placement", "place"]
+__all__ = ["Placement", "bilinear_weights", "overlaps", "place"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +67,23 @@ def place(source: Grid, target: Grid) -> Placement:
         SceneError: if they do not overlap.
     """
     offset = target.offset_in(source)
-    if offset is None or source.projection.is_geographic:  # longitudes may be 360° apart
+    if offset is None or _may_meet_twice(source, target):
         return _interpolation(source, target)
     return _crop(source, target, offset)
+
+
+def _may_meet_twice(source: Grid, target: Grid) -> bool:
+    """Whether longitudes that are 360° apart may lie on both sides of a grid."""
+    width = (source.width + target.width) * source.x_step
+    return source.projection.is_geographic and width > 360
+
+
+def overlaps(source: Grid, target: Grid) -> bool:
+    """Whether the target shows anything of the source, by the outlines and a mesh inside."""
+    return any(
+        one.contains(*one.lonlat_to_pixel(*other.pixel_to_lonlat(*other.outline()))).any()
+        for one, other in ((source, target), (target, source))
+    )
 
 
 def _crop(source: Grid, target: Grid, offset: tuple[int, int]) -> Crop:
@@ -94,19 +108,27 @@ def _interpolation(source: Grid, target: Grid) -> Interpolation:
     left, top = int(np.nanmin(x)), int(np.nanmin(y))
     right, bottom = int(np.ceil(np.nanmax(x))), int(np.ceil(np.nanmax(y)))
     window = source.window(left, top, right - left + 1, bottom - top + 1)
-    return Interpolation(window, target, _weights(x - left, y - top, window), ~seen)
+    weights = bilinear_weights(x - left, y - top, window.width, window.height)
+    return Interpolation(window, target, weights, ~seen)
 
 
-def _weights(
-    x: Float[np.ndarray, " pixels"], y: Float[np.ndarray, " pixels"], window: Grid
+def bilinear_weights(
+    x: Float[np.ndarray, " pixels"], y: Float[np.ndarray, " pixels"], width: int, height: int
 ) -> csr_array:
-    """Bilinear weights, (target pixels, window pixels); rows of NaN positions are empty."""
+    """Shares of source pixels, (targets, height · width); rows of NaN positions are empty.
+
+    Args:
+        x: column in the source of each target, 0 … width - 1.
+        y: row in the source of each target.
+        width: columns of the source.
+        height: rows of the source.
+    """
     seen = np.isfinite(x)
     x, y = np.where(seen, x, 0), np.where(seen, y, 0)
     left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
-    right, bottom = np.minimum(left + 1, window.width - 1), np.minimum(top + 1, window.height - 1)
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
     share_right, share_bottom = x - left, y - top
-    indices = [row * window.width + column for row in (top, bottom) for column in (left, right)]
+    indices = [row * width + column for row in (top, bottom) for column in (left, right)]
     shares = [
         vertical * horizontal * seen
         for vertical in (1 - share_bottom, share_bottom)
@@ -118,7 +140,7 @@ def _weights(
             np.stack(indices, axis=-1).ravel(),
             np.arange(0, 4 * x.size + 1, 4, dtype=np.int32),
         ),
-        shape=(x.size, window.width * window.height),
+        shape=(x.size, width * height),
     )
     weights.eliminate_zeros()
     return weights

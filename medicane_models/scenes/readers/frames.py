@@ -9,9 +9,10 @@ import dask.array as da
 import numpy as np
 from jaxtyping import Bool, Float32, Integer
 
+from medicane_models.domain import Grid
 from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.readers.recording import UNREADABLE, Frame, Recording
-from medicane_models.scenes.resampling import Placement
+from medicane_models.scenes.resampling import Placement, overlaps, place
 
 __all__ = ["lazy_pixels"]
 
@@ -25,11 +26,20 @@ OTHER_UNITS = {
 MOST_COUNTS = 255
 
 
-def lazy_pixels(recording: Recording, frames: Sequence[Frame], placement: Placement) -> da.Array:
-    """Pixels (time, layer, y, x) on the target grid, one chunk a frame."""
-    target, is_grey = placement.target, recording.calibration == "grey"
+def lazy_pixels(recording: Recording, frames: Sequence[Frame], target: Grid) -> da.Array:
+    """Pixels (time, layer, y, x) on the target grid, one chunk a frame.
+
+    Raises:
+        SceneError: if the target shows nothing of any frame.
+    """
+    moves = [frame.grid is not None for frame in frames]
+    if all(moves) and any(overlaps(frame.grid or recording.grid, target) for frame in frames):
+        placement = None
+    else:
+        placement = place(recording.grid, target)
+    is_grey = recording.calibration == "grey"
     return da.map_blocks(
-        FrameReader(tuple(frames), recording.layers, recording.is_rgb, is_grey, placement),
+        FrameReader(tuple(frames), recording.layers, recording.is_rgb, is_grey, target, placement),
         da.arange(len(frames), chunks=1),  # pyright: ignore[reportArgumentType]
         dtype=np.float32,
         chunks=((1,) * len(frames), (len(recording.layers),), (target.height,), (target.width,)),
@@ -48,23 +58,34 @@ class FrameReader:
     layers: tuple[str, ...]
     is_rgb: bool
     is_grey: bool
-    placement: Placement
+    target: Grid
+    placement: Placement | None
 
     def __call__(
         self, numbers: Integer[np.ndarray, " one"]
     ) -> Float32[np.ndarray, "one layer height width"]:
         """Pixels of one frame on the target grid."""
-        pixels = self._pixels(self.frames[int(numbers[0])])
-        if pixels is None:
-            target = self.placement.target
-            shape = (1, len(self.layers), target.height, target.width)
+        frame = self.frames[int(numbers[0])]
+        placement = self._placement(frame)
+        pixels = None if placement is None else self._pixels(frame, placement.window)
+        if placement is None or pixels is None:
+            shape = (1, len(self.layers), self.target.height, self.target.width)
             return np.full(shape, np.nan, np.float32)
-        return self.placement(pixels)[None]
+        return placement(pixels)[None]
 
-    def _pixels(self, frame: Frame) -> Float32[np.ndarray, "layer y x"] | None:
+    def _placement(self, frame: Frame) -> Placement | None:
+        """How a frame comes to lie on the target; None if it lies elsewhere."""
+        if frame.grid is None:
+            return self.placement
+        if not overlaps(frame.grid, self.target):
+            _warn_missing(frame, "lies outside the domain")
+            return None
+        return place(frame.grid, self.target)
+
+    def _pixels(self, frame: Frame, window: Grid) -> Float32[np.ndarray, "layer y x"] | None:
         """What the file holds in the window; None if that is nothing."""
         try:
-            pixels = frame.read(self.placement.window)
+            pixels = frame.read(window)
         except SceneError:
             raise
         except UNREADABLE as error:

@@ -8,15 +8,16 @@ import pyproj
 from pyproj.exceptions import CRSError
 
 from medicane_models.errors import SceneError
+from medicane_models.scenes.instruments import IMAGERS
 from medicane_models.scenes.readers.attributes import number_of, text_of
 
 __all__ = ["LONLAT", "earth_crs", "mapping_crs"]
 
-LONLAT = "+proj=longlat +datum=WGS84"
-
-SWEEPS = {"abi": "x", "ahi": "y", "fci": "y", "seviri": "y"}
+SWEEPS = {imager.key: imager.sweep for imager in IMAGERS if imager.sweep}
 """Which axis of the instrument sweeps, where a file does not say."""
 
+LONLAT = "+proj=longlat +datum=WGS84"
+WGS84_METRES = (6378137.0, 6356752.314245)
 RANGES = {
     "semi_major_axis": (6.3e6, 6.4e6),
     "semi_minor_axis": (6.3e6, 6.4e6),
@@ -97,7 +98,14 @@ def earth_crs(projection: pyproj.CRS, name: str) -> str:
             f"+a={cf['semi_major_axis']:.15g} +b={cf['semi_minor_axis']:.15g} "
             f"+sweep={cf['sweep_angle_axis']}"
         )
+    if cf.get("grid_mapping_name") == "latitude_longitude" and _is_wgs84(cf):
+        return LONLAT
     return projection.to_string()
+
+
+def _is_wgs84(cf: Mapping[str, Any]) -> bool:
+    semi_axes = (cf.get("semi_major_axis", 0), cf.get("semi_minor_axis", 0))
+    return bool(np.allclose(semi_axes, WGS84_METRES, rtol=0, atol=1e-3))
 
 
 def _parameters(attributes: Mapping[Any, Any], sensor: str, name: str) -> dict[str, Any]:

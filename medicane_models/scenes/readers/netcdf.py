@@ -1,73 +1,41 @@
-"""CF netCDF files, CF Zarr stores and datasets in memory, with brightness temperatures."""
+"""CF netCDF files, CF Zarr stores and datasets in memory: any imager's, in any projection."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from dask.base import compute
 from jaxtyping import Float32
 
 from medicane_models.domain import Grid
-from medicane_models.domain.projections import nearest_turn, projection_of
-from medicane_models.errors import MedicaneError, SceneError
+from medicane_models.domain.projections import nearest_turn
+from medicane_models.errors import SceneError
 from medicane_models.scenes.readers import channels
-from medicane_models.scenes.readers.attributes import number_of, text_of, time_of
-from medicane_models.scenes.readers.mapping import LONLAT, mapping_crs
-from medicane_models.scenes.readers.moments import ANY_YEAR, times_of
+from medicane_models.scenes.readers.attributes import number_of
+from medicane_models.scenes.readers.bands import Bands, bands_of
+from medicane_models.scenes.readers.coordinates import layout_of
+from medicane_models.scenes.readers.joining import joined_bands
+from medicane_models.scenes.readers.moments import ANY_YEAR, moments_of
+from medicane_models.scenes.readers.planck import Conversion, to_kelvin
 from medicane_models.scenes.readers.recording import (
     RGB,
     UNREADABLE,
-    Axes,
     Frame,
+    Layout,
     Recording,
-    TimeConvention,
     longitude_under,
     merged,
     warn_unreadable,
 )
 from medicane_models.scenes.readers.stores import Location, zarr_store
 
-__all__ = ["dataset_crs", "read_cf_zarr", "read_dataset", "read_netcdf"]
+__all__ = ["read_cf_zarr", "read_dataset", "read_netcdf"]
 
-KELVIN_OFFSETS = {
-    "k": 0.0,
-    "kelvin": 0.0,
-    "kelvins": 0.0,
-    "degrees_kelvin": 0.0,
-    "degree_kelvin": 0.0,
-    "c": 273.15,
-    "celsius": 273.15,
-    "°c": 273.15,
-    "degc": 273.15,
-    "deg_c": 273.15,
-    "degree_celsius": 273.15,
-    "degrees_celsius": 273.15,
-}
-METRES = {"m": 1.0, "metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0}
-KILOMETRES = {"km": 1e3, "kilometre": 1e3, "kilometer": 1e3, "kilometres": 1e3, "kilometers": 1e3}
-RADIANS = {"rad": 1.0, "radian": 1.0, "radians": 1.0}
-MICRORADIANS = dict.fromkeys(
-    ("microradian", "microradians", "micro_radian", "murad", "urad", "µrad", "μrad"), 1e-6
-)
-SPELLINGS = ("degrees_{0}", "degree_{0}", "degrees_{1}", "degree_{1}", "degrees{1}", "degree{1}")
-DEGREES = {
-    "x": {spelling.format("east", "e") for spelling in SPELLINGS},
-    "y": {spelling.format("north", "n") for spelling in SPELLINGS},
-}
-AXIS_NAMES = {
-    "x": {"x", "lon", "longitude", "x_geostationary"},
-    "y": {"y", "lat", "latitude", "y_geostationary"},
-    "time": {"time", "t"},
-}
-STANDARD_NAMES = {
-    "x": {"projection_x_coordinate", "projection_x_angular_coordinate", "longitude"},
-    "y": {"projection_y_coordinate", "projection_y_angular_coordinate", "latitude"},
-    "time": {"time"},
-}
+VIEW_ZENITH = "VZA"  # of HURSAT, in degrees at the storm
 
 
 def read_netcdf(paths: Sequence[Path], wanted: Sequence[str] | None) -> Recording:
@@ -99,50 +67,81 @@ def _read_all(
     opened: Callable[[Any], xr.Dataset],
     wanted: Sequence[str] | None,
 ) -> Recording:
-    recordings = []
+    files: list[tuple[xr.Dataset, Bands]] = []
     for location in locations:
         name = Path(location).name
         try:
-            dataset = opened(location)
+            with warnings.catch_warnings():
+                # days as fractions are rounded to the second later on
+                warnings.simplefilter("ignore", xr.SerializationWarning)
+                dataset = opened(location)
         except UNREADABLE as error:
             warn_unreadable(name, error)
         else:
-            recordings.append(read_dataset(dataset, wanted, name))
-    if not recordings:
+            files.append((dataset, bands_of(dataset, name)))
+    if not files:
         raise SceneError(
             f"none of {len(locations)} files can be read ({Path(locations[0]).name} …)"
         )
-    return merged(recordings)
+    return _recording_of(sorted(files, key=_view_zenith), wanted)
+
+
+def _view_zenith(file: tuple[xr.Dataset, Bands]) -> float:
+    """Of several satellites that saw a storm at one time, the one above it comes first."""
+    angle = file[0].variables.get(VIEW_ZENITH)
+    return 0.0 if angle is None or angle.size != 1 else float(angle.values.item())
+
+
+def _recording_of(
+    files: Sequence[tuple[xr.Dataset, Bands]], wanted: Sequence[str] | None
+) -> Recording:
+    """Files that hold all bands each, or one band each of the same images."""
+    together = frozenset().union(*(bands.known() for _, bands in files))
+    if not together or (wanted is not None and channels.AIRMASS in wanted):
+        return merged([_frames(dataset, bands, wanted) for dataset, bands in files])
+    asked = channels.asked_for(together, wanted, files[0][1].imagers)
+    parts = [[name for name in asked if name in bands.known()] for _, bands in files]
+    if all(len(part) == len(asked) for part in parts) or not any(parts):
+        return merged([_frames(dataset, bands, asked) for dataset, bands in files])
+    read = [
+        _frames(dataset, bands, part if bands.known() else asked)
+        for (dataset, bands), part in zip(files, parts, strict=True)
+        if part or not bands.known()  # which is refused
+    ]
+    return joined_bands(read, asked)
 
 
 def read_dataset(
     dataset: xr.Dataset, wanted: Sequence[str] | None, name: str = "the dataset"
 ) -> Recording:
-    """Frames of a dataset with CF metadata, lazy or in memory.
+    """Frames of a dataset with CF metadata, lazy or in memory; times as :func:`moments_of`."""
+    return _frames(dataset, bands_of(dataset, name), wanted)
 
-    A file that does not tell its ``time_convention`` marks the end of the scan, unless it holds one
-    image whose time is the start of the period that its attributes say it covers.
-    """
-    sources = _sources(dataset, wanted, name)
-    variables = {layer: _plane(dataset, array, name) for layer, array in sources.items()}
-    offsets = [0.0 if tuple(sources) == RGB else _to_kelvin(v, name) for v in sources.values()]
-    first = next(iter(variables.values()))
+
+def _frames(dataset: xr.Dataset, bands: Bands, wanted: Sequence[str] | None) -> Recording:
+    name = bands.file
+    sources = _sources(dataset, bands, wanted)
+    laid = {
+        layer: layout_of(dataset, array, name, bands.sensor) for layer, array in sources.items()
+    }
+    variables = {layer: variable for layer, (variable, _) in laid.items()}
     _require_one_raster(variables, name)
-    axes = _axes(dataset, first, name)
-    times = _times(dataset, first, name)
-    readers = [partial(_pixels, variables, offsets, axes, i) for i in range(len(times))]
-    attributes = {**first.attrs, **dataset.attrs}
-    platform = text_of(attributes, "platform", "platform_name", "platform_ID", file=name)
-    names = [str(array.name) for array in sources.values()]
+    first, layout = next(iter(laid.values()))
+    is_rgb = tuple(sources) == RGB
+    conversions = [
+        _as_they_are if is_rgb else to_kelvin(dataset, v, name) for v in sources.values()
+    ]
+    times, convention = moments_of(dataset, first, bands.imager, name)
+    read = partial(_pixels, list(variables.values()), conversions, layout)
     return Recording(
-        grid=axes.grid,
+        grid=layout.grid,
         layers=tuple(sources),
-        frames=tuple(Frame(t, name, read) for t, read in zip(times, readers, strict=True)),
-        platform=platform or "unknown",
-        sensor=_sensor(attributes, names, name),
-        sub_satellite_longitude=_longitude(attributes, axes.grid, name),
-        time_convention=_time_convention(attributes, times, name),
-        calibration="grey" if attributes.get("calibration") == "grey" else "kelvin",
+        frames=tuple(Frame(time, name, partial(read, index)) for index, time in enumerate(times)),
+        platform=bands.platform,
+        sensor=bands.sensor,
+        sub_satellite_longitude=_longitude({**first.attrs, **dataset.attrs}, layout.grid, name),
+        time_convention=convention,
+        calibration="grey" if dataset.attrs.get("calibration") == "grey" else "kelvin",
     )
 
 
@@ -152,37 +151,16 @@ def _require_one_raster(variables: Mapping[str, xr.DataArray], name: str) -> Non
         raise SceneError(f"the channels of {name} differ in size: {sizes}; resample them first")
 
 
-def dataset_crs(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> str:
-    """The projection of a variable, from its CF grid mapping or its lon/lat coordinates.
-
-    Raises:
-        SceneError: if it has neither.
-    """
-    mapping = text_of({**variable.encoding, **variable.attrs}, "grid_mapping", file=name)
-    if mapping is None:
-        if _units(_coordinate(dataset, variable, "x"), name).startswith("degree"):
-            return LONLAT
-        raise SceneError(
-            f"{variable.name} of {name} has no grid_mapping and no 1-D longitude and latitude; "
-            "add the CF grid mapping of its projection"
-        )
-    mapping = mapping.split(":")[0].split()[0]
-    if mapping not in dataset.variables:
-        raise SceneError(f"{name} lacks the variable {mapping} that {variable.name} names")
-    sensor = _sensor({**variable.attrs, **dataset.attrs}, [str(variable.name)], name)
-    return mapping_crs(dataset[mapping].attrs, sensor, f"{mapping} of {name}")
-
-
 def _sources(
-    dataset: xr.Dataset, wanted: Sequence[str] | None, name: str
+    dataset: xr.Dataset, bands: Bands, wanted: Sequence[str] | None
 ) -> dict[str, xr.DataArray]:
     """Per layer the variable it comes from, in its stored dimensions."""
-    present = [str(variable) for variable in dataset.data_vars]
-    if wanted is None and not any(channels.canonical(variable) for variable in present):
-        wanted = [channels.AIRMASS] if channels.AIRMASS in present else None
-    if wanted is not None and list(wanted) == [channels.AIRMASS] and channels.AIRMASS in present:
-        return _colours(dataset[channels.AIRMASS], name)
-    names = channels.found(present, wanted, name)
+    is_painted = channels.AIRMASS in dataset.data_vars
+    if wanted is None and not bands.known() and is_painted:
+        wanted = [channels.AIRMASS]
+    if wanted is not None and list(wanted) == [channels.AIRMASS] and is_painted:
+        return _colours(dataset[channels.AIRMASS], bands.file)
+    names = bands.holding(channels.asked_for(bands.known(), wanted, bands.imagers))
     return {channel: dataset[variable] for channel, variable in names.items()}
 
 
@@ -195,137 +173,27 @@ def _colours(airmass: xr.DataArray, name: str) -> dict[str, xr.DataArray]:
     return {colour: airmass.isel(rgb=index) for index, colour in enumerate(RGB)}
 
 
-def _plane(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> xr.DataArray:
-    """The variable with the dimensions (time, y, x), or (y, x) if it has no time."""
-    roles = {role: _dimension(dataset, variable, role) for role in ("time", "y", "x")}
-    if roles["x"] is None or roles["y"] is None:
-        raise SceneError(
-            f"{variable.name} of {name} has the dimensions {variable.dims} without 1-D "
-            "coordinates for x and y; resample it onto a regular grid first"
-        )
-    kept = [dimension for dimension in roles.values() if dimension is not None]
-    extra = [dimension for dimension in variable.dims if dimension not in kept]
-    if any(variable.sizes[dimension] > 1 for dimension in extra):
-        raise SceneError(f"{variable.name} of {name} has the unknown dimensions {extra}")
-    return variable.isel(dict.fromkeys(extra, 0)).transpose(*kept)
-
-
-def _dimension(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> Hashable | None:
-    coordinate = _coordinate(dataset, variable, role)
-    return None if coordinate is None else coordinate.dims[0]
-
-
-def _coordinate(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> xr.DataArray | None:
-    """The 1-D coordinate of a role; a dimension's own goes before others along it with units."""
-    along = [
-        dataset[name]
-        for dimension in variable.dims
-        for name in dict.fromkeys((dimension, *dataset.variables))
-        if name in dataset.variables and dataset[name].dims == (dimension,)
-    ]
-    along.sort(key=lambda coordinate: "units" not in coordinate.attrs)
-    return next((coordinate for coordinate in along if _role(coordinate) == role), None)
-
-
-def _role(coordinate: xr.DataArray) -> str | None:
-    """What a coordinate says that it is: by standard name, units, axis or its own name."""
-    attributes = {key: str(value).lower() for key, value in coordinate.attrs.items()}
-    told = {
-        "standard_name": STANDARD_NAMES,
-        "units": DEGREES,
-        "axis": {"x": {"x"}, "y": {"y"}, "time": {"t"}},
-    }
-    for key, roles in told.items():
-        for role, values in roles.items():
-            if attributes.get(key) in values:
-                return role
-    named = str(coordinate.name).lower()
-    return next((role for role, names in AXIS_NAMES.items() if named in names), None)
-
-
-def _axes(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> Axes:
-    crs = dataset_crs(dataset, variable, name)
-    x, y = (_metres(_coordinate(dataset, variable, role), crs, name) for role in "xy")
-    try:
-        return Axes.from_coordinates(crs, x, y)
-    except MedicaneError as error:
-        raise SceneError(f"{name}: {error}") from error
-
-
-def _metres(coordinate: xr.DataArray | None, crs: str, name: str) -> np.ndarray:
-    """Projection coordinates in metres, or degrees where the grid is in longitude and latitude."""
-    if coordinate is None or coordinate.dtype.kind not in "iuf":
-        raise SceneError(f"the coordinates of {name} are no numbers; give each axis its values")
-    values = coordinate.to_numpy().astype(np.float64)
-    units = _units(coordinate, name)
-    projection = projection_of(crs)
-    if projection.is_geographic and units.startswith("degree"):
-        return values
-    if not projection.is_geographic and units in METRES | KILOMETRES:
-        return values * (METRES | KILOMETRES)[units]
-    angles = RADIANS | MICRORADIANS
-    if units in angles and "perspective_point_height" in projection.to_cf():
-        return values * angles[units] * projection.to_cf()["perspective_point_height"]
-    raise SceneError(
-        f"coordinate {coordinate.name} of {name} has the units {units or 'missing'!r}; projections "
-        "need m, km or (geostationary) rad or microradian, longitude and latitude degrees"
-    )
-
-
-def _to_kelvin(variable: xr.DataArray, name: str) -> float:
-    """What turns a temperature in the units of the variable into kelvin."""
-    units = text_of(variable.attrs, "units", file=f"{variable.name} of {name}") or "missing"
-    if units.lower() not in KELVIN_OFFSETS:
-        raise SceneError(
-            f"{variable.name} of {name} has the units {units!r}; brightness temperatures are read "
-            "in K or degrees Celsius"
-        )
-    return KELVIN_OFFSETS[units.lower()]
-
-
-def _units(coordinate: xr.DataArray | None, name: str) -> str:
-    if coordinate is None:
-        return ""
-    units = text_of(coordinate.attrs, "units", file=f"{coordinate.name} of {name}")
-    return (units or "").lower()
-
-
-def _times(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> pd.DatetimeIndex:
-    covered = time_of(dataset.attrs, "time_coverage_end", file=name)
-    if variable.ndim == 3:
-        return times_of(dataset[variable.dims[0]], name)
-    if covered is not None:  # ABI's scalar time is the middle of the scan
-        return times_of(xr.DataArray(covered, name="time_coverage_end"), name)
-    scalars = [t for t in ("time", "t") if t in dataset.variables and dataset[t].size == 1]
-    if not scalars:
-        raise SceneError(f"{name} has no time coordinate; add one in UTC")
-    return times_of(dataset[scalars[0]], name)
+def _as_they_are(values: np.ndarray) -> Float32[np.ndarray, "y x"]:
+    return values.astype(np.float32)
 
 
 def _pixels(
-    variables: Mapping[str, xr.DataArray],
-    offsets: Sequence[float],
-    axes: Axes,
+    variables: Sequence[xr.DataArray],
+    conversions: Sequence[Conversion],
+    layout: Layout,
     index: int,
     window: Grid,
 ) -> Float32[np.ndarray, "layer y x"]:
-    rows, columns = axes.slices(window)
-    planes = [
-        variable[(..., rows, columns) if variable.ndim == 2 else (index, rows, columns)]
-        for variable in variables.values()
-    ]
-    # Dask arrays inside the task of a frame: no second pool of threads, and what the channels share
-    # is computed once.
-    values = compute(*(plane.data for plane in planes), scheduler="synchronous")
-    shifted = [value + np.float32(offset) for value, offset in zip(values, offsets, strict=True)]
-    return axes.orient(np.stack(shifted).astype(np.float32))
+    def read(rows: slice, columns: slice) -> Float32[np.ndarray, "layer y x"]:
+        planes = [
+            v[(..., rows, columns) if v.ndim == 2 else (index, rows, columns)] for v in variables
+        ]
+        # Dask arrays inside the task of a frame: no second pool of threads, and what the channels
+        # share is computed once.
+        values = compute(*(plane.data for plane in planes), scheduler="synchronous")
+        return np.stack([turn(value) for turn, value in zip(conversions, values, strict=True)])
 
-
-def _sensor(attributes: Mapping[Any, Any], names: Sequence[str], file: str) -> str:
-    """What a file says, else whose channel names it has; SEVIRI's names stand for any imager."""
-    told = (text_of(attributes, "sensor", "instrument", "instrument_name", file=file) or "").lower()
-    known = next((sensor for sensor in channels.NAMES if sensor in told), None)
-    return known or told or channels.sensor_of(names) or "unknown"
+    return layout.laid(window, read)
 
 
 def _longitude(attributes: Mapping[Any, Any], grid: Grid, file: str) -> float:
@@ -336,22 +204,3 @@ def _longitude(attributes: Mapping[Any, Any], grid: Grid, file: str) -> float:
     if abs(told) > 360:
         raise SceneError(f"sub_satellite_longitude of {file} is {told:g}; give -180 … 180")
     return nearest_turn(told)
-
-
-def _time_convention(
-    attributes: Mapping[Any, Any], times: pd.DatetimeIndex, file: str
-) -> TimeConvention:
-    """What a file says, else what the time of a single image is in the period it covers."""
-    told = text_of(attributes, "time_convention", file=file)
-    if told in ("start_of_scan", "end_of_scan"):
-        return told
-    if told is not None:
-        raise SceneError(
-            f"time_convention of {file} is {told!r}; give start_of_scan or end_of_scan"
-        )
-    start = time_of(attributes, "time_coverage_start", "start_time", file=file)
-    end = time_of(attributes, "time_coverage_end", "end_time", file=file)
-    if len(times) != 1 or start is None or end is None:
-        return "end_of_scan"
-    starts = bool(times[0] == start) and start < end
-    return "start_of_scan" if starts else "end_of_scan"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.scenes.readers.channels import canonical
+from medicane_models.scenes.instruments import meanings
 from medicane_models.scenes.readers.georeference import (
     GREY_GUESS,
     Georeference,
@@ -74,7 +74,7 @@ def read_pictures(
     """
     source = _by_extent(paths, extent) if extent is not None else _by_georeference(paths)
     told, files = source.told, source.files
-    if channels is not None and any(canonical(name) != WINDOW for name in channels):
+    if channels is not None and any(WINDOW not in meanings(name) for name in channels):
         raise SceneError(
             f"{files[0].name} has no {', '.join(channels)}; a grey picture holds only {WINDOW}"
         )

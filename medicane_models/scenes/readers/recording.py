@@ -1,14 +1,14 @@
-"""What every reader returns: frames on one grid, read when they are needed."""
+"""What every reader returns: frames and where they lie, read when they are needed."""
 
 import re
 import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -23,17 +23,21 @@ __all__ = [
     "UNREADABLE",
     "Axes",
     "Calibration",
+    "Cut",
     "Frame",
+    "Layout",
+    "Pixels",
     "Recording",
     "TimeConvention",
     "longitude_under",
     "merged",
     "time_in_name",
+    "union_grid",
     "warn_unreadable",
 ]
 
 RGB = ("R", "G", "B")
-LISTED = 3
+MOST_UNION_PIXELS = 1 << 26  # a quarter of a GiB a channel
 FINEST_KM, COARSEST_KM = 0.05, 1000.0
 METRES_PER_DEGREE = 111_195.0
 UNREADABLE = (
@@ -58,19 +62,39 @@ Calibration = Literal["kelvin", "grey"]
 Pixels = Float32[np.ndarray, "layer y x"]
 
 
+Cut = Callable[[slice, slice], Pixels]
+"""Reads rows and columns of a file, in the order of the file."""
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """Where the pixels of a file lie: on axes of their own or anywhere."""
+
+    @property
+    def grid(self) -> Grid:
+        """Columns run eastwards, rows southwards."""
+        ...
+
+    def laid(self, window: Grid, read: Cut) -> Pixels:
+        """Pixels of a window of the grid; NaN where there are none."""
+        ...
+
+
 class Frame(NamedTuple):
     """One image of a recording.
 
     Attributes:
         time: UTC, without a time zone.
         name: the file it comes from, for messages.
-        read: pixels of a window of the recording's grid, northernmost row first; kelvin, or 0 … 1
-            for RGB; NaN where missing.
+        read: pixels of a window of the frame's grid, northernmost row first; kelvin, or 0 … 1 for
+            RGB; NaN where missing.
+        grid: where the pixels lie, in sectors that move; None for the recording's grid.
     """
 
     time: pd.Timestamp
     name: str
     read: Callable[[Grid], Pixels]
+    grid: Grid | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.time:%Y-%m-%d %H:%M} UTC)"
@@ -78,10 +102,10 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """Frames of one instrument on one grid.
+    """Frames of one instrument on one grid, or each on its own.
 
     Attributes:
-        grid: columns run eastwards, rows southwards.
+        grid: of the frames that have none of their own; columns run eastwards, rows southwards.
         layers: canonical channel names in the order of the pixels, or R, G, B.
         frames: in the order of the files.
         platform: satellite, or several joined by commas; "unknown" where the files do not say.
@@ -151,6 +175,10 @@ class Axes:
         rows = _slice(offset[1], window.height, self.grid.height, flip=self.flip_y)
         return rows, _slice(offset[0], window.width, self.grid.width, flip=self.flip_x)
 
+    def laid(self, window: Grid, read: Cut) -> Pixels:
+        """Pixels of a window of the grid."""
+        return self.orient(read(*self.slices(window)))
+
     def orient(
         self, pixels: Shaped[np.ndarray, "*leading y x"]
     ) -> Shaped[np.ndarray, "*leading y x"]:
@@ -161,17 +189,53 @@ class Axes:
 def merged(recordings: Sequence[Recording]) -> Recording:
     """Join recordings of one instrument, such as the files of several years.
 
+    Frames of those that lie elsewhere than the first, as sectors that follow a storm, keep their
+    own grids.
+
     Raises:
-        SceneError: if their grids, sensors or channels differ.
+        SceneError: if their sensors, channels or projections differ.
     """
     recordings = [recording for recording in recordings if recording.frames] or recordings[:1]
     first = recordings[0]
     for other in recordings[1:]:
         _require_alike(first, other)
-    _require_one_grid(recordings)
     platforms = sorted({recording.platform for recording in recordings})
-    frames = chain.from_iterable(recording.frames for recording in recordings)
+    moves = any(not _on_same_pixels(other.grid, first.grid) for other in recordings)
+    frames = chain.from_iterable(_placed(other) if moves else other.frames for other in recordings)
     return replace(first, platform=", ".join(platforms), frames=tuple(frames))
+
+
+def union_grid(recording: Recording, frames: Sequence[Frame]) -> Grid:
+    """The grid on the lattice of the first of these frames that holds them all.
+
+    Raises:
+        SceneError: if it would be larger than a frame in memory should be.
+    """
+    lattice = frames[0].grid or recording.grid
+    grids = {frame.grid or recording.grid for frame in frames}
+    if grids == {lattice}:
+        return lattice
+    windows = [lattice.covering(grid) for grid in grids]
+    corners = [(_offset(window, lattice), (window.width, window.height)) for window in windows]
+    left, top = (min(offset[axis] for offset, _ in corners) for axis in (0, 1))
+    right, bottom = (max(offset[axis] + size[axis] for offset, size in corners) for axis in (0, 1))
+    if (right - left) * (bottom - top) > MOST_UNION_PIXELS:
+        raise SceneError(
+            f"frames from {frames[0]} to {frames[-1]} move over {right - left:,} × "
+            f"{bottom - top:,} pixels, more than fit into memory; give a part of it by "
+            "--domain WEST,SOUTH,EAST,NORTH"
+        )
+    return lattice.window(left, top, right - left, bottom - top)
+
+
+def _offset(window: Grid, lattice: Grid) -> tuple[int, int]:
+    """Column and row of a window that was cut out of a lattice."""
+    x = (window.x_origin - lattice.x_origin) / lattice.x_step
+    return round(x), round((window.y_origin - lattice.y_origin) / lattice.y_step)
+
+
+def _placed(recording: Recording) -> Iterator[Frame]:
+    return (frame._replace(grid=frame.grid or recording.grid) for frame in recording.frames)
 
 
 def longitude_under(grid: Grid) -> float:
@@ -240,20 +304,6 @@ def _require_alike(first: Recording, other: Recording) -> None:
                 f"{first.frames[0].name} and {other.frames[0].name} have different {what} "
                 f"({one} and {two}); open the files of each satellite and region separately"
             )
-
-
-def _require_one_grid(recordings: Sequence[Recording]) -> None:
-    """Frames of sectors that follow a storm each lie on a grid of their own."""
-    first = recordings[0]
-    moved = [one.frames[0] for one in recordings[1:] if not _on_same_pixels(one.grid, first.grid)]
-    if not moved:
-        return
-    listed = ", ".join(map(str, moved[:LISTED]))
-    more = f" and {len(moved) - LISTED} more" if len(moved) > LISTED else ""
-    raise SceneError(
-        f"{listed}{more} lie on another grid than {first.frames[0]}; frames that follow a storm "
-        "cannot be read as one scene before planes around storms come: open each grid separately"
-    )
 
 
 def _on_same_pixels(grid: Grid, other: Grid) -> bool:

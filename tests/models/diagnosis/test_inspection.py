@@ -2,11 +2,14 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from imager_files import hursat_dataset
 from onnx_files import PROCESSOR, SIZES, metadata, write_onnx
 from safetensors.torch import save_file
 from transformers import VideoMAEConfig
@@ -14,7 +17,7 @@ from transformers import VideoMAEConfig
 from medicane_models import MedicaneConfig, MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.cli import main
 from medicane_models.diagnosis.headers import onnx_properties
-from medicane_models.diagnosis.inspection import description_rows, inspect_model
+from medicane_models.diagnosis.inspection import description_of, description_rows, inspect_model
 from medicane_models.errors import CheckpointError, ConfigurationError
 
 
@@ -257,3 +260,36 @@ def test_the_command_prints_plain_lines_when_piped(model, monkeypatch, capsys):
     assert any(
         text.startswith("output       probabilities float32 (batch × class 2)") for text in lines
     )
+
+
+@pytest.fixture
+def storm(tmp_path) -> Path:
+    """Two HURSAT files, three hours apart."""
+    folder = tmp_path / "storm"
+    folder.mkdir()
+    for hour in (0, 3):
+        kelvin = np.random.default_rng(hour).uniform(200, 300, (21, 21)).astype(np.float32)
+        dataset = hursat_dataset(kelvin, f"2011-01-21T0{hour}:00", (179.0, -14.0))
+        dataset.to_netcdf(folder / f"{hour}.nc")
+    return folder
+
+
+def test_a_scene_tells_its_instrument_bands_and_times(storm):
+    told = description_of(storm)
+    assert (told["kind"], told["sensor"], told["platform"]) == ("scene", "hursat-b1", "GOES-11")
+    assert line(told, "band") == "IR_108 = IRWIN of HURSAT-B1 (all imagers, around storms), 11 µm"
+    assert (
+        line(told, "times") == "2 from 2011-01-21T00:00:00Z to 2011-01-21T03:00:00Z, every 180 min"
+    )
+    assert told["extent"]["east"] > 179
+    json.dumps(told)
+
+
+def test_a_folder_with_a_model_in_it_is_no_scene(model):
+    (model[1] / "scene.nc").touch()
+    assert description_of(model[1])["kind"] == "folder"
+
+
+def test_a_scene_has_no_revision(storm):
+    with pytest.raises(ConfigurationError, match=r"revision is 'v2' and .* is a scene"):
+        description_of(storm, revision="v2")

@@ -75,7 +75,7 @@ def test_a_frame_is_read_once_for_all_channels(tmp_path, monkeypatch):
     reads = []
     monkeypatch.setattr(
         "medicane_models.scenes.readers.frames.FrameReader._pixels",
-        lambda reader, frame: reads.append(frame.time),
+        lambda reader, frame, window: reads.append(frame.time),
     )
     open_scene(path).load()
     assert sorted(reads) == list(times("2020", 2))

@@ -153,3 +153,17 @@ def test_planes_are_saved_and_named_like_the_others(tmp_path):
     processor.save_pretrained(tmp_path)
     assert MedicaneProcessor.from_pretrained(tmp_path) == processor
     assert processor.bands[0].high == 180.0
+
+
+def test_a_scene_without_the_channels_is_refused_with_what_it_has():
+    scene = xr.Dataset({"IR_108": ("time", [280.0])}, attrs={"source": "2 frames of a.nc"})
+    with pytest.raises(SceneError, match=r"reads WV_062, .* of 2 frames of a\.nc has IR_108; give"):
+        MedicaneProcessor.airmass().check_channels(scene)
+    MedicaneProcessor.infrared().check_channels(scene)
+
+
+def test_ready_pictures_stand_for_the_channels_of_the_airmass_rgb_only():
+    pictures = xr.Dataset({"airmass": ("rgb", [0.0, 0.5, 1.0])})
+    MedicaneProcessor.airmass().check_channels(pictures)
+    with pytest.raises(SceneError, match="has airmass"):
+        MedicaneProcessor.infrared().check_channels(pictures)

@@ -83,6 +83,7 @@ def _opened(source: Any, processor: MedicaneProcessor, extent: str | None) -> "x
     """A scene that fits the processor."""
     options = {"channels": channels_of(processor), "extent": extent}
     scene = open_scene(source, domain=processor.grid, **options)
+    processor.check_channels(scene)
     processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read
     return with_time_convention(scene, processor)
 

@@ -184,6 +184,7 @@ def test_channels_of_other_sensors_get_seviri_names(sensor, names):
 
 def test_channels_can_be_asked_for_by_the_sensors_names():
     dataset = cf_dataset(kelvin(1), times("2020", 1), names=["C08", "C13"])
+    dataset.attrs["sensor"] = "ABI"  # C13 of AGRI is another band
     assert list(open_scene(dataset, channels=["C13"]).data_vars) == ["IR_108"]
 
 
@@ -356,14 +357,55 @@ def test_years_without_satellites_are_refused(year, tmp_path):
         open_scene(tmp_path / "a.nc")
 
 
-def test_frames_that_follow_a_storm_are_named(tmp_path):
+def storm_files(folder, count: int = 3, step: int = 1) -> np.ndarray:
+    """Windows of one field that move eastwards, a file each; the field itself."""
+    whole = kelvin(1, GRID.window(0, 0, 8 + step * count, 6))
+    for hour in range(count):
+        left = step * hour
+        window = GRID.window(left, 0, 8, 6)
+        values = whole[..., left : left + 8]
+        dataset = cf_dataset(values, times(f"2020-01-01T0{hour}", 1), grid=window)
+        dataset.to_netcdf(folder / f"storm{hour}.nc")
+    return whole[0]
+
+
+def test_frames_that_follow_a_storm_lie_on_their_union(tmp_path):
+    whole = storm_files(tmp_path)
+    scene = open_scene(tmp_path).load()
+    assert scene_grid(scene).offset_in(GRID) == (0, 0)
+    assert scene["WV_062"].shape == (3, 6, 10)
     for hour in range(3):
-        moved = GRID.window(hour, 0, 8, 6)
-        cf_dataset(kelvin(1), times(f"2020-01-01T0{hour}", 1), grid=moved).to_netcdf(
-            tmp_path / f"storm{hour}.nc"
+        np.testing.assert_array_equal(
+            scene["WV_062"][hour, :, hour : hour + 8], whole[:, hour : hour + 8]
         )
-    reason = r"storm1\.nc \(.*01:00 UTC\), storm2\.nc .* another grid than storm0\.nc .* planes"
-    with pytest.raises(SceneError, match=reason):
+        assert int(scene["WV_062"][hour].isnull().sum()) == 12
+
+
+def test_frames_that_follow_a_storm_are_cut_to_the_chosen_times(tmp_path):
+    storm_files(tmp_path)
+    scene = open_scene(tmp_path, start="2020-01-01T01:00")
+    assert scene_grid(scene).offset_in(GRID) == (1, 0)
+    assert scene.sizes["x"] == 9
+
+
+def test_frames_that_leave_the_domain_are_named(tmp_path):
+    whole = storm_files(tmp_path, step=5)
+    scene = open_scene(tmp_path, domain=GRID.window(0, 0, 4, 6))
+    np.testing.assert_array_equal(scene["WV_062"][0], whole[:, :4])
+    with pytest.warns(SceneWarning, match=r"storm1\.nc .* lies outside the domain; the frame is"):
+        assert scene["WV_062"][1].isnull().all()
+
+
+def test_a_domain_that_no_moving_frame_shows_is_refused(tmp_path):
+    storm_files(tmp_path)
+    with pytest.raises(SceneError, match="does not overlap"):
+        open_scene(tmp_path, domain=GRID.window(100, 0, 4, 4))
+
+
+def test_frames_too_far_apart_for_memory_name_the_remedy(tmp_path, monkeypatch):
+    storm_files(tmp_path)
+    monkeypatch.setattr("medicane_models.scenes.readers.recording.MOST_UNION_PIXELS", 50)
+    with pytest.raises(SceneError, match=r"storm0\.nc .* storm2\.nc .* 10 × 6 pixels.*--domain"):
         open_scene(tmp_path)
 
 
