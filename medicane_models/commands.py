@@ -36,6 +36,7 @@ from medicane_models.errors import (
 )
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
+from medicane_models.scenes.readers.naming import check_reader
 
 __all__ = [
     "DEVICE",
@@ -52,6 +53,7 @@ __all__ = [
     "Out",
     "Overwrite",
     "Plot",
+    "Reader",
     "Revision",
     "RuntimeChoice",
     "Scenes",
@@ -217,7 +219,15 @@ Scenes = Annotated[
     list[str],
     typer.Argument(
         callback=checked(_each_present),
-        help="Archive Zarr, netCDF, raw SEVIRI files, or a folder of PNG frames; or several.",
+        help="Archive Zarr, netCDF, raw files of an imager, or a folder of PNG frames; or several.",
+    ),
+]
+Reader = Annotated[
+    str | None,
+    typer.Option(
+        "--reader",
+        callback=checked(check_reader),
+        help="Of satpy, for raw files; default: what their names are of.",
     ),
 ]
 ModelName = Annotated[

@@ -39,6 +39,7 @@ COMPARES_ON_THE_CPU = {"medicane-export onnx", "medicane-export transformers"}
 DRAWS = RUNS_A_MODEL - {"medicane predict"} | COMPARES_ON_THE_CPU | {
     "medicane simulate", "medicane evaluate", "medicane convert", "medicane-train data build",
 }  # fmt: skip
+OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 REQUIRED = inspect.Parameter.empty
 SHARED = {
     "--out": REQUIRED,
@@ -55,6 +56,7 @@ SHARED = {
     "--model": "medicane-tiny-detector",
     "--tracker": "auto",
     "--plot": None,
+    "--reader": None,
 }
 """What all programs mean by these names, and what they take where nothing is given."""
 
@@ -134,6 +136,7 @@ def test_an_option_has_one_type_wherever_it_is(option):
         ("--threads", RUNS_A_MODEL | COMPARES_ON_THE_CPU),
         ("--seed", DRAWS),
         ("--tracker-revision", having("--tracker")),
+        ("--reader", OPENS_SCENES),
     ],
 )
 def test_every_command_that_needs_an_option_has_it_and_no_other(option, commands):
@@ -160,6 +163,7 @@ MISTYPED = {
     "medicane predict . --out file": "file is a file",
     "medicane predict . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --formats pdf": "pdf; choose from csv",
+    "medicane predict . --out o --reader ahi_hds": "such as ahi_hsd",
     "medicane predict . --out o --start someday": "'someday' is no time",
     "medicane predict . --out o --end someday": "'someday' is no time",
     "medicane demo --out o --model no": "no is not a folder",
@@ -177,6 +181,7 @@ MISTYPED = {
     "medicane-train data build no.nc --out o": "no.nc does not exist",
     "medicane-train data build . --out o --tracks no.csv": "no.csv does not exist",
     "medicane-train data build . --out o --processor no": "no is not a folder",
+    "medicane-train data build . --out o --reader seviri_hrit": "seviri_l1b_hrit",
     "medicane-train data build . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
     "medicane-train data check no.zarr": "no.zarr does not exist",
     "medicane-train data download --out o --start x --end 2020-01-01": "'x' is no time",

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import xarray as xr
 
 from medicane_models.checks import check_present
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError, SceneWarning
-from medicane_models.scenes.readers import archive, netcdf, png, seviri
+from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
+from medicane_models.scenes.readers import archive, naming, netcdf, png, satpy_files
 from medicane_models.scenes.readers.channels import AIRMASS
 from medicane_models.scenes.readers.frames import lazy_pixels
 from medicane_models.scenes.readers.recording import RGB, Frame, Recording
 from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.resampling import place
+from medicane_models.scenes.scan_times import scan_coordinates
 from medicane_models.times import Instant, utc
 
 __all__ = ["open_scene", "scene_grid", "scene_sources"]
@@ -28,8 +30,10 @@ ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
   CF netCDF in kelvin: *.nc
   Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
-  raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
+  raw files of any imager that satpy reads: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat,
+    …FCI-1C-RRAD-….nc, HS_H08_….DAT, gk2a_ami_…; others with the name of satpy's reader
   a folder or a list of these, or an xarray Dataset"""
+RAW = "raw files"
 LISTED = 3
 COARSER = 1.5  # ratio of pixel sizes from which on a scene is said to lack detail
 
@@ -43,6 +47,7 @@ def open_scene(
     channels: Sequence[str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
+    reader: str | None = None,
 ) -> xr.Dataset:
     """Open satellite images as one lazy dataset; nothing is read until a frame is needed.
 
@@ -51,15 +56,18 @@ def open_scene(
 
     Args:
         source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
-            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw SEVIRI files (needs satpy).
+            gs://), CF netCDF or CF Zarr, Airmass PNG frames, raw files of any imager (needs satpy).
         domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
             is the extent of the files.
         channels: names of any supported sensor; default WV_062, WV_073, IR_097 and IR_108.
         start: first time, inclusive, UTC.
         end: last time, inclusive, UTC.
+        reader: of satpy, to read all files with; default is told by their names.
 
     Returns:
-        Dimensions (time, y, x), north first, with CF coordinates; a float32 variable a channel in
+        Dimensions (time, y, x), north first, with CF coordinates; ``scan_time_north`` and
+        ``scan_time_south`` along time are when the outer rows were seen, NaT where the files do not
+        tell (see :func:`medicane_models.scenes.pixel_time`); a float32 variable a channel in
         kelvin, or ``airmass`` (time, y, x, rgb) in 0 … 1; NaN where missing. Attributes:
         platform and sensor, each "unknown" where the files do not say it,
         sub_satellite_longitude, time_convention, source.
@@ -67,7 +75,8 @@ def open_scene(
     Raises:
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
             in the time range, mixes satellites, or does not overlap the domain.
-        ConfigurationError: if start or end is no time.
+        ConfigurationError: if start or end is no time, satpy has no such reader, or a dataset is
+            given with one.
         MissingExtraError: if an optional package is needed.
 
     Warns:
@@ -75,8 +84,9 @@ def open_scene(
 
     When a frame is read, SceneError says if its values are of another unit than kelvin.
     """
+    naming.check_reader(reader)
     wanted = [channels] if isinstance(channels, str) else channels
-    recording = _recording(source, wanted)
+    recording = _recording(source, wanted, reader)
     frames = _between(_in_order(recording.frames), start, end)
     grid = recording.grid if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
@@ -84,7 +94,7 @@ def open_scene(
     return _dataset(recording, frames, pixels, grid)
 
 
-def scene_sources(given: Sequence[Source]) -> list[Source]:
+def scene_sources(given: Sequence[Source], reader: str | None = None) -> list[Source]:
     """What makes a scene of its own each: files of one kind together, Zarr folders and URLs alone.
 
     Folders stand for the files in them; raw files of other satellites are another scene.
@@ -95,18 +105,18 @@ def scene_sources(given: Sequence[Source]) -> list[Source]:
     scenes: dict[Any, Any] = {}
     for item in given:
         if isinstance(item, str | Path):
-            for location in _locations(item):
-                scenes.setdefault(_belongs_to(location), []).append(location)
+            for location in _locations(item, reader):
+                scenes.setdefault(_belongs_to(location, reader), []).append(location)
         else:
             scenes[id(item)] = item
     return list(scenes.values())
 
 
-def _belongs_to(location: Location) -> tuple[str | None, str]:
-    kind, name = _kind(location), Path(location).name
+def _belongs_to(location: Location, reader: str | None) -> tuple[str | None, str]:
+    kind, name = _kind(location, reader), Path(location).name
     if kind == "Zarr" and not name.endswith(".zip"):
         return kind, str(location)
-    return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
+    return kind, satpy_files.origin_of(name, reader) if kind == RAW else ""
 
 
 def scene_grid(scene: xr.Dataset) -> Grid:
@@ -122,52 +132,63 @@ def scene_grid(scene: xr.Dataset) -> Grid:
     return Grid.from_coordinates(crs, scene["x"], scene["y"])
 
 
-def _recording(source: Source, channels: Sequence[str] | None) -> Recording:
+def _recording(source: Source, channels: Sequence[str] | None, reader: str | None) -> Recording:
     if isinstance(source, xr.Dataset):
+        if reader is not None:
+            raise ConfigurationError(f"a dataset needs no reader ({reader}); leave it out")
         return netcdf.read_dataset(source, channels)
     given = [source] if isinstance(source, str | Path) else list(source)
-    locations = [found for item in given for found in _locations(item)]
-    kinds = sorted({str(_kind(location)) for location in locations})
+    locations = [found for item in given for found in _locations(item, reader)]
+    kinds = sorted({str(_kind(location, reader)) for location in locations})
     if not kinds:
         raise SceneError(f"no input was given; accepted are\n{ACCEPTED}")
     if len(kinds) > 1:
         raise SceneError(f"the input mixes {' and '.join(kinds)}; open one kind at a time")
-    return _reader(kinds[0], locations)(locations, channels)
+    return _reader(kinds[0], locations, reader)(locations, channels)
 
 
-def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording]:
+def _reader(
+    kind: str, locations: Sequence[Location], reader: str | None
+) -> Callable[..., Recording]:
     if kind == "Zarr":
         plain = not any(archive.is_archive(location) for location in locations)
         return netcdf.read_cf_zarr if plain else archive.read_archive
     return {
         "PNG": png.read_png,
         "netCDF": netcdf.read_netcdf,
-        "raw SEVIRI": seviri.read_seviri,
+        RAW: partial(satpy_files.read_by_satpy, reader=reader),
     }[kind]
 
 
-def _locations(item: Location) -> list[Location]:
+def _locations(item: Location, reader: str | None) -> list[Location]:
     """The files of a folder, or the file, store or URL itself."""
     location = item if isinstance(item, str) and "://" in item else Path(item).expanduser()
     check_present(item)
-    found = [location] if _kind(location) else _inside(location)
+    found = [location] if _kind(location, reader) else _inside(location, reader)
+    if not found and reader:
+        raise SceneError(
+            f"{Path(item).name} holds no file whose name is of the form that satpy's {reader} "
+            "reads; choose another reader"
+        )
     if not found:
         raise SceneError(f"{Path(item).name} holds no satellite input; accepted are\n{ACCEPTED}")
     return found
 
 
-def _inside(location: Location) -> list[Location]:
+def _inside(location: Location, reader: str | None) -> list[Location]:
     if isinstance(location, str) or not location.is_dir():
         return []
-    return [entry for entry in sorted(location.iterdir()) if _kind(entry)]
+    return [entry for entry in sorted(location.iterdir()) if _kind(entry, reader)]
 
 
-def _kind(location: Location) -> str | None:
+def _kind(location: Location, reader: str | None = None) -> str | None:
     name = Path(location).name
+    if reader is not None:
+        return RAW if naming.told_by_name(name, reader) and not Path(location).is_dir() else None
     if png.NAME.fullmatch(name):
         return "PNG"
-    if seviri.reader_of(name):
-        return "raw SEVIRI"
+    if naming.readers_of(name):
+        return RAW
     if re.search(r"\.zarr(\.zip)?$", name) or _is_zarr_folder(location):
         return "Zarr"
     return "netCDF" if re.search(r"\.(nc|nc4|h5)$", name) else None
@@ -263,15 +284,18 @@ def _dataset(
             name: (("time", "y", "x"), pixels[:, layer], dict(attributes))
             for layer, name in enumerate(recording.layers)
         }
-    coordinates = _coordinates(frames, grid) | ({"rgb": list(RGB)} if recording.is_rgb else {})
+    coordinates = _coordinates(recording.grid, frames, grid)
+    if recording.is_rgb:
+        coordinates["rgb"] = list(RGB)
     return xr.Dataset(variables, coordinates, _attributes(recording, frames))
 
 
-def _coordinates(frames: Sequence[Frame], grid: Grid) -> dict[str, Any]:
+def _coordinates(source: Grid, frames: Sequence[Frame], grid: Grid) -> dict[str, Any]:
     times = np.array([frame.time.to_datetime64() for frame in frames], "datetime64[ns]")
     axes = {axis: ((axis,), getattr(grid, axis), _axis_attributes(grid, axis)) for axis in "yx"}
     return {
         "time": (("time",), times, {"standard_name": "time"}),
+        **scan_coordinates(frames, source, grid),
         **axes,
         "crs": ((), np.int32(0), grid.cf_attributes()),
     }

@@ -20,6 +20,7 @@ from medicane_models.commands import (
     Domain,
     Json,
     Out,
+    Reader,
     Revision,
     Scenes,
     Seed,
@@ -54,6 +55,7 @@ def _check_given_name(name: str | None) -> None:
 def build(
     scenes: Scenes,
     out: Out,
+    reader: Reader = None,
     tracks: Annotated[
         Path | None,
         typer.Option(
@@ -110,9 +112,9 @@ def build(
     from medicane_training.store.research_import import import_research
 
     reads = _processor(processor, changes or [], revision)
-    reads = replace(reads, grid=_build_grid(domain, reads, scenes))
+    reads = replace(reads, grid=_build_grid(domain, reads, scenes, reader))
     if scenes[0].endswith(".csv"):
-        if len(scenes) > 1 or tracks is not None:
+        if len(scenes) > 1 or tracks is not None or reader is not None:
             raise ConfigurationError(
                 "a CSV of the research layout is imported alone, with its labels"
             )
@@ -127,7 +129,8 @@ def build(
             max_gap_hours=max_gap_hours,
         )
         storms = None if tracks is None else read_tracks(tracks)
-        store = build_store(scenes, out, processor=reads, tracks=storms, settings=settings)
+        options = {"tracks": storms, "settings": settings, "reader": reader}
+        store = build_store(scenes, out, processor=reads, **options)
     rates = store.document("rates.json")
     if json:
         print_json(rates)
@@ -390,15 +393,17 @@ def _processor(
     return MedicaneProcessor.named(name or "airmass", **settings)
 
 
-def _build_grid(domain: str, processor: "MedicaneProcessor", scenes: Sequence[str]) -> "Grid":
+def _build_grid(
+    domain: str, processor: "MedicaneProcessor", scenes: Sequence[str], reader: str | None
+) -> "Grid":
     """The grid of the domain; native is that of the first scene."""
     if domain != "native":
         return _grid(domain, processor.grid)
     from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
     from medicane_training.store.build import channels_of
 
-    first = scene_sources(scenes)[0]
-    return scene_grid(open_scene(first, channels=channels_of(processor)))
+    first = scene_sources(scenes, reader)[0]
+    return scene_grid(open_scene(first, channels=channels_of(processor), reader=reader))
 
 
 def _show_strata(rates: dict[str, Any]) -> None:

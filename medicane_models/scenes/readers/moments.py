@@ -6,8 +6,9 @@ import xarray as xr
 from pandas.errors import OutOfBoundsDatetime
 
 from medicane_models.errors import SceneError
+from medicane_models.scenes.readers.recording import SCAN_TIMES, ScanTimes
 
-__all__ = ["ANY_YEAR", "times_of"]
+__all__ = ["ANY_YEAR", "scans_of", "times_of"]
 
 CALENDARS = {"standard", "gregorian", "proleptic_gregorian", "julian"}
 ANY_YEAR = xr.coders.CFDatetimeCoder(time_unit="us")  # nanoseconds reach from 1678 to 2262
@@ -41,6 +42,17 @@ def times_of(times: xr.DataArray, file: str) -> pd.DatetimeIndex:
         return index.as_unit("ns")
     except OutOfBoundsDatetime:
         raise _no_year(what, "beyond 2262") from None
+
+
+def scans_of(dataset: xr.Dataset, times: pd.DatetimeIndex) -> list[ScanTimes | None]:
+    """Of each time when the outer rows were seen; None where a dataset does not tell."""
+    if not set(SCAN_TIMES) <= dataset.variables.keys():
+        return [None] * len(times)
+    norths, souths = (np.atleast_1d(dataset[name].values) for name in SCAN_TIMES)
+    pairs = [
+        ScanTimes(pd.Timestamp(n), pd.Timestamp(s)) for n, s in zip(norths, souths, strict=True)
+    ]
+    return [None if pd.isna(pair).any() else pair for pair in pairs]
 
 
 def _calendar(times: xr.DataArray) -> str | None:

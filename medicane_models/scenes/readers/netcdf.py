@@ -17,7 +17,7 @@ from medicane_models.errors import MedicaneError, SceneError
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import number_of, text_of, time_of
 from medicane_models.scenes.readers.mapping import mapping_crs
-from medicane_models.scenes.readers.moments import ANY_YEAR, times_of
+from medicane_models.scenes.readers.moments import ANY_YEAR, scans_of, times_of
 from medicane_models.scenes.readers.recording import (
     RGB,
     UNREADABLE,
@@ -138,7 +138,7 @@ def read_dataset(
     return Recording(
         grid=axes.grid,
         layers=tuple(sources),
-        frames=tuple(Frame(t, name, read) for t, read in zip(times, readers, strict=True)),
+        frames=tuple(map(Frame, times, [name] * len(times), readers, scans_of(dataset, times))),
         platform=platform or "unknown",
         sensor=_sensor(attributes, names, name),
         sub_satellite_longitude=_longitude(attributes, axes.grid, name),

@@ -20,10 +20,12 @@ from medicane_models.errors import SceneError, SceneWarning
 
 __all__ = [
     "RGB",
+    "SCAN_TIMES",
     "UNREADABLE",
     "Axes",
     "Frame",
     "Recording",
+    "ScanTimes",
     "TimeConvention",
     "longitude_under",
     "merged",
@@ -32,6 +34,9 @@ __all__ = [
 ]
 
 RGB = ("R", "G", "B")
+SCAN_TIMES = ("scan_time_north", "scan_time_south")
+"""Coordinates of a scene along time: when its outer rows were seen."""
+
 LISTED = 3
 FINEST_KM, COARSEST_KM = 0.05, 1000.0
 METRES_PER_DEGREE = 111_195.0
@@ -56,6 +61,20 @@ TimeConvention = Literal["start_of_scan", "end_of_scan"]
 Pixels = Float32[np.ndarray, "layer y x"]
 
 
+class ScanTimes(NamedTuple):
+    """When the northernmost and the southernmost row of a grid were seen, UTC; linear between."""
+
+    north: pd.Timestamp
+    south: pd.Timestamp
+
+    def of_rows(self, first: int, last: int, height: int) -> "ScanTimes":
+        """When two rows of ``height`` were seen, 0 being the northernmost."""
+        lasted = self.south - self.north
+        return ScanTimes(
+            *(self.north + lasted * (row / max(height - 1, 1)) for row in (first, last))
+        )
+
+
 class Frame(NamedTuple):
     """One image of a recording.
 
@@ -64,11 +83,13 @@ class Frame(NamedTuple):
         name: the file it comes from, for messages.
         read: pixels of a window of the recording's grid, northernmost row first; kelvin, or 0 … 1
             for RGB; NaN where missing.
+        scan: when the outer rows of the recording's grid were seen; None where that is not known.
     """
 
     time: pd.Timestamp
     name: str
     read: Callable[[Grid], Pixels]
+    scan: ScanTimes | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.time:%Y-%m-%d %H:%M} UTC)"

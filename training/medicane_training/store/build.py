@@ -46,6 +46,7 @@ def build_store(
     processor: MedicaneProcessor,
     tracks: pd.DataFrame | None = None,
     settings: BuildSettings | None = None,
+    reader: str | None = None,
 ) -> ClipStore:
     """Build a store, or add to one; holds 32 frames in memory.
 
@@ -58,6 +59,7 @@ def build_store(
         tracks: every storm of the period, as :func:`verification.best_tracks.read_tracks`
             returns them. None: those the store has, or no labels at all.
         settings: the default ones if None.
+        reader: of satpy, for raw files; default is told by their names.
 
     Raises:
         ConfigurationError: if the store was built with another processor or other settings, or is
@@ -68,7 +70,7 @@ def build_store(
         SceneWarning: for scenes that have the same times.
     """
     settings = settings or BuildSettings()
-    scenes = [_opened(source, processor) for source in scene_sources(sources)]
+    scenes = [_opened(source, processor, reader) for source in scene_sources(sources, reader)]
     _warn_of_doubles(scenes)
     store = create_store(out, processor)
     with alone(store.path):
@@ -77,9 +79,10 @@ def build_store(
     return store
 
 
-def _opened(source: Any, processor: MedicaneProcessor) -> "xr.Dataset":
+def _opened(source: Any, processor: MedicaneProcessor, reader: str | None) -> "xr.Dataset":
     """A scene that fits the processor."""
-    scene = open_scene(source, domain=processor.grid, channels=channels_of(processor))
+    channels = channels_of(processor)
+    scene = open_scene(source, domain=processor.grid, channels=channels, reader=reader)
     processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read
     return with_time_convention(scene, processor)
 
