@@ -15,7 +15,7 @@ from medicane_models.scenes.readers.recording import SCAN_TIMES, Frame
 __all__ = ["pixel_time", "scan_coordinates"]
 
 
-Moments = Shaped[np.ndarray, "*shape"]
+Moments = Shaped[np.ndarray, "..."]
 """Of datetime64[ns]."""
 
 
@@ -47,10 +47,9 @@ def pixel_time(scene: xr.Dataset, row_of_time: ArrayLike, y: ArrayLike) -> Momen
         row_of_time: numbers of frames.
         y: rows of the scene's grid, 0 the northernmost; fractions lie between.
     """
-    north, south = (
-        scene[name].to_numpy().astype("datetime64[ns]")[np.asarray(row_of_time)]
-        for name in SCAN_TIMES
-    )
+    frames = np.asarray(row_of_time)
+    told = (scene[name].to_numpy().astype("datetime64[ns]") for name in SCAN_TIMES)
+    north, south = (np.asarray(times[frames]) for times in told)
     return _between(north, south, np.asarray(y, float) / max(scene.sizes["y"] - 1, 1))
 
 

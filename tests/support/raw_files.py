@@ -78,20 +78,22 @@ def write_ahi(
     scan: tuple[str, str] | None = None,
 ) -> list[Path]:
     """Segments of one slot; ``scan`` is when the whole of it began and ended."""
-    start, end = map(pd.Timestamp, scan or (time, pd.Timestamp(time) + timedelta(minutes=10)))
+    start, end = map(pd.to_datetime, scan or (time, pd.to_datetime(time) + timedelta(minutes=10)))
     rows = AHI_SIZE // AHI_SEGMENTS
     paths = []
     for band in bands:
         for segment in segments:
             name = (
-                f"HS_{satellite}_{pd.Timestamp(time):%Y%m%d_%H%M}_{band}_{area}_R20"
+                f"HS_{satellite}_{pd.to_datetime(time):%Y%m%d_%H%M}_{band}_{area}_R20"
                 f"_S{segment:02d}{AHI_SEGMENTS:02d}.DAT"
             )
             lasts = (end - start) / AHI_SEGMENTS
             seen = start + lasts * (segment - 1), start + lasts * segment
             part = kelvin[(segment - 1) * rows : segment * rows]
             paths.append(folder / name)
-            paths[-1].write_bytes(_ahi_segment(part, band, segment, pd.Timestamp(time), area, seen))
+            paths[-1].write_bytes(
+                _ahi_segment(part, band, segment, pd.to_datetime(time), area, seen)
+            )
     return paths
 
 
@@ -166,7 +168,7 @@ def write_abi(
     created: str = "20202512100000",
 ) -> Path:
     """One band of one image in radiances, as NOAA lays level 1b out (GOES-R PUG, volume 3)."""
-    begun, ended = (f"{pd.Timestamp(time):%Y%j%H%M%S}0" for time in (start, end))
+    begun, ended = (f"{pd.to_datetime(time):%Y%j%H%M%S}0" for time in (start, end))
     name = f"OR_ABI-L1b-Rad{sector}-M6C{band:02d}_G16_s{begun}_e{ended}_c{created}.nc"
     fk1, fk2, bc1, bc2 = ABI_PLANCK.values()
     with netCDF4.Dataset(folder / name, "w") as file:

@@ -48,11 +48,9 @@ def scans_of(dataset: xr.Dataset, times: pd.DatetimeIndex) -> list[ScanTimes | N
     """Of each time when the outer rows were seen; None where a dataset does not tell."""
     if not set(SCAN_TIMES) <= dataset.variables.keys():
         return [None] * len(times)
-    norths, souths = (np.atleast_1d(dataset[name].values) for name in SCAN_TIMES)
-    pairs = [
-        ScanTimes(pd.Timestamp(n), pd.Timestamp(s)) for n, s in zip(norths, souths, strict=True)
-    ]
-    return [None if pd.isna(pair).any() else pair for pair in pairs]
+    told = (pd.DatetimeIndex(np.atleast_1d(dataset[name].values)) for name in SCAN_TIMES)
+    pairs = [ScanTimes(north, south) for north, south in zip(*told, strict=True)]
+    return [None if pd.isna(pair.north) or pd.isna(pair.south) else pair for pair in pairs]
 
 
 def _calendar(times: xr.DataArray) -> str | None:

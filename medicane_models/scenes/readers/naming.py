@@ -22,8 +22,8 @@ class Form:
     """The names that one reader of satpy takes.
 
     Attributes:
-        patterns: regular expressions with the groups satellite, sector, band, segment, of (how many segments), time,
-            end and cycle, as far as the names have them.
+        patterns: regular expressions with the groups satellite, sector, band, segment, of (how
+            many segments), time, end and cycle, as far as the names have them.
         time_format: of the groups time and end, without what parts them.
         segments: how many a whole image has, where names do not tell.
         first_segment: at which edge segment 1 lies; None if that is not known.
@@ -155,10 +155,9 @@ FORMS = {
 }  # fmt: skip
 """By satpy's name of the reader.
 
-Names are satpy's (its etc/readers). Ways over the rows: EUMETSAT, MSG Level 1.5 Image Data Format
-Description and FCI Level 1 Product User Guide (from the south; so do FIDUCEO's Meteosats); NOAA,
-GOES-R Product User Guide and GOES I-M DataBook; JMA, Himawari Standard Data User's Guide; KMA, AMI
-Level 1B manual; NSMC, FY-4A AGRI; ISRO, INSAT-3D handbook (all from the north).
+Names are satpy's (its etc/readers). The way over the rows is what the operators describe: from the
+south EUMETSAT's (MSG Level 1.5 Image Data Format Description, MTG FCI Level 1 Product User Guide),
+from the north those of NOAA (GOES-R Product User Guide, GOES DataBook), JMA, KMA, NSMC and ISRO.
 """
 
 OTHER = _form(r".*?(?<!\d)(?P<time>\d{8}[_-]?\d{4}).*")
@@ -180,11 +179,13 @@ def check_reader(name: str | None) -> None:
         return
     from difflib import get_close_matches
 
+    import satpy
     import yaml
-    from satpy import available_readers
 
     # a plain loader imports no reader, so that those whose packages are absent are known, too
-    names = available_readers(yaml_loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
+    loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    available: Any = satpy.available_readers  # pyright: ignore[reportPrivateImportUsage]
+    names: list[str] = available(yaml_loader=loader)
     if name not in names:
         near = get_close_matches(name, names, n=5, cutoff=0.5) or sorted(FORMS)
         raise ConfigurationError(

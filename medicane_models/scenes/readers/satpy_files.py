@@ -65,8 +65,7 @@ class Header:
         axes: of the whole image.
         names: canonical name → satpy's.
         first: nominal start or whatever else the names of that slot have.
-        nominal_end: of that slot; None if satpy does not say.
-        cycle: between nominal start and end.
+        nominal: start and end of that slot; None if satpy does not say.
         scan: start and end of that slot's scan; None if that is not known.
     """
 
@@ -75,8 +74,7 @@ class Header:
     platform: str
     sensor: str
     first: pd.Timestamp
-    nominal_end: pd.Timestamp | None
-    cycle: pd.Timedelta
+    nominal: Period | None
     scan: Period | None
 
 
@@ -102,7 +100,7 @@ def read_by_satpy(
     grid = _covered(header.axes.grid, slots)
     times = [_time(slot, header) for slot in slots]
     scans = [_scan(slot, header, grid) for slot in slots]
-    reads = [partial(_pixels, slot, header.names) for slot in slots]
+    reads = [partial(_pixels, slot, header) for slot in slots]
     return Recording(
         grid=grid,
         layers=tuple(header.names),
@@ -157,8 +155,8 @@ def _first_header(slots: Sequence[Slot], wanted: Sequence[str] | None) -> Header
     if incomplete:
         raise incomplete[0]
     raise SceneError(
-        f"none of the {len(slots)} slots can be read; each HRIT slot needs its prologue, epilogue "
-        "and decompressed segments"
+        f"none of the {len(slots)} slots can be read; give whole files, decompressed, and of each "
+        "slot those that tell its calibration"
     )
 
 
@@ -169,15 +167,13 @@ def _header(slot: Slot, wanted: Sequence[str] | None) -> Header:
         names = _found(bands, wanted, str(slot))
         data = _loaded(scene, [bands[next(iter(names.values()))]], slot)[0]
     times = data.attrs.get("time_parameters", {})
-    nominal = _period(times, "nominal_")
     return Header(
         axes=_axes(data, slot),
         names=names,
-        platform=str(data.attrs.get("platform_name") or "unknown"),
+        platform=_platform(data),
         sensor=_sensor(data.attrs.get("sensor")),
         first=slot.time,
-        nominal_end=nominal and nominal[1],
-        cycle=nominal[1] - nominal[0] if nominal else pd.Timedelta(0),
+        nominal=_period(times, "nominal_"),
         scan=_scan_told(slot, data.attrs),
     )
 
@@ -192,9 +188,10 @@ def _satpy_scene(slot: Slot) -> Any:
             absent = ABSENT.search("\n".join([*said, str(error)]))
             if absent is None:
                 raise
+    package = absent[1].partition(".")[0]
     raise MissingExtraError(
-        f"satpy's reader {slot.reader} needs {absent[1]}, which is not installed; run: "
-        f"pip install {absent[1]}"
+        f"satpy's reader {slot.reader} needs {package}, which is not installed; run: "
+        f"pip install {package}"
     )
 
 
@@ -274,6 +271,10 @@ def _axes(data: Any, slot: Slot) -> Axes:
     return Axes.from_coordinates(crs, data["x"].values, data["y"].values)
 
 
+def _platform(data: Any) -> str:
+    return str(data.attrs.get("platform_name") or "unknown")
+
+
 def _sensor(told: str | Iterable[str] | None) -> str:
     names = [told] if isinstance(told, str) else sorted(told or ())
     return ", ".join(names).lower() or "unknown"
@@ -292,15 +293,16 @@ def _covered(grid: Grid, slots: Sequence[Slot]) -> Grid:
 
 
 def _convention(slot: Slot, header: Header) -> TimeConvention:
-    is_end_known = slot.scan is not None or header.nominal_end is not None
+    is_end_known = slot.scan is not None or header.nominal is not None
     return "end_of_scan" if is_end_known else "start_of_scan"
 
 
 def _time(slot: Slot, header: Header) -> pd.Timestamp:
     """Of the frame: names may tell a time that is about the same way from each nominal end."""
-    if header.nominal_end is None:
+    if header.nominal is None:
         return slot.time if slot.scan is None else slot.scan[1]
-    return header.nominal_end + round((slot.time - header.first) / header.cycle) * header.cycle
+    start, end = header.nominal
+    return end + round((slot.time - header.first) / (end - start)) * (end - start)
 
 
 def _scan_told(slot: Slot, attributes: Mapping[str, Any]) -> Period | None:
@@ -319,7 +321,7 @@ def _scan(slot: Slot, header: Header, grid: Grid) -> ScanTimes | None:
     if form.scans is None or not (form.is_whole_scan or slot.is_whole):
         return None
     if told is None and header.scan is not None:
-        late = _time(slot, header) - (header.nominal_end or header.first)
+        late = _time(slot, header) - (header.nominal[1] if header.nominal else header.first)
         told = header.scan[0] + late, header.scan[1] + late
     if told is None:
         return None
@@ -334,11 +336,12 @@ def _period(times: Mapping[str, Any], prefix: str = "") -> Period | None:
     start, end = (times.get(f"{prefix}{which}_time") for which in ("start", "end"))
     if start is None or end is None or not start < end:
         return None
-    return pd.Timestamp(start), pd.Timestamp(end)
+    return pd.to_datetime(start), pd.to_datetime(end)
 
 
-def _pixels(slot: Slot, names: Mapping[str, str], window: Grid) -> Float32[np.ndarray, "layer y x"]:
+def _pixels(slot: Slot, header: Header, window: Grid) -> Float32[np.ndarray, "layer y x"]:
     """Brightness temperatures in kelvin; chunks outside the window stay unread."""
+    names = header.names
     with _SATPY:
         scene = _satpy_scene(slot)
         bands = _bands(scene)
@@ -346,7 +349,17 @@ def _pixels(slot: Slot, names: Mapping[str, str], window: Grid) -> Float32[np.nd
         if missing:
             raise OSError(f"no files of {', '.join(sorted(missing))}")
         arrays = _loaded(scene, [bands[name] for name in names.values()], slot)
+        _require_platform(header.platform, arrays[0], slot)
         axes = _axes(arrays[0], slot)
         rows, columns = axes.slices(window)
         values = compute(*(a.data[rows, columns] for a in arrays), scheduler="synchronous")
     return axes.orient(np.stack(values).astype(np.float32))
+
+
+def _require_platform(platform: str, data: Any, slot: Slot) -> None:
+    """Not all names tell a satellite."""
+    if (other := _platform(data)) != platform:
+        raise SceneError(
+            f"{slot} is of {other}, the rest of the scene of {platform}; open the files of each "
+            "satellite and region separately"
+        )

@@ -16,7 +16,7 @@ __all__ = ["Slot", "slots_of"]
 
 TOGETHER = pd.Timedelta(seconds=10)  # bands of one image may start so far apart
 LISTED = 3
-FULL_DISKS = {"F", "FD", "FLDK", "DISK", "fd", "fld"}
+FULL_DISKS = {"F", "FD", "AF", "FLDK", "DISK", "fd", "fld", "01"}
 SEGMENTS_TOLD = {"PRO": "prologue", "EPI": "epilogue"}
 
 
@@ -31,7 +31,7 @@ class Slot:
     @property
     def time(self) -> pd.Timestamp:
         """The earliest in the names: the nominal start of the slot, unless the reader says more."""
-        return pd.Timestamp(min(name.time for name in self.names))
+        return pd.to_datetime(min(name.time for name in self.names))
 
     @property
     def scan(self) -> tuple[pd.Timestamp, pd.Timestamp] | None:
@@ -40,13 +40,13 @@ class Slot:
         if not told:
             return None
         starts, ends = zip(*told, strict=True)
-        return pd.Timestamp(min(starts)), pd.Timestamp(max(ends))
+        return pd.to_datetime(min(starts)), pd.to_datetime(max(ends))
 
     @property
     def is_whole(self) -> bool:
         """Whether some band has all its segments."""
         counts = Counter(name.band for name in self.names if name.segment.isdecimal())
-        return not counts or max(counts.values()) >= self.names[0].segments
+        return not counts or max(counts.values()) >= min(name.segments for name in self.names)
 
     @property
     def parts(self) -> set[tuple[str, str]]:
@@ -54,8 +54,8 @@ class Slot:
         return {(name.band, name.segment) for name in self.names}
 
     def __str__(self) -> str:
-        more = f" and {len(self.files) - 1} more files" if len(self.files) > 1 else ""
-        return f"{self.files[0].name}{more}"
+        first, *others = self.files
+        return f"{first.name} and {len(others)} more files" if others else first.name
 
     @property
     def label(self) -> str:

@@ -13,6 +13,7 @@ from scene_files import CHANNELS, kelvin
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import MissingExtraError, SceneError, SceneWarning
+from medicane_models.scenes import pixel_time
 from medicane_models.scenes.opening import open_scene, scene_grid
 from medicane_models.scenes.readers import satpy_files
 
@@ -47,6 +48,27 @@ def test_slots_lie_on_the_rows_of_their_segments(hrit):
     assert scene.attrs["platform"] == "Meteosat-11"
     assert scene.attrs["sub_satellite_longitude"] == 0
     assert scene.attrs["time_convention"] == "end_of_scan"
+
+
+def test_the_service_of_every_15_minutes_opens_with_one_channel(hrit):
+    scene = open_scene(hrit, channels=["IR_108"])
+    assert list(scene.data_vars) == ["IR_108"]
+    assert np.diff(scene["time"]) == np.timedelta64(15, "m")
+
+
+def test_rows_are_seen_when_the_files_say_that_their_lines_were(hrit):
+    from satpy.scene import Scene
+
+    files = [str(path) for path in hrit.iterdir() if "0045-__" in path.name]
+    reference = Scene(reader="seviri_l1b_hrit", filenames=files)
+    reference.load(["IR_108"])
+    lines = reference["IR_108"]["acq_time"].dropna("y")
+    scene = open_scene(hrit, channels=["IR_108"])
+    rows = np.rint((lines["y"].values - scene_grid(scene).y_origin) / scene_grid(scene).y_step)
+    apart = pixel_time(scene, 1, rows) - lines.values
+    inside = (rows >= 0) & (rows < scene.sizes["y"])
+    assert inside.sum() > 800
+    assert abs(apart[inside]).max() < np.timedelta64(4, "s")
 
 
 def test_cropped_pixels_are_those_of_satpy(hrit):
