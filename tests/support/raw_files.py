@@ -2,10 +2,12 @@
 
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import ArrayLike
 
 from medicane_models.domain import Grid
@@ -57,6 +59,14 @@ AHI_BLOCKS = (
     [("number", "u1"), ("length", "<u4"), ("errors", "<u2"), ("spare", "V40")],
     [("number", "u1"), ("length", "<u2"), ("spare", "V256")],
 )  # fmt: skip
+
+
+def reader_configuration(reader: str) -> dict[str, Any]:
+    """What satpy's file says, without importing the reader, whose packages may be absent."""
+    from satpy.readers.core.config import configs_for_reader
+
+    (paths,) = configs_for_reader(reader)
+    return yaml.load(Path(next(iter(paths))).read_text(encoding="utf-8"), yaml.BaseLoader)
 
 
 def spectral_radiance(kelvin: ArrayLike, micrometres: float) -> np.ndarray:

@@ -33,7 +33,7 @@ from medicane_models.scenes.readers.recording import (
 )
 from medicane_models.scenes.readers.slots import Slot, slots_of
 
-__all__ = ["origin_of", "read_by_satpy"]
+__all__ = ["canonical_bands", "origin_of", "read_by_satpy"]
 
 BANDS = {
     "IR_039": (3.6, 4.1),
@@ -232,13 +232,14 @@ def _found(bands: Mapping[str, Any], wanted: Sequence[str] | None, file: str) ->
 
     satpy tells wavelengths, which mean the same with every imager, as its names do not.
     """
-    there = _canonical(bands)
+    there = canonical_bands(bands)
     own = {name: canonical for canonical, name in there.items()}
     names = [own.get(name, name) for name in wanted or channels.DEFAULT_CHANNELS]
     return {name: there[name] for name in channels.found(sorted(there), names, file)}
 
 
-def _canonical(bands: Mapping[str, Any]) -> dict[str, str]:
+def canonical_bands(bands: Mapping[str, Any]) -> dict[str, str]:
+    """Canonical name → satpy's, of bands with their wavelengths; unknown ones are left out."""
     by_wavelength = sorted(bands, key=lambda name: (bands[name]["wavelength"].central, name))
     there: dict[str, str] = {}
     for name in by_wavelength:

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
+from raw_files import reader_configuration
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.readers.naming import FORMS, check_reader, readers_of, told_by_name
@@ -56,18 +56,10 @@ def test_satpy_takes_the_name_for_the_same_reader(name, reader):
     pytest.importorskip("satpy")
     from trollsift import Parser
 
-    assert any(Parser(pattern).validate(name) for pattern in file_patterns(reader))
+    kinds = reader_configuration(reader)["file_types"].values()
+    patterns = [pattern for kind in kinds for pattern in kind["file_patterns"]]
+    assert any(Parser(pattern).validate(name) for pattern in patterns)
     assert told_by_name(name, reader) is not None
-
-
-def file_patterns(reader: str) -> list[str]:
-    """Of satpy's configuration, without importing the reader, whose packages may be absent."""
-    import yaml
-    from satpy.readers.core.config import configs_for_reader
-
-    (paths,) = configs_for_reader(reader)
-    types = yaml.load(Path(next(iter(paths))).read_text(), yaml.BaseLoader)["file_types"]
-    return [pattern for kind in types.values() for pattern in kind["file_patterns"]]
 
 
 @pytest.mark.parametrize("name", ["scene.nc", "airmass_rgb_20111102_0655.png", "notes.txt", *ABI])

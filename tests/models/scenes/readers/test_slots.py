@@ -5,6 +5,7 @@ import sys
 import warnings
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from raw_files import (
     AHI_MICROMETRES,
     FCI_WIDTH,
     fci_rows,
+    reader_configuration,
     write_abi,
     write_ahi,
     write_fci,
@@ -22,7 +24,9 @@ from raw_files import (
 from medicane_models.errors import ConfigurationError, MissingExtraError, SceneError, SceneWarning
 from medicane_models.scenes import open_scene, pixel_time, scene_grid
 from medicane_models.scenes.opening import scene_sources
+from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.channels import DEFAULT_CHANNELS
+from medicane_models.scenes.readers.satpy_files import canonical_bands
 
 pytest.importorskip("satpy")
 
@@ -216,6 +220,45 @@ def test_chunks_of_fci_lie_where_their_rows_are(tmp_path):
     assert np.isnan(column[edges[1] :]).all()
     assert grid.x_origin == pytest.approx(-(FCI_WIDTH - 1) / 2 * grid.x_step)
     assert np.isnat(scene["scan_time_north"]).all()  # 38 chunks are not there
+
+
+WINDOW = {
+    "ami_l1b": "IR105", "agri_fy4a_l1": "C12", "agri_fy4b_l1": "C13", "insat3d_img_l1b_h5": "TIR1",
+    "goes-imager_nc": "10_7", "goes-imager_hrit": "10_7", "jami_hrit": "IR1",
+    "mtsat2-imager_hrit": "IR1", "mviri_l1b_fiduceo_nc": "IR", "gms5-vissr_l1b": "IR1",
+    "ghi_l1": "C07", "electrol_hrit": "10_7",
+}  # fmt: skip
+
+
+def thermal_bands(reader: str) -> dict[str, dict[str, SimpleNamespace]]:
+    """Of satpy's configuration: names and central wavelengths beyond three micrometres."""
+    told = reader_configuration(reader)["datasets"].values()
+    lengths = {one["name"]: float(one["wavelength"][1]) for one in told if "wavelength" in one}
+    return {
+        name: {"wavelength": SimpleNamespace(central=length)}
+        for name, length in lengths.items()
+        if length > 3
+    }
+
+
+@pytest.mark.parametrize(("reader", "name"), WINDOW.items())
+def test_the_infrared_window_of_an_imager_is_told_by_its_wavelength(reader, name):
+    assert canonical_bands(thermal_bands(reader))["IR_108"] == name
+
+
+@pytest.mark.parametrize(
+    ("reader", "sensor"),
+    [
+        ("seviri_l1b_hrit", "seviri"),
+        ("fci_l1c_nc", "fci"),
+        ("abi_l1b", "abi"),
+        ("abi_l2_nc", "abi"),
+        ("ahi_hsd", "ahi"),
+    ],
+)
+def test_wavelengths_tell_the_bands_that_names_do(reader, sensor):
+    bands = canonical_bands(thermal_bands(reader))
+    assert bands == dict(zip(channels.SEVIRI, channels.NAMES[sensor], strict=True))
 
 
 def test_names_of_several_satellites_need_the_reader(tmp_path):
