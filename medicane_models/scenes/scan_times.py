@@ -43,7 +43,7 @@ def pixel_time(scene: xr.Dataset, row_of_time: ArrayLike, y: ArrayLike) -> Momen
     """When pixels were seen, UTC to the nanosecond; NaT where the files do not tell.
 
     Args:
-        scene: as ``open_scene`` returns it.
+        scene: as ``open_scene`` returns it, with all its rows.
         row_of_time: numbers of frames.
         y: rows of the scene's grid, 0 the northernmost; fractions lie between.
     """

@@ -44,11 +44,20 @@ def times_of(times: xr.DataArray, file: str) -> pd.DatetimeIndex:
         raise _no_year(what, "beyond 2262") from None
 
 
-def scans_of(dataset: xr.Dataset, times: pd.DatetimeIndex) -> list[ScanTimes | None]:
-    """Of each time when the outer rows were seen; None where a dataset does not tell."""
+def scans_of(dataset: xr.Dataset, count: int, file: str) -> list[ScanTimes | None]:
+    """Of each frame when the outer rows were seen; None where a dataset does not tell.
+
+    Raises:
+        SceneError: if these are no times, or not one a frame.
+    """
     if not set(SCAN_TIMES) <= dataset.variables.keys():
-        return [None] * len(times)
-    told = (pd.DatetimeIndex(np.atleast_1d(dataset[name].values)) for name in SCAN_TIMES)
+        return [None] * count
+    told = [times_of(dataset[name], file) for name in SCAN_TIMES]
+    if any(len(times) != count for times in told):
+        raise SceneError(
+            f"{' and '.join(SCAN_TIMES)} of {file} hold {len(told[0])} and {len(told[1])} times "
+            f"for {count} frames; give one a frame, or leave them out"
+        )
     pairs = [ScanTimes(north, south) for north, south in zip(*told, strict=True)]
     return [None if pd.isna(pair.north) or pd.isna(pair.south) else pair for pair in pairs]
 

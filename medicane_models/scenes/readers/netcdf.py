@@ -132,13 +132,14 @@ def read_dataset(
     axes = _axes(dataset, first, name)
     times = _times(dataset, first, name)
     readers = [partial(_pixels, variables, offsets, axes, i) for i in range(len(times))]
+    scans = scans_of(dataset, len(times), name)
     attributes = {**first.attrs, **dataset.attrs}
     platform = text_of(attributes, "platform", "platform_name", "platform_ID", file=name)
     names = [str(array.name) for array in sources.values()]
     return Recording(
         grid=axes.grid,
         layers=tuple(sources),
-        frames=tuple(map(Frame, times, [name] * len(times), readers, scans_of(dataset, times))),
+        frames=tuple(map(Frame, times, [name] * len(times), readers, scans)),
         platform=platform or "unknown",
         sensor=_sensor(attributes, names, name),
         sub_satellite_longitude=_longitude(attributes, axes.grid, name),

@@ -131,10 +131,13 @@ def _slot(files: Sequence[Named], reader: str) -> Slot:
 def _once(slot: Slot) -> Slot:
     """Of files that hold the same part of a slot, the first."""
     kept: dict[str, Named] = {}
+    doubled = []
     for name, path in zip(slot.names, slot.files, strict=True):
         first = kept.setdefault(name.part, (name, path))[1]
         if first is not path:
-            _warn(f"{slot.label} is there twice: {first.name} is kept, {path.name} left out")
+            doubled.append(f"{first.name} is kept, {path.name} left out")
+    if doubled:
+        _warn(f"{slot.label} is there twice: {_listed(doubled)}")
     return _slot(list(kept.values()), slot.reader)
 
 

@@ -8,6 +8,7 @@ from raw_files import ABI_GRID, write_abi
 from scene_files import GRID, cf_dataset, kelvin, times
 
 from medicane_models.domain import Grid
+from medicane_models.errors import SceneError
 from medicane_models.scenes import open_scene, pixel_time, scene_grid
 from medicane_models.scenes.readers.recording import Frame, ScanTimes
 from medicane_models.scenes.scan_times import scan_coordinates
@@ -85,6 +86,20 @@ def test_scan_times_outlive_saving_and_cropping(tmp_path):
     assert window.offset_in(ABI_GRID) == (3, 10)
     apart = pixel_time(again, 0, rows) - pixel_time(scene, 0, rows + 10)
     assert (abs(apart) <= np.timedelta64(2, "ns")).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "match"),
+    [
+        (("time", [5, 6]), "scan_time_north of the dataset is no CF time"),
+        (((), np.datetime64("2020", "ns")), "hold 1 and 1 times for 2 frames"),
+    ],
+)
+def test_scan_times_that_are_none_are_refused(told, match):
+    dataset = cf_dataset(kelvin(2), times("2020", 2))
+    wrong = dataset.assign_coords(scan_time_north=told, scan_time_south=told)
+    with pytest.raises(SceneError, match=match):
+        open_scene(wrong)
 
 
 def test_a_scene_whose_files_tell_no_scan_times_can_be_saved(tmp_path):
