@@ -26,6 +26,7 @@ from medicane_models.commands import (
     Out,
     Overwrite,
     Plot,
+    Reader,
     Revision,
     RuntimeChoice,
     Scenes,
@@ -75,6 +76,7 @@ def _check_formats(text: str) -> None:
 def predict(
     scene: Scenes,
     out: Out,
+    reader: Reader = None,
     model: Model = DETECTOR,
     revision: Revision = None,
     tracker: Tracker = "auto",
@@ -127,7 +129,8 @@ def predict(
     }
     with replacing_products(out, **chosen) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)
-        opened = predictor.open(scene, domain=domain, extent=extent, start=start, end=end)
+        within = {"domain": domain, "extent": extent, "start": start, "end": end}
+        opened = predictor.open(scene, reader=reader, **within)
         times = {"start": start, "end": end, "every_minutes": every}
         detections = _judge(predictor.run(opened, **times, pictures=writer.plot), writer)
     _show(detections, out, json=json)

@@ -37,6 +37,7 @@ from medicane_models.errors import (
 )
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
+from medicane_models.scenes.readers.naming import check_reader
 
 __all__ = [
     "DEVICE",
@@ -54,6 +55,7 @@ __all__ = [
     "Out",
     "Overwrite",
     "Plot",
+    "Reader",
     "Revision",
     "RuntimeChoice",
     "Scenes",
@@ -219,8 +221,16 @@ Scenes = Annotated[
     list[str],
     typer.Argument(
         callback=checked(_each_present),
-        help="Archive Zarr, netCDF, raw SEVIRI files, a folder of pictures, or the YAML file that "
-        "says where its pictures lie; or several.",
+        help="Archive Zarr, netCDF, raw files of an imager, a folder of pictures, or the YAML file "
+        "that says where its pictures lie; or several.",
+    ),
+]
+Reader = Annotated[
+    str | None,
+    typer.Option(
+        "--reader",
+        callback=checked(check_reader),
+        help="Of satpy, for raw files; default: what their names are of.",
     ),
 ]
 ModelName = Annotated[

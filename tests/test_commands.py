@@ -40,6 +40,7 @@ COMPARES_ON_THE_CPU = {"medicane-export onnx", "medicane-export transformers"}
 DRAWS = RUNS_A_MODEL - {"medicane predict"} | COMPARES_ON_THE_CPU | {
     "medicane simulate", "medicane evaluate", "medicane convert", "medicane-train data build",
 }  # fmt: skip
+OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 REQUIRED = inspect.Parameter.empty
 SHARED = {
     "--out": REQUIRED,
@@ -57,6 +58,7 @@ SHARED = {
     "--model": "medicane-tiny-detector",
     "--tracker": "auto",
     "--plot": None,
+    "--reader": None,
 }
 """What all programs mean by these names, and what they take where nothing is given."""
 
@@ -137,6 +139,7 @@ def test_an_option_has_one_type_wherever_it_is(option):
         ("--seed", DRAWS),
         ("--extent", OPENS_SCENES),
         ("--tracker-revision", having("--tracker")),
+        ("--reader", OPENS_SCENES),
     ],
 )
 def test_every_command_that_needs_an_option_has_it_and_no_other(option, commands):
@@ -164,6 +167,7 @@ MISTYPED = {
     "medicane predict . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --extent 1,2": "extent '1,2' is not WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --formats pdf": "pdf; choose from csv",
+    "medicane predict . --out o --reader ahi_hds": "such as ahi_hsd",
     "medicane predict . --out o --start someday": "'someday' is no time",
     "medicane predict . --out o --end someday": "'someday' is no time",
     "medicane demo --out o --model no": "no is not a folder",
@@ -181,6 +185,7 @@ MISTYPED = {
     "medicane-train data build no.nc --out o": "no.nc does not exist",
     "medicane-train data build . --out o --tracks no.csv": "no.csv does not exist",
     "medicane-train data build . --out o --processor no": "no is not a folder",
+    "medicane-train data build . --out o --reader seviri_hrit": "seviri_l1b_hrit",
     "medicane-train data build . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
     "medicane-train data build . --out o --extent 1,9,2,3": "south below",
     "medicane-train data check no.zarr": "no.zarr does not exist",

@@ -97,7 +97,7 @@ for line in sys.stdin.read().splitlines():
     print(json.dumps([code, told.getvalue()]), flush=True)
 """
 
-RAW = "MSG3-SEVI-MSG15-0100-NA-20200917.nat"
+RAW = "MSG3-SEVI-MSG15-0100-NA-20200917121241.000000000Z-NA.nat"
 NEEDS = {
     ("torch", "timm"): {
         "medicane predict scene.nc --out o": "torch",

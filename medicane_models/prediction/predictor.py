@@ -133,6 +133,7 @@ class MedicanePredictor:
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
+        reader: str | None = None,
     ) -> "xr.Dataset":
         """Open what a clip ending between ``start`` and ``end`` needs, on pixels the model knows.
 
@@ -145,6 +146,7 @@ class MedicanePredictor:
             extent: where grey pictures lie, as ``open_scene`` takes it.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
+            reader: of satpy, for raw files; default is told by their names.
 
         Raises:
             ConfigurationError: if the domain is not understood or a bound is no time.
@@ -154,8 +156,9 @@ class MedicanePredictor:
         # times may turn out to mean the other end of a scan, and a slot takes the nearest frame
         cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
         num_frames = self.processor.num_frames
-        options = {
+        options: dict[str, Any] = {
             "extent": extent,
+            "reader": reader,
             "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
             "start": None if first is None else first - cadence * (num_frames + 1),
             "end": None if last is None else last + cadence * 1.5,

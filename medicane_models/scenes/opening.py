@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import xarray as xr
 from medicane_models.checks import check_present
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.scenes.readers import archive, netcdf, pictures, png, seviri
+from medicane_models.scenes.readers import archive, naming, netcdf, pictures, png, satpy_files
 from medicane_models.scenes.readers.channels import AIRMASS
 from medicane_models.scenes.readers.coordinates import dataset_crs
 from medicane_models.scenes.readers.frames import lazy_pixels
 from medicane_models.scenes.readers.recording import RGB, Frame, Recording, union_grid
 from medicane_models.scenes.readers.stores import Location
+from medicane_models.scenes.scan_times import scan_coordinates
 from medicane_models.times import Instant, utc
 
 __all__ = ["is_scene", "open_scene", "scene_grid", "scene_sources"]
@@ -29,8 +31,10 @@ ACCEPTED = """\
   CF netCDF in kelvin, ABI's netCDF, GridSat-B1, merged infrared, HURSAT-B1: *.nc, *.nc4, *.h5
   Airmass frames: airmass_rgb_YYYYMMDD_HHMM.png
   grey pictures: *.png, *.jpg, *.gif, *.tif with a georeference.yaml, such a file, or --extent
-  raw SEVIRI: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat, W_XX-EUMETSAT-…SEVIRI….nc
+  raw files of any imager that satpy reads: HRIT segments H-000-MSG…, MSG…-SEVI-MSG15-….nat,
+    …FCI-1C-RRAD-….nc, HS_H08_….DAT, gk2a_ami_…; others with the name of satpy's reader
   a folder or a list of these, or an xarray Dataset"""
+RAW = "raw files"
 LISTED = 3
 COARSER = 1.5  # ratio of pixel sizes from which on a scene is said to lack detail
 
@@ -45,6 +49,7 @@ def open_scene(
     start: Instant | None = None,
     end: Instant | None = None,
     extent: str | None = None,
+    reader: str | None = None,
 ) -> xr.Dataset:
     """Open satellite images as one lazy dataset; nothing is read until a frame is needed.
 
@@ -55,7 +60,7 @@ def open_scene(
         source: files, folders or URLs, or a dataset in memory. Public archive Zarr (folder, zip or
             gs://), CF netCDF or CF Zarr of any imager and projection, also with 2-D longitudes and
             latitudes, ABI's own files, GridSat-B1, merged infrared, HURSAT-B1, Airmass PNG frames,
-            raw SEVIRI files (needs satpy), grey pictures or the georeference of such.
+            raw files of any imager (needs satpy), grey pictures or the georeference of such.
         domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
             is the extent of the files; for frames that each lie elsewhere, such as those around a
             storm, the union of theirs on the lattice of the first.
@@ -65,9 +70,12 @@ def open_scene(
         end: last time, inclusive, UTC.
         extent: "WEST,SOUTH,EAST,NORTH", the outer edges in degrees of grey pictures in longitude
             and latitude that no georeference.yaml is beside.
+        reader: of satpy, to read all files with; default is told by their names.
 
     Returns:
-        Dimensions (time, y, x), north first, with CF coordinates; a float32 variable a channel in
+        Dimensions (time, y, x), north first, with CF coordinates; ``scan_time_north`` and
+        ``scan_time_south`` along time are when the outer rows were seen, NaT where the files do not
+        tell (see :func:`medicane_models.scenes.pixel_time`); a float32 variable a channel in
         kelvin, or ``airmass`` (time, y, x, rgb) in 0 … 1; NaN where missing. Attributes:
         platform and sensor, each "unknown" where the files do not say it,
         sub_satellite_longitude, time_convention, source; and calibration, "kelvin", or "grey" where
@@ -76,8 +84,8 @@ def open_scene(
     Raises:
         SceneError: if the input is not recognised or unreadable, lacks a channel, holds no frame
             in the time range, mixes satellites, or does not overlap the domain.
-        ConfigurationError: if start or end is no time, nothing or two things place pictures, or a
-            georeference is wrong.
+        ConfigurationError: if start or end is no time, nothing or two things place pictures, a
+            georeference is wrong, satpy has no such reader, or a dataset is given with one.
         MissingExtraError: if an optional package is needed.
 
     Warns:
@@ -85,8 +93,9 @@ def open_scene(
 
     When a frame is read, SceneError says if its values are of another unit than kelvin.
     """
+    naming.check_reader(reader)
     wanted = [channels] if isinstance(channels, str) else channels
-    recording = _recording(source, wanted, extent)
+    recording = _recording(source, wanted, extent, reader)
     frames = _between(_in_order(recording.frames), start, end)
     grid = union_grid(recording, frames) if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
@@ -94,7 +103,7 @@ def open_scene(
     return _dataset(recording, frames, pixels, grid)
 
 
-def scene_sources(given: Sequence[Source]) -> list[Source]:
+def scene_sources(given: Sequence[Source], reader: str | None = None) -> list[Source]:
     """What makes a scene of its own each: files of one kind together, Zarr folders and URLs alone.
 
     Folders stand for the files in them; raw files of other satellites are another scene.
@@ -105,27 +114,27 @@ def scene_sources(given: Sequence[Source]) -> list[Source]:
     scenes: dict[Any, Any] = {}
     for item in given:
         if isinstance(item, str | Path):
-            for location in _locations(item):
-                scenes.setdefault(_belongs_to(location), []).append(location)
+            for location in _locations(item, reader):
+                scenes.setdefault(_belongs_to(location, reader), []).append(location)
         else:
             scenes[id(item)] = item
     return list(scenes.values())
 
 
-def _belongs_to(location: Location) -> tuple[str | None, str]:
-    kind, name = _kind(location), Path(location).name
+def _belongs_to(location: Location, reader: str | None) -> tuple[str | None, str]:
+    kind, name = _kind(location, reader), Path(location).name
     if kind == "pictures":
         is_own = pictures.is_georeference(name) and name != pictures.GEOREFERENCE
         return kind, str(location if is_own else Path(location).parent)
     if kind == "Zarr" and not name.endswith(".zip"):
         return kind, str(location)
-    return kind, seviri.origin_of(name) if kind == "raw SEVIRI" else ""
+    return kind, satpy_files.origin_of(name, reader) if kind == RAW else ""
 
 
 def is_scene(source: str | Path) -> bool:
     """Whether a file, folder or URL has a name of satellite input."""
     location = source if isinstance(source, str) and "://" in source else Path(source).expanduser()
-    return bool(_kind(location) or _inside(location))
+    return bool(_kind(location) or _inside(location, None))
 
 
 def scene_grid(scene: xr.Dataset) -> Grid:
@@ -142,14 +151,16 @@ def scene_grid(scene: xr.Dataset) -> Grid:
 
 
 def _recording(
-    source: Source, channels: Sequence[str] | None, extent: str | None = None
+    source: Source, channels: Sequence[str] | None, extent: str | None, reader: str | None
 ) -> Recording:
     if isinstance(source, xr.Dataset):
         _refuse_extent(extent, "the dataset")
+        if reader is not None:
+            raise ConfigurationError(f"a dataset needs no reader ({reader}); leave it out")
         return netcdf.read_dataset(source, channels)
     given = [source] if isinstance(source, str | Path) else list(source)
-    locations = [found for item in given for found in _locations(item)]
-    kinds = sorted({str(_kind(location)) for location in locations})
+    locations = [found for item in given for found in _locations(item, reader)]
+    kinds = sorted({str(_kind(location, reader)) for location in locations})
     if not kinds:
         raise SceneError(f"no input was given; accepted are\n{ACCEPTED}")
     if len(kinds) > 1:
@@ -157,7 +168,7 @@ def _recording(
     if kinds[0] == "pictures":
         return pictures.read_pictures([Path(one) for one in locations], channels, extent=extent)
     _refuse_extent(extent, Path(locations[0]).name)
-    return _reader(kinds[0], locations)(locations, channels)
+    return _reader(kinds[0], locations, reader)(locations, channels)
 
 
 def _refuse_extent(extent: str | None, name: str) -> None:
@@ -168,32 +179,40 @@ def _refuse_extent(extent: str | None, name: str) -> None:
         )
 
 
-def _reader(kind: str, locations: Sequence[Location]) -> Callable[..., Recording]:
+def _reader(
+    kind: str, locations: Sequence[Location], reader: str | None
+) -> Callable[..., Recording]:
     if kind == "Zarr":
         plain = not any(archive.is_archive(location) for location in locations)
         return netcdf.read_cf_zarr if plain else archive.read_archive
     return {
         "PNG": png.read_png,
         "netCDF": netcdf.read_netcdf,
-        "raw SEVIRI": seviri.read_seviri,
+        RAW: partial(satpy_files.read_by_satpy, reader=reader),
     }[kind]
 
 
-def _locations(item: Location) -> list[Location]:
+def _locations(item: Location, reader: str | None) -> list[Location]:
     """The files of a folder, or the file, store or URL itself."""
     location = item if isinstance(item, str) and "://" in item else Path(item).expanduser()
     check_present(item)
-    found = [location] if _kind(location) else _inside(location)
+    found = [location] if _kind(location, reader) else _inside(location, reader)
+    if not found and reader:
+        raise SceneError(
+            f"{Path(item).name} holds no file whose name is of the form that satpy's {reader} "
+            "reads; choose another reader"
+        )
     if not found:
         raise SceneError(f"{Path(item).name} holds no satellite input; accepted are\n{ACCEPTED}")
     return found
 
 
-def _inside(location: Location) -> list[Location]:
+def _inside(location: Location, reader: str | None) -> list[Location]:
     if isinstance(location, str) or not location.is_dir():
         return []
-    found: list[Location] = [entry for entry in sorted(location.iterdir()) if _kind(entry)]
-    data = [entry for entry in found if _kind(entry) != "pictures"]
+    entries = sorted(location.iterdir())
+    found: list[Location] = [entry for entry in entries if _kind(entry, reader)]
+    data = [entry for entry in found if _kind(entry, reader) != "pictures"]
     return data or [entry for entry in found if _is_picture_here(entry)]
 
 
@@ -202,12 +221,14 @@ def _is_picture_here(entry: Location) -> bool:
     return pictures.is_picture(entry) or Path(entry).name == pictures.GEOREFERENCE
 
 
-def _kind(location: Location) -> str | None:
+def _kind(location: Location, reader: str | None = None) -> str | None:
     name = Path(location).name
+    if reader is not None:
+        return RAW if naming.told_by_name(name, reader) and not Path(location).is_dir() else None
     if png.NAME.fullmatch(name):
         return "PNG"
-    if seviri.reader_of(name):
-        return "raw SEVIRI"
+    if naming.readers_of(name):
+        return RAW
     if re.search(r"\.zarr(\.zip)?$", name) or _is_zarr_folder(location):
         return "Zarr"
     if pictures.is_picture(name) or pictures.is_georeference(name):
@@ -305,15 +326,18 @@ def _dataset(
             name: (("time", "y", "x"), pixels[:, layer], dict(attributes))
             for layer, name in enumerate(recording.layers)
         }
-    coordinates = _coordinates(frames, grid) | ({"rgb": list(RGB)} if recording.is_rgb else {})
+    coordinates = _coordinates(recording.grid, frames, grid)
+    if recording.is_rgb:
+        coordinates["rgb"] = list(RGB)
     return xr.Dataset(variables, coordinates, _attributes(recording, frames))
 
 
-def _coordinates(frames: Sequence[Frame], grid: Grid) -> dict[str, Any]:
+def _coordinates(source: Grid, frames: Sequence[Frame], grid: Grid) -> dict[str, Any]:
     times = np.array([frame.time.to_datetime64() for frame in frames], "datetime64[ns]")
     axes = {axis: ((axis,), getattr(grid, axis), _axis_attributes(grid, axis)) for axis in "yx"}
     return {
         "time": (("time",), times, {"standard_name": "time"}),
+        **scan_coordinates(frames, source, grid),
         **axes,
         "crs": ((), np.int32(0), grid.cf_attributes()),
     }

@@ -21,6 +21,7 @@ from medicane_models.commands import (
     Extent,
     Json,
     Out,
+    Reader,
     Revision,
     Scenes,
     Seed,
@@ -55,6 +56,7 @@ def _check_given_name(name: str | None) -> None:
 def build(
     scenes: Scenes,
     out: Out,
+    reader: Reader = None,
     tracks: Annotated[
         Path | None,
         typer.Option(
@@ -112,9 +114,10 @@ def build(
     from medicane_training.store.research_import import import_research
 
     reads = _processor(processor, changes or [], revision)
-    reads = replace(reads, grid=_build_grid(domain, reads, scenes, extent))
+    place = {"extent": extent, "reader": reader}
+    reads = replace(reads, grid=_build_grid(domain, reads, scenes, **place))
     if scenes[0].endswith(".csv"):
-        if len(scenes) > 1 or tracks is not None or extent is not None:
+        if len(scenes) > 1 or any(one is not None for one in (tracks, extent, reader)):
             raise ConfigurationError(
                 "a CSV of the research layout is imported alone, with its labels"
             )
@@ -129,7 +132,7 @@ def build(
             max_gap_hours=max_gap_hours,
         )
         storms = None if tracks is None else read_tracks(tracks)
-        options = {"tracks": storms, "settings": settings, "extent": extent}
+        options = {"tracks": storms, "settings": settings, **place}
         store = build_store(scenes, out, processor=reads, **options)
     rates = store.document("rates.json")
     if json:
@@ -394,7 +397,12 @@ def _processor(
 
 
 def _build_grid(
-    domain: str, processor: "MedicaneProcessor", scenes: Sequence[str], extent: str | None
+    domain: str,
+    processor: "MedicaneProcessor",
+    scenes: Sequence[str],
+    *,
+    extent: str | None,
+    reader: str | None,
 ) -> "Grid":
     """The grid of the domain; native is that of the first scene."""
     if domain != "native":
@@ -402,8 +410,9 @@ def _build_grid(
     from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
     from medicane_training.store.build import channels_of
 
-    first = scene_sources(scenes)[0]
-    return scene_grid(open_scene(first, channels=channels_of(processor), extent=extent))
+    first = scene_sources(scenes, reader)[0]
+    channels = channels_of(processor)
+    return scene_grid(open_scene(first, channels=channels, extent=extent, reader=reader))
 
 
 def _show_strata(rates: dict[str, Any]) -> None:

@@ -12,9 +12,9 @@ from medicane_models.errors import SceneError
 from medicane_models.scenes.instruments import Imager
 from medicane_models.scenes.readers.attributes import text_of, time_of
 from medicane_models.scenes.readers.coordinates import coordinate_of
-from medicane_models.scenes.readers.recording import TimeConvention
+from medicane_models.scenes.readers.recording import SCAN_TIMES, ScanTimes, TimeConvention
 
-__all__ = ["ANY_YEAR", "moments_of", "times_of"]
+__all__ = ["ANY_YEAR", "moments_of", "scans_of", "times_of"]
 
 CALENDARS = {"standard", "gregorian", "proleptic_gregorian", "julian"}
 ANY_YEAR = xr.coders.CFDatetimeCoder(time_unit="us")  # nanoseconds reach from 1678 to 2262
@@ -48,6 +48,24 @@ def times_of(times: xr.DataArray, file: str) -> pd.DatetimeIndex:
         return index.as_unit("ns")
     except OutOfBoundsDatetime:
         raise _no_year(what, "beyond 2262") from None
+
+
+def scans_of(dataset: xr.Dataset, count: int, file: str) -> list[ScanTimes | None]:
+    """Of each frame when the outer rows were seen; None where a dataset does not tell.
+
+    Raises:
+        SceneError: if these are no times, or not one a frame.
+    """
+    if not set(SCAN_TIMES) <= dataset.variables.keys():
+        return [None] * count
+    told = [times_of(dataset[name], file) for name in SCAN_TIMES]
+    if any(len(times) != count for times in told):
+        raise SceneError(
+            f"{' and '.join(SCAN_TIMES)} of {file} hold {len(told[0])} and {len(told[1])} times "
+            f"for {count} frames; give one a frame, or leave them out"
+        )
+    pairs = [ScanTimes(north, south) for north, south in zip(*told, strict=True)]
+    return [None if pd.isna(pair.north) or pd.isna(pair.south) else pair for pair in pairs]
 
 
 def _calendar(times: xr.DataArray) -> str | None:

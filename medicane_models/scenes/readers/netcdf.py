@@ -19,7 +19,7 @@ from medicane_models.scenes.readers.attributes import number_of
 from medicane_models.scenes.readers.bands import Bands, bands_of
 from medicane_models.scenes.readers.coordinates import layout_of
 from medicane_models.scenes.readers.joining import joined_bands
-from medicane_models.scenes.readers.moments import ANY_YEAR, moments_of
+from medicane_models.scenes.readers.moments import ANY_YEAR, moments_of, scans_of
 from medicane_models.scenes.readers.planck import Conversion, to_kelvin
 from medicane_models.scenes.readers.recording import (
     RGB,
@@ -132,11 +132,15 @@ def _frames(dataset: xr.Dataset, bands: Bands, wanted: Sequence[str] | None) -> 
         _as_they_are if is_rgb else to_kelvin(dataset, v, name) for v in sources.values()
     ]
     times, convention = moments_of(dataset, first, bands.imager, name)
+    scans = scans_of(dataset, len(times), name)
     read = partial(_pixels, list(variables.values()), conversions, layout)
     return Recording(
         grid=layout.grid,
         layers=tuple(sources),
-        frames=tuple(Frame(time, name, partial(read, index)) for index, time in enumerate(times)),
+        frames=tuple(
+            Frame(time, name, partial(read, index), scan=scan)
+            for index, (time, scan) in enumerate(zip(times, scans, strict=True))
+        ),
         platform=bands.platform,
         sensor=bands.sensor,
         sub_satellite_longitude=_longitude({**first.attrs, **dataset.attrs}, layout.grid, name),

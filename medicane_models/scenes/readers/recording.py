@@ -20,6 +20,7 @@ from medicane_models.errors import SceneError, SceneWarning
 
 __all__ = [
     "RGB",
+    "SCAN_TIMES",
     "UNREADABLE",
     "Axes",
     "Calibration",
@@ -28,6 +29,7 @@ __all__ = [
     "Layout",
     "Pixels",
     "Recording",
+    "ScanTimes",
     "TimeConvention",
     "longitude_under",
     "merged",
@@ -37,6 +39,9 @@ __all__ = [
 ]
 
 RGB = ("R", "G", "B")
+SCAN_TIMES = ("scan_time_north", "scan_time_south")
+"""Coordinates of a scene along time: when its outer rows were seen."""
+
 MOST_UNION_PIXELS = 1 << 26  # a quarter of a GiB a channel
 FINEST_KM, COARSEST_KM = 0.05, 1000.0
 METRES_PER_DEGREE = 111_195.0
@@ -80,6 +85,20 @@ class Layout(Protocol):
         ...
 
 
+class ScanTimes(NamedTuple):
+    """When the northernmost and the southernmost row of a grid were seen, UTC; linear between."""
+
+    north: pd.Timestamp
+    south: pd.Timestamp
+
+    def of_rows(self, first: int, last: int, height: int) -> "ScanTimes":
+        """When two rows of ``height`` were seen, 0 being the northernmost."""
+        lasted = self.south - self.north
+        return ScanTimes(
+            *(self.north + lasted * (row / max(height - 1, 1)) for row in (first, last))
+        )
+
+
 class Frame(NamedTuple):
     """One image of a recording.
 
@@ -89,12 +108,14 @@ class Frame(NamedTuple):
         read: pixels of a window of the frame's grid, northernmost row first; kelvin, or 0 … 1 for
             RGB; NaN where missing.
         grid: where the pixels lie, in sectors that move; None for the recording's grid.
+        scan: when the outer rows of the recording's grid were seen; None where that is not known.
     """
 
     time: pd.Timestamp
     name: str
     read: Callable[[Grid], Pixels]
     grid: Grid | None = None
+    scan: ScanTimes | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.time:%Y-%m-%d %H:%M} UTC)"

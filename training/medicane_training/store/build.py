@@ -47,6 +47,7 @@ def build_store(
     tracks: pd.DataFrame | None = None,
     settings: BuildSettings | None = None,
     extent: str | None = None,
+    reader: str | None = None,
 ) -> ClipStore:
     """Build a store, or add to one; holds 32 frames in memory.
 
@@ -60,6 +61,7 @@ def build_store(
             returns them. None: those the store has, or no labels at all.
         settings: the default ones if None.
         extent: where grey pictures lie, as ``open_scene`` takes it.
+        reader: of satpy, for raw files; default is told by their names.
 
     Raises:
         ConfigurationError: if the store was built with another processor or other settings, or is
@@ -70,7 +72,8 @@ def build_store(
         SceneWarning: for scenes that have the same times.
     """
     settings = settings or BuildSettings()
-    scenes = [_opened(source, processor, extent) for source in scene_sources(sources)]
+    how = {"extent": extent, "reader": reader}
+    scenes = [_opened(source, processor, **how) for source in scene_sources(sources, reader)]
     _warn_of_doubles(scenes)
     store = create_store(out, processor)
     with alone(store.path):
@@ -79,9 +82,11 @@ def build_store(
     return store
 
 
-def _opened(source: Any, processor: MedicaneProcessor, extent: str | None) -> "xr.Dataset":
+def _opened(
+    source: Any, processor: MedicaneProcessor, *, extent: str | None, reader: str | None
+) -> "xr.Dataset":
     """A scene that fits the processor."""
-    options = {"channels": channels_of(processor), "extent": extent}
+    options = {"channels": channels_of(processor), "extent": extent, "reader": reader}
     scene = open_scene(source, domain=processor.grid, **options)
     processor.check_channels(scene)
     processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read

@@ -13,8 +13,9 @@ from scene_files import CHANNELS, kelvin
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import MissingExtraError, SceneError, SceneWarning
+from medicane_models.scenes import pixel_time
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.scenes.readers import seviri
+from medicane_models.scenes.readers import satpy_files
 
 FOLDER = "seviri_hrit_20200906"
 
@@ -47,6 +48,27 @@ def test_slots_lie_on_the_rows_of_their_segments(hrit):
     assert scene.attrs["platform"] == "Meteosat-11"
     assert scene.attrs["sub_satellite_longitude"] == 0
     assert scene.attrs["time_convention"] == "end_of_scan"
+
+
+def test_the_service_of_every_15_minutes_opens_with_one_channel(hrit):
+    scene = open_scene(hrit, channels=["IR_108"])
+    assert list(scene.data_vars) == ["IR_108"]
+    assert np.diff(scene["time"]) == np.timedelta64(15, "m")
+
+
+def test_rows_are_seen_when_the_files_say_that_their_lines_were(hrit):
+    from satpy.scene import Scene
+
+    files = [str(path) for path in hrit.iterdir() if "0045-__" in path.name]
+    reference = Scene(reader="seviri_l1b_hrit", filenames=files)
+    reference.load(["IR_108"])
+    lines = reference["IR_108"]["acq_time"].dropna("y")
+    scene = open_scene(hrit, channels=["IR_108"])
+    rows = np.rint((lines["y"].values - scene_grid(scene).y_origin) / scene_grid(scene).y_step)
+    apart = pixel_time(scene, 1, rows) - lines.values
+    inside = (rows >= 0) & (rows < scene.sizes["y"])
+    assert inside.sum() > 800
+    assert abs(apart[inside]).max() < np.timedelta64(4, "s")
 
 
 def test_cropped_pixels_are_those_of_satpy(hrit):
@@ -144,7 +166,7 @@ def test_no_readable_slot_is_an_error(hrit, tmp_path):
         (tmp_path / path.name).touch()
     with (
         pytest.warns(SceneWarning, match="202009060030"),
-        pytest.raises(SceneError, match="none of the SEVIRI slots can be read"),
+        pytest.raises(SceneError, match="none of the 1 slots can be read"),
     ):
         open_scene(tmp_path)
 
@@ -157,7 +179,7 @@ def test_services_are_not_mixed(hrit, tmp_path):
 
 
 def test_compressed_segments_need_another_package(hrit, tmp_path, monkeypatch):
-    monkeypatch.setattr(seviri, "find_spec", lambda name: None)
+    monkeypatch.setattr(satpy_files, "find_spec", lambda name: None)
     (tmp_path / "H-000-MSG4__-MSG4________-IR_108___-000008___-202009060030-C_").touch()
     with pytest.raises(SceneError, match="pip install pyPublicDecompWT"):
         open_scene(tmp_path)
@@ -192,14 +214,16 @@ def test_native_files_are_placed_by_their_names(tmp_path, monkeypatch):
         attrs={
             "area": SimpleNamespace(crs=grid.projection),
             "platform_name": "Meteosat-11",
+            "sensor": "seviri",
+            "units": "K",
             "time_parameters": {
                 "nominal_start_time": datetime(2023, 12, 20, 11, 30),
                 "nominal_end_time": datetime(2023, 12, 20, 11, 35),
             },
         },
     )
-    scene = dict.fromkeys(CHANNELS, values)
-    monkeypatch.setattr(seviri, "_satpy_scene", lambda slot: FakeScene(scene))
+    scene = FakeScene(dict.fromkeys(map(data_id, CHANNELS, (6.25, 7.35, 9.66, 10.8)), values))
+    monkeypatch.setattr(satpy_files, "_satpy_scene", lambda slot: scene)
     for stamp in ("20231220113916.2", "20231220113416.138"):
         (tmp_path / f"MSG4-SEVI-MSG15-0100-NA-{stamp}000000Z-NA.nat").touch()
     opened = open_scene(tmp_path)
@@ -207,10 +231,18 @@ def test_native_files_are_placed_by_their_names(tmp_path, monkeypatch):
     np.testing.assert_array_equal(opened["IR_108"][1], kelvin(1, grid=grid)[0])
 
 
+def data_id(name: str, micrometres: float):
+    from satpy.dataset.dataid import DataID, default_id_keys_config
+
+    told = {"name": name, "wavelength": (micrometres - 1, micrometres, micrometres + 1)}
+    told |= {"resolution": 3000, "calibration": "brightness_temperature"}
+    return DataID(default_id_keys_config, **told)
+
+
 class FakeScene(dict):
     """As much of a satpy Scene as the reader asks for."""
 
-    def available_dataset_names(self) -> list[str]:
+    def available_dataset_ids(self) -> list[object]:
         return list(self)
 
     def load(self, *args: object, **options: object) -> None:
