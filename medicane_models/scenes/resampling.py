@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 
-__all__ = ["Placement", "bilinear_weights", "overlaps", "place"]
+__all__ = ["Placement", "bilinear_weights", "no_overlap", "overlaps", "place"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def _crop(source: Grid, target: Grid, offset: tuple[int, int]) -> Crop:
     right = min(offset[0] + target.width, source.width)
     bottom = min(offset[1] + target.height, source.height)
     if right <= left or bottom <= top:
-        raise _no_overlap(source, target)
+        raise no_overlap(source, target)
     window = source.window(left, top, right - left, bottom - top)
     return Crop(window, target, left - offset[0], top - offset[1])
 
@@ -101,7 +101,7 @@ def _interpolation(source: Grid, target: Grid) -> Interpolation:
     x, y = source.lonlat_to_pixel(*target.pixel_to_lonlat(columns.ravel(), rows.ravel()))
     seen = source.contains(x, y)
     if not seen.any():
-        raise _no_overlap(source, target)
+        raise no_overlap(source, target)
     # Rounded, so that pixels that coincide up to rounding errors need no neighbour.
     x = np.where(seen, x.round(6).clip(0, source.width - 1), np.nan)
     y = np.where(seen, y.round(6).clip(0, source.height - 1), np.nan)
@@ -146,5 +146,6 @@ def bilinear_weights(
     return weights
 
 
-def _no_overlap(source: Grid, target: Grid) -> SceneError:
+def no_overlap(source: Grid, target: Grid) -> SceneError:
+    """What to raise where a target shows nothing of a source."""
     return SceneError(f"the domain ({target}) does not overlap the scene ({source})")

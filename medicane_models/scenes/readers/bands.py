@@ -83,18 +83,18 @@ def bands_of(dataset: xr.Dataset, file: str) -> Bands:
     Raises:
         SceneError: if an attribute is of the wrong type, or a name contradicts the wavelength.
     """
-    arrays = [dataset[name] for name in dataset.data_vars]
+    arrays = [dataset[name] for name in dataset.data_vars if dataset.variables[name].ndim > 1]
     attributes = {key: v for a in reversed(arrays) for key, v in a.attrs.items()} | dataset.attrs
-    names = {str(array.name): _name(dataset, array) for array in arrays}
+    names = [_name(dataset, array) for array in arrays]
     platform = text_of(attributes, *PLATFORM_ATTRIBUTES, file=file) or ""
     told = (text_of(attributes, *SENSOR_ATTRIBUTES, file=file) or "").lower()
     longitude = _longitude(dataset)
-    sensor = _sensor(told, names.values(), longitude)
+    sensor = _sensor(told, names, longitude)
     imagers = candidates(sensor, platform, longitude)
     return Bands(
         meanings={
-            str(array.name): _meaning(array, names[str(array.name)], imagers, file)
-            for array in arrays
+            str(array.name): _meaning(array, name, imagers, file)
+            for array, name in zip(arrays, names, strict=True)
         },
         sensor=sensor or "unknown",
         platform=platform or "unknown",
@@ -103,7 +103,7 @@ def bands_of(dataset: xr.Dataset, file: str) -> Bands:
     )
 
 
-def _sensor(told: str, names: Any, longitude: float | None) -> str | None:
+def _sensor(told: str, names: Sequence[str], longitude: float | None) -> str | None:
     """What the variables of a product prove, else what the file says, else whose names it has."""
     shown = sensor_of_names(names, longitude)
     is_product = any(imager.is_product for imager in IMAGERS if imager.key == shown)
@@ -123,8 +123,6 @@ def _name(dataset: xr.Dataset, array: xr.DataArray) -> str:
 def _meaning(
     array: xr.DataArray, name: str, imagers: Sequence[Imager], file: str
 ) -> frozenset[str]:
-    if array.ndim < 2:
-        return frozenset()
     named, measured = meanings(name, imagers), _by_wavelength(array)
     if not named or not measured:
         return named or measured
@@ -168,7 +166,7 @@ def _central(told: Any, units: str = "") -> float | None:
         numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", told)][:1]
     else:
         listed = told if isinstance(told, tuple | list) else np.ravel(told)
-        numbers = [float(v) for v in listed if isinstance(v, int | float | np.number)]
+        numbers = [float(value) for value in listed if _is_number(value)]
     if not numbers:
         return None
     central = numbers[1] if len(numbers) == 3 else numbers[0]
@@ -181,8 +179,11 @@ def _longitude(dataset: xr.Dataset) -> float | None:
     """Where the satellite stands, as far as a grid mapping says."""
     for variable in dataset.variables.values():
         longitude = variable.attrs.get("longitude_of_projection_origin")
-        if "perspective_point_height" in variable.attrs and isinstance(
-            longitude, int | float | np.number
-        ):
-            return float(longitude)
+        if "perspective_point_height" in variable.attrs and _is_number(longitude):
+            return np.asarray(longitude).item()
     return None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is one that fits into a float."""
+    return np.size(value) == 1 and np.asarray(value).dtype.kind in "iuf"

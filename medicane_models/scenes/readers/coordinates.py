@@ -54,8 +54,9 @@ def layout_of(
     """
     along = [coordinate_of(dataset, variable, role) for role in "yx"]
     raster = [coordinate.dims[0] for coordinate in along if coordinate is not None]
-    curved = _curved(dataset, variable)
-    if len(raster) == 2 and (curved is None or _is_projected(dataset, variable, name)):
+    is_projected = len(raster) == 2 and _is_projected(dataset, variable, name)
+    curved = None if is_projected else _curved(dataset, variable)
+    if len(raster) == 2 and curved is None:
         return _ordered(dataset, variable, raster, name), _axes(dataset, variable, name, sensor)
     if curved is None:
         raise SceneError(
@@ -94,9 +95,11 @@ def _curved(
 ) -> tuple[xr.DataArray, xr.DataArray] | None:
     """Longitudes and latitudes of the pixels, along two of the variable's dimensions."""
     found: dict[str, xr.DataArray] = {}
-    for name in dataset.variables:
-        values = dataset[name] if dataset[name].ndim == 2 else dataset[name].squeeze()
-        if values.ndim == 2 and set(values.dims) <= set(variable.dims) and _geographic(values):
+    for name, stored in dataset.variables.items():
+        if stored.ndim < 2 or not set(stored.dims) <= set(variable.dims):
+            continue
+        values = dataset[name] if stored.ndim == 2 else dataset[name].squeeze()
+        if values.ndim == 2 and _geographic(values):
             found.setdefault(_geographic(values), values)
     if set(found) != {"x", "y"} or set(found["x"].dims) != set(found["y"].dims):
         return None
@@ -148,8 +151,8 @@ def coordinate_of(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> xr.
     along = [
         dataset[name]
         for dimension in variable.dims
-        for name in dataset.variables
-        if dataset[name].dims == (dimension,)
+        for name, values in dataset.variables.items()
+        if values.dims == (dimension,)
     ]
     along.sort(key=lambda found: ("units" not in found.attrs, (found.name,) != found.dims))
     return next((coordinate for coordinate in along if _role(coordinate) == role), None)

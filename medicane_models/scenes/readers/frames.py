@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float32, Integer
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.readers.recording import UNREADABLE, Frame, Recording
-from medicane_models.scenes.resampling import Placement, overlaps, place
+from medicane_models.scenes.resampling import Placement, no_overlap, overlaps, place
 
 __all__ = ["lazy_pixels"]
 
@@ -32,11 +32,10 @@ def lazy_pixels(recording: Recording, frames: Sequence[Frame], target: Grid) -> 
     Raises:
         SceneError: if the target shows nothing of any frame.
     """
-    moves = [frame.grid is not None for frame in frames]
-    if all(moves) and any(overlaps(frame.grid or recording.grid, target) for frame in frames):
-        placement = None
-    else:
-        placement = place(recording.grid, target)
+    moving = [frame.grid for frame in frames if frame.grid is not None]
+    if moving and not any(overlaps(grid, target) for grid in moving):
+        raise no_overlap(moving[0], target)
+    placement = None if len(moving) == len(frames) else place(recording.grid, target)
     is_grey = recording.calibration == "grey"
     return da.map_blocks(
         FrameReader(tuple(frames), recording.layers, recording.is_rgb, is_grey, target, placement),

@@ -162,6 +162,12 @@ def test_neither_a_wavelength_nor_a_standard_name_is_enough(told):
         open_scene(lonlat("thermal", **told))
 
 
+@pytest.mark.parametrize("wavelength", [10**400, float("nan"), b"x", [], {}, "long"])
+def test_a_wavelength_that_is_none_is_passed_over(wavelength):
+    told = {"standard_name": "toa_brightness_temperature", "wavelength": wavelength}
+    assert list(open_scene(lonlat("TIR1", **told)).data_vars) == ["IR_108"]
+
+
 def test_a_wavelength_decides_between_the_meanings_of_a_name():
     told = {"standard_name": "toa_brightness_temperature", "wavelength": 10.8}
     assert list(open_scene(lonlat("C13", **told)).data_vars) == ["IR_108"]

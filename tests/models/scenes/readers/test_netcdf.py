@@ -396,10 +396,11 @@ def test_frames_that_leave_the_domain_are_named(tmp_path):
         assert scene["WV_062"][1].isnull().all()
 
 
-def test_a_domain_that_no_moving_frame_shows_is_refused(tmp_path):
-    storm_files(tmp_path)
+@pytest.mark.parametrize(("left", "start"), [(100, None), (0, "2020-01-01T02:00")])
+def test_a_domain_that_no_moving_frame_shows_is_refused(tmp_path, left, start):
+    storm_files(tmp_path, step=5)
     with pytest.raises(SceneError, match="does not overlap"):
-        open_scene(tmp_path, domain=GRID.window(100, 0, 4, 4))
+        open_scene(tmp_path, domain=GRID.window(left, 0, 4, 4), start=start)
 
 
 def test_frames_too_far_apart_for_memory_name_the_remedy(tmp_path, monkeypatch):
