@@ -21,8 +21,8 @@ from measuring import machine, own_peak_memory, peak_memory, report
 from scipy.ndimage import gaussian_filter
 
 from medicane_models.domain import Grid, geostationary_crs
+from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.planes import planes_covering
-from medicane_models.scenes.sampling import PlaneSampler
 
 STEP_M = 2004.017  # of ABI's 2 km pixels
 GRIDS = {

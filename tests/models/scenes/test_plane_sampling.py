@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from medicane_models.domain import Grid, geostationary_crs, local_plane, satellite_zenith
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.planes import planes_covering
-from medicane_models.scenes.sampling import PlaneSampler
 
 HALF_DISK_M = 5.5e6
 
