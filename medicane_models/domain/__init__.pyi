@@ -1,8 +1,8 @@
 from .distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
 from .grid import MEDITERRANEAN, Grid, Tile, parse_box
 from .legacy import legacy_pixel
+from .local_planes import local_plane
 from .parallax import cloud_top_height_km, true_position
-from .planes import local_plane
 from .projections import geostationary_crs, nearest_turn, same_crs
 from .viewing import satellite_zenith
 

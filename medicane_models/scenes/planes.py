@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from medicane_models.domain import EARTH_RADIUS_KM, Grid, local_plane
 from medicane_models.domain.azimuthal import from_azimuthal, to_azimuthal
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.scenes.sampling import is_within_limb
+from medicane_models.scenes.plane_sampling import is_within_limb
 
 __all__ = ["planes_covering"]
 

@@ -4,13 +4,13 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from dask import delayed
+from dask.delayed import delayed
 from scipy.ndimage import gaussian_filter
 
 from medicane_models.domain import Grid, geostationary_crs, local_plane, satellite_zenith
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.planes import planes_covering
-from medicane_models.scenes.sampling import PlaneSampler
 
 HALF_DISK_M = 5.5e6
 
@@ -208,8 +208,8 @@ def test_a_lazy_frame_is_read_once():
 
 
 def test_memory_does_not_grow_with_frames():
-    grid = disk(500)
-    sampler = PlaneSampler(grid, planes_covering(grid, size=32, km=60))
+    grid = disk(300)
+    sampler = PlaneSampler(grid, planes_covering(grid, size=32, km=200))
     kelvin = texture(grid)[None]
     sampler(kelvin)
     tracemalloc.start()
