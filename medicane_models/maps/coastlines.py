@@ -158,7 +158,7 @@ def _reaches(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _cut(grid: Grid, points: np.ndarray) -> np.ndarray:
     """Whether each step jumps from one border of the world map to another."""
-    longest = CUT_DEGREES if grid.projection.is_geographic else CUT_M
+    longest = CUT_DEGREES if grid.is_geographic else CUT_M
     steps = np.diff(points, axis=0) * (grid.x_step, grid.y_step)
     return np.hypot(steps[:, 0], steps[:, 1]) > longest
 
@@ -178,7 +178,7 @@ def _block_mask(grid: Grid) -> np.ndarray:
 
 def _degrees_per_pixel(grid: Grid) -> float:
     step = min(abs(grid.x_step), abs(grid.y_step))
-    return step if grid.projection.is_geographic else step / M_PER_DEGREE
+    return step if grid.is_geographic else step / M_PER_DEGREE
 
 
 def _on_land(lon: np.ndarray, lat: np.ndarray, step: float) -> np.ndarray:

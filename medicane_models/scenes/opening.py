@@ -344,7 +344,7 @@ def _coordinates(source: Grid, frames: Sequence[Frame], grid: Grid) -> dict[str,
 
 
 def _axis_attributes(grid: Grid, axis: str) -> dict[str, str]:
-    if not grid.projection.is_geographic:
+    if not grid.is_geographic:
         return {
             "standard_name": f"projection_{axis}_coordinate",
             "units": "m",

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from medicane_models.choices import ProcessorName
-from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.domain.planes import local_plane
+from medicane_models.domain import MEDITERRANEAN, Grid, local_plane
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import (
     Count,

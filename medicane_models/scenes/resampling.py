@@ -75,7 +75,7 @@ def place(source: Grid, target: Grid) -> Placement:
 def _may_meet_twice(source: Grid, target: Grid) -> bool:
     """Whether longitudes that are 360° apart may lie on both sides of a grid."""
     width = (source.width + target.width) * source.x_step
-    return source.projection.is_geographic and width > 360
+    return source.is_geographic and width > 360
 
 
 def overlaps(source: Grid, target: Grid) -> bool:

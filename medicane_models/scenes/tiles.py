@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from medicane_models.domain import Grid, Tile
+from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.planes import planes_covering
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.sampling import PlaneSampler
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -102,7 +102,7 @@ def scene_coordinates(
     """Coordinates and attributes of a simulated scene."""
     name, units = (
         ("projection_{}_coordinate", "m")
-        if not grid.projection.is_geographic
+        if not grid.is_geographic
         else ("{}", "degrees")
     )
     axes = {

@@ -251,7 +251,7 @@ def domain_text(domain: Grid | None) -> str:
     if domain is None:
         return "the whole world"
     west, south, east, north = domain.extent
-    if domain.projection.is_geographic:  # not cut to ±180
+    if domain.is_geographic:  # not cut to ±180
         west = domain.x_origin - domain.x_step / 2
         east = west + domain.width * domain.x_step
     west, south, east, north = (f"{round(edge, 2):g}" for edge in (west, south, east, north))

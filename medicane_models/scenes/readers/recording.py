@@ -288,7 +288,7 @@ def warn_unreadable(name: str, error: BaseException) -> None:
 
 def _refuse_impossible_steps(grid: Grid) -> None:
     """Coordinates in other units than they are marked with make pixels of metres or continents."""
-    metres = METRES_PER_DEGREE if grid.projection.is_geographic else 1.0
+    metres = METRES_PER_DEGREE if grid.is_geographic else 1.0
     for axis, step in (("x", grid.x_step), ("y", grid.y_step)):
         size_km = abs(step) * metres / 1000
         if not FINEST_KM <= size_km <= COARSEST_KM:
