@@ -64,6 +64,11 @@ class MedicaneConfig:
         patch_size: pixels along each side of a patch.
         num_frames: frames in a clip, oldest first.
         tubelet_size: frames merged into one token.
+        stem: what makes patches of pixels: ``"patch"``, one linear map of each tubelet, as in
+            VideoMAE; ``"convolutional"``, strided convolutions on every frame; ``"residual"``, the
+            same with residual blocks.
+        stem_width: channels of a stem's first stage, which halves frames once; they double from
+            stage to stage, up to ``embed_dim``.
         in_channels: channels of a frame.
         embed_dim: features of a token.
         depth: number of blocks.
@@ -98,6 +103,8 @@ class MedicaneConfig:
             px², ((xx, xy), (xy, yy)); None means it was never measured.
         heatmap_stride: pixels along each side of a heatmap cell.
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
+        heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
+        heatmap_offset: every cell says where in its neighbourhood a centre would be.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -107,6 +114,8 @@ class MedicaneConfig:
     patch_size: Count = 16
     num_frames: Count = 16
     tubelet_size: Count = 2
+    stem: Literal["patch", "convolutional", "residual"] = "patch"
+    stem_width: Features = 16
     in_channels: Count = 3
     embed_dim: Features = 768
     depth: Depth = 12
@@ -135,12 +144,15 @@ class MedicaneConfig:
     error_covariance_px: Covariance | None = None
     heatmap_stride: Count = 4
     heatmap_center: Literal["mode", "mean"] = "mode"
+    heatmap_features: bool = False
+    heatmap_offset: bool = False
     trained_on: str | None = None
     data_kind: DataKind | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         _check_divisions(self)
+        _check_stem(self)
         _check_tokens(self)
         _check_channels(self)
         _check_labels(self)
@@ -169,6 +181,12 @@ class MedicaneConfig:
     def token_values(self) -> int:
         """Pixel values of one token."""
         return self.tubelet_size * self.patch_size**2 * self.in_channels
+
+    @property
+    def stem_widths(self) -> tuple[int, ...]:
+        """Channels of the stages of a stem, finest first; none without one."""
+        stages = 0 if self.stem == "patch" else self.patch_size.bit_length() - 1
+        return tuple(min(self.stem_width << stage, self.embed_dim) for stage in range(stages))
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -292,6 +310,25 @@ def _check_divisions(config: MedicaneConfig) -> None:
             )
     if config.embed_dim % 2 or config.decoder_embed_dim % 2:
         raise ConfigurationError("embed_dim and decoder_embed_dim must be even: sine and cosine")
+
+
+def _check_stem(config: MedicaneConfig) -> None:
+    if config.stem != "patch" and (config.patch_size < 2 or config.patch_size.bit_count() > 1):
+        raise ConfigurationError(
+            f"patch_size is {config.patch_size}, and a {config.stem} stem halves frames down to "
+            "patches; give a power of two, or set stem to patch"
+        )
+    if not config.heatmap_features:
+        return
+    if config.stem == "patch":
+        raise ConfigurationError(
+            "heatmap_features are those of a stem, and stem is patch; set stem to convolutional or "
+            "residual, or heatmap_features to false"
+        )
+    if config.heatmap_stride < 2:
+        raise ConfigurationError(
+            "heatmap_stride is 1, and a stem's finest heatmap_features have 2 pixels; set it to 2"
+        )
 
 
 def _check_channels(config: MedicaneConfig) -> None:

@@ -23,7 +23,7 @@ HEAD_FIELDS: Mapping[str, tuple[str, ...]] = {
         "decoder_mlp_hidden_dim",
     ),
     "classification": ("id2label",),
-    "tracking": ("head", "heatmap_stride"),
+    "tracking": ("head", "heatmap_features", "heatmap_offset", "heatmap_stride"),
 }
 """Fields of the configuration without which a head's weights mean something else."""
 
