@@ -66,7 +66,7 @@ class MedicaneConfig:
         tubelet_size: frames merged into one token.
         stem: what makes patches of pixels: ``"patch"``, one linear map of each tubelet, as in
             VideoMAE; ``"convolutional"``, strided convolutions on every frame; ``"residual"``, the
-            same with residual blocks.
+            same with a residual block a stage for the newest frame.
         stem_width: channels of a stem's first stage, which halves frames once; they double from
             stage to stage, up to ``embed_dim``.
         in_channels: channels of a frame.
@@ -207,10 +207,10 @@ class MedicaneConfig:
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
-        """A published size with any field changed.
+        """A named size with any field changed.
 
         Args:
-            name: tiny, small, base, large, huge or giant.
+            name: of `PRESETS`.
             overrides: fields that differ from the preset.
 
         Raises:
@@ -371,7 +371,7 @@ def _check_covariance(config: MedicaneConfig) -> None:
         )
 
 
-def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: int) -> dict:
+def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: Any) -> dict:
     sizes = {"embed_dim": dim, "depth": depth, "num_heads": heads, "mlp_hidden_dim": 4 * dim}
     names = ("decoder_embed_dim", "decoder_num_heads", "decoder_mlp_hidden_dim")
     return sizes | dict(zip(names, decoder, strict=True)) | more
@@ -386,6 +386,18 @@ UNTRAINED: Mapping[str, Any] = {
 }
 """What training finds out, as it stands in a model that is yet to be trained."""
 
+INFRARED: Mapping[str, Any] = {
+    "image_size": 112,
+    "num_frames": 4,
+    "tubelet_size": 4,
+    "in_channels": 2,
+    "stem": "residual",
+    "position": "sinusoid_3d",
+    "decoder_depth": 2,
+    "heatmap_stride": 2,
+    "heatmap_features": True,
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": _size(192, 12, 3, (96, 3, 384)),
     "small": _size(384, 12, 6, (192, 3, 768)),
@@ -393,5 +405,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "large": _size(1024, 24, 16, (512, 8, 2048)),
     "huge": _size(1280, 32, 16, (512, 8, 2048)),
     "giant": _size(1408, 40, 16, (512, 8, 2234), patch_size=14, mlp_hidden_dim=6144),
+    "infrared": _size(192, 2, 3, (96, 3, 384), **INFRARED, stem_width=16),
+    "infrared-light": _size(192, 2, 3, (96, 3, 384), **INFRARED, stem_width=8),
 }
-"""Sizes as published with VideoMAE and VideoMAEv2; tiny is DeiT's, with a decoder half as wide."""
+"""Sizes as published with VideoMAE and VideoMAEv2; tiny is DeiT's, with a decoder half as wide.
+
+The infrared ones are ours, for training on CPUs: four frames of a local plane and a channel that
+says what was seen, most of the computation in the stem, cells of two pixels.
+"""

@@ -115,9 +115,7 @@ class HeatmapHead(nn.Module):
         self.time_weight = nn.Parameter(torch.full((self.grid[0],), 1 / self.grid[0]))
         outputs = 3 if self.offset else 1
         # padding by two puts a ring of patches around the tile, told from it by their neighbours
-        self.conv = nn.Conv2d(
-            config.embed_dim, outputs * self.upscale**2, kernel_size=3, padding=2
-        )
+        self.conv = nn.Conv2d(config.embed_dim, outputs * self.upscale**2, kernel_size=3, padding=2)
         self.finer = TopDown(config, outputs) if config.heatmap_features else None
 
     @property

@@ -38,12 +38,31 @@ def test_only_a_residual_stem_has_skip_connections():
     assert counts == [3, 3 + 2 * 2]  # none in the first stage
 
 
+def test_residual_blocks_look_at_the_newest_frame_only():
+    stem = Stem(SMALL).eval()
+    plain = Stem(SMALL.replace(stem="convolutional")).eval()
+    plain.load_state_dict(stem.state_dict(), strict=False)
+    views, without = stem(clips()), plain(clips())
+    torch.testing.assert_close(views[-1][:, :2], without[-1][:, :2])
+    assert not torch.allclose(views[1][:, 2], without[1][:, 2])
+
+
+def test_every_frame_is_seen_alone():
+    stem = Stem(SMALL).eval()
+    later = clips()
+    later[:, 1:] = 3.0
+    for view, other in zip(stem(clips()), stem(later), strict=True):
+        torch.testing.assert_close(view[:, 0], other[:, 0])
+    alone = stem(clips()[:, 2:])
+    torch.testing.assert_close(alone[-1][:, 0], stem(clips())[-1][:, 2])
+
+
 @pytest.mark.parametrize("stem", STEMS)
 @pytest.mark.parametrize("tubelet", [1, 3])
 def test_a_token_is_a_linear_map_of_its_frames_features(stem, tubelet):
     model = MedicaneForVideoClassification(SMALL.replace(stem=stem, tubelet_size=tubelet)).eval()
     embed = model.patch_embed
-    features = torch.stack([embed.stem(clips()[:, [t]])[-1][:, 0] for t in range(3)], 2)
+    features = embed.stem(clips())[-1].transpose(1, 2)  # (b, c, t, h, w)
     expected = embed.proj(features).flatten(2).transpose(1, 2)
     assert expected.shape == (2, model.config.num_tokens, 24)
     torch.testing.assert_close(embed(clips()), expected, atol=1e-5, rtol=1e-5)
@@ -130,7 +149,9 @@ def test_pretraining_with_a_stem_learns():
 
 
 @pytest.mark.parametrize("stem", STEMS)
-@pytest.mark.parametrize("changes", [{"head": "regression"}, FINE, {**FINE, "heatmap_offset": True}])
+@pytest.mark.parametrize(
+    "changes", [{"head": "regression"}, FINE, {**FINE, "heatmap_offset": True}]
+)
 def test_trackers_with_a_stem_learn_where_a_spot_is(stem, changes):
     torch.manual_seed(0)
     model = MedicaneForTracking(SMALL.replace(stem=stem, **changes))
@@ -163,7 +184,7 @@ def test_statistics_of_norms_are_weights_like_all_others(tmp_path):
     model(clips(), torch.zeros(2, 2)).loss.backward()  # a step of training moves the statistics
     model.eval().save_pretrained(tmp_path, dtype=torch.float16)
     loaded = MedicaneForTracking.from_pretrained(tmp_path)
-    norm = loaded.patch_embed.stem.stages[0].bn
+    norm = loaded.patch_embed.stem.stages[0].halving.bn
     assert norm.num_batches_tracked.item() == 1
     assert norm.num_batches_tracked.dtype == torch.int64
     torch.testing.assert_close(loaded(clips()).center, model(clips()).center, atol=0.1, rtol=0.01)
@@ -200,4 +221,4 @@ def test_a_classifier_on_a_stem_can_be_replaced_and_checkpointed():
     model.set_grad_checkpointing()
     loss = model(clips(), torch.tensor([0, 2])).loss
     loss.backward()
-    assert model.patch_embed.stem.stages[0].conv.weight.grad.abs().sum() > 0
+    assert model.patch_embed.stem.stages[0].halving.conv.weight.grad.abs().sum() > 0

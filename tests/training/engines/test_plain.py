@@ -117,9 +117,7 @@ def test_the_running_mean_is_evaluated(kind):
         take_steps(engine, recipe, number, number + 1)
         kept = min(0.5, 1 - (1 + number) ** (-2 / 3))  # 0, 0.37, 0.5
         expected = {
-            name: kept * expected[name] + (1 - kept) * value
-            if value.is_floating_point()
-            else value
+            name: kept * expected[name] + (1 - kept) * value if value.is_floating_point() else value
             for name, value in state_of(engine).items()
         }
     with engine.evaluated() as model:
