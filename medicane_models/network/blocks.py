@@ -40,7 +40,7 @@ class PatchEmbed(nn.Module):
         super().__init__()
         self.tubelet = (config.tubelet_size, config.patch_size, config.patch_size)
         self.stem = None if config.stem == "patch" else Stem(config)
-        channels, *kernel = config.in_channels, *self.tubelet
+        channels, kernel = config.in_channels, self.tubelet
         if self.stem is not None:
             channels, kernel = self.stem.widths[-1], (config.tubelet_size, 1, 1)
         self.proj = nn.Conv3d(channels, config.embed_dim, kernel_size=kernel, stride=kernel)

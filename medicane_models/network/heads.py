@@ -218,7 +218,7 @@ class HeatmapHead(nn.Module):
         self,
         cells: Float[Tensor, "b i j"],
         centers: Float[Tensor, "b 2"],
-        kernel: Callable[[Tensor, Tensor, Any], Tensor],
+        kernel: Callable[[Tensor, Any], Tensor],
         width: Any,
     ) -> Float[Tensor, "b i j"]:
         """The product of a kernel about the centres along x and along y."""

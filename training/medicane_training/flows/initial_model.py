@@ -57,6 +57,11 @@ def start_model(
         CheckpointError: the initial model is incomplete, or of another size.
     """
     fields = _fields(cls, settings, processor, defaults)
+    if "stem_width" in settings.changes and _config(settings, fields).stem == "patch":
+        raise ConfigurationError(
+            "model.changes sets stem_width, and the model has no stem; leave it out, or set stem "
+            "to convolutional or residual"
+        )
     if settings.init is not None:
         model, report = _from_initial(cls, settings, processor, fields)
     else:
