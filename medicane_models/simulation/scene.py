@@ -100,11 +100,7 @@ def scene_coordinates(
     times: pd.DatetimeIndex, grid: Grid, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Coordinates and attributes of a simulated scene."""
-    name, units = (
-        ("projection_{}_coordinate", "m")
-        if not grid.is_geographic
-        else ("{}", "degrees")
-    )
+    name, units = ("projection_{}_coordinate", "m") if not grid.is_geographic else ("{}", "degrees")
     axes = {
         axis: (axis, getattr(grid, axis), {"units": units, "standard_name": name.format(axis)})
         for axis in "yx"
