@@ -37,7 +37,7 @@ from medicane_models.errors import (
 )
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
-from medicane_models.scenes.readers.naming import check_reader
+from medicane_models.scenes.readers.file_names import check_reader
 
 __all__ = [
     "DEVICE",

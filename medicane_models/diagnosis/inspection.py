@@ -284,7 +284,7 @@ def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "clips",
-            f"{clips['num_frames']} frames every {clips['cadence_minutes']:g} min, tiles of "
+            f"{clips['num_frames']} frames every {clips['cadence_minutes']:g} min, "
             f"{_tile_text(clips)}, at most {clips['max_missing']} frames missing; times mean "
             f"{clips['time_convention'].replace('_', ' ')}",
         ),

@@ -36,7 +36,7 @@ __all__ = [
 DAY_MINUTES = 24 * 60
 SLOWER = 1.5  # times the cadence: frames that far apart are another service, not a few gaps
 NO_NEWEST = "no newest frame: too few of its pixels are seen"
-TilePixels = Float[np.ndarray, "C H W"]
+TileFrame = Float[np.ndarray, "C H W"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,14 +210,14 @@ class ClipReader:
         pixels = tuple(frames(plan, number, slots.tolist()))
         return TileClip(tile=tile, grid=grid, frames=pixels, missing=missing)
 
-    def _filled(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[TilePixels]:
+    def _filled(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[TileFrame]:
         """Copies of the nearest frame in time where one is missing."""
         for slot in nearest_slots(present, len(plan.rows)):
             row = plan.rows[slot]
             assert row is not None  # a slot without a frame is present nowhere
             yield self._frames[row].pixels[number]
 
-    def _marked(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[TilePixels]:
+    def _marked(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[TileFrame]:
         """Nothing but NaN where a frame is missing."""
         size = self.processor.tile_size
         nothing = np.full((len(self.processor.bands), size, size), np.nan, np.float32)

@@ -15,7 +15,14 @@ import xarray as xr
 from medicane_models.checks import check_present
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.scenes.readers import archive, naming, netcdf, pictures, png, satpy_files
+from medicane_models.scenes.readers import (
+    archive,
+    file_names,
+    grey_pictures,
+    netcdf,
+    png,
+    satpy_files,
+)
 from medicane_models.scenes.readers.channels import AIRMASS
 from medicane_models.scenes.readers.coordinates import dataset_crs
 from medicane_models.scenes.readers.frames import lazy_pixels
@@ -93,7 +100,7 @@ def open_scene(
 
     When a frame is read, SceneError says if its values are of another unit than kelvin.
     """
-    naming.check_reader(reader)
+    file_names.check_reader(reader)
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted, extent, reader)
     frames = _between(_in_order(recording.frames), start, end)
@@ -124,7 +131,7 @@ def scene_sources(given: Sequence[Source], reader: str | None = None) -> list[So
 def _belongs_to(location: Location, reader: str | None) -> tuple[str | None, str]:
     kind, name = _kind(location, reader), Path(location).name
     if kind == "pictures":
-        is_own = pictures.is_georeference(name) and name != pictures.GEOREFERENCE
+        is_own = grey_pictures.is_georeference(name) and name != grey_pictures.GEOREFERENCE
         return kind, str(location if is_own else Path(location).parent)
     if kind == "Zarr" and not name.endswith(".zip"):
         return kind, str(location)
@@ -166,7 +173,9 @@ def _recording(
     if len(kinds) > 1:
         raise SceneError(f"the input mixes {' and '.join(kinds)}; open one kind at a time")
     if kinds[0] == "pictures":
-        return pictures.read_pictures([Path(one) for one in locations], channels, extent=extent)
+        return grey_pictures.read_pictures(
+            [Path(one) for one in locations], channels, extent=extent
+        )
     _refuse_extent(extent, Path(locations[0]).name)
     return _reader(kinds[0], locations, reader)(locations, channels)
 
@@ -218,20 +227,22 @@ def _inside(location: Location, reader: str | None) -> list[Location]:
 
 def _is_picture_here(entry: Location) -> bool:
     """Any other YAML file in a folder may be about anything."""
-    return pictures.is_picture(entry) or Path(entry).name == pictures.GEOREFERENCE
+    return grey_pictures.is_picture(entry) or Path(entry).name == grey_pictures.GEOREFERENCE
 
 
 def _kind(location: Location, reader: str | None = None) -> str | None:
     name = Path(location).name
     if reader is not None:
-        return RAW if naming.told_by_name(name, reader) and not Path(location).is_dir() else None
+        return (
+            RAW if file_names.told_by_name(name, reader) and not Path(location).is_dir() else None
+        )
     if png.NAME.fullmatch(name):
         return "PNG"
-    if naming.readers_of(name):
+    if file_names.readers_of(name):
         return RAW
     if re.search(r"\.zarr(\.zip)?$", name) or _is_zarr_folder(location):
         return "Zarr"
-    if pictures.is_picture(name) or pictures.is_georeference(name):
+    if grey_pictures.is_picture(name) or grey_pictures.is_georeference(name):
         return "pictures"
     return "netCDF" if re.search(r"\.(nc|nc4|h5)$", name) else None
 

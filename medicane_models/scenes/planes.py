@@ -61,7 +61,7 @@ def planes_covering(
     if lon.size == 0:
         raise SceneError(f"nothing of the scene ({grid}) is seen from its satellite")
     half_side = np.degrees(size * km / 2 / EARTH_RADIUS_KM)
-    extent = Extent(lon=lon, lat=lat, reach=(1 - overlap) * half_side, rim=overlap * half_side)
+    extent = PlaneExtent(lon=lon, lat=lat, reach=(1 - overlap) * half_side, rim=overlap * half_side)
     planes = [local_plane(*centre, size=size, km=km) for centre in extent.centres()]
     share = _seen_shares(grid, planes, sub_satellite_longitude)
     # Around a point outside the rim a disk is seen, this large a share of the plane it lies in.
@@ -91,7 +91,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Extent:
+class PlaneExtent:
     """What planes are to cover.
 
     Attributes:

@@ -20,7 +20,7 @@ from medicane_models.errors import ConfigurationError, MedicaneError
 from medicane_models.fields import Count, Positive, Range, check_fields, from_mapping
 from medicane_models.scenes.readers.mapping import LONLAT, earth_crs, mapping_crs
 from medicane_models.scenes.readers.name_times import check_pattern, time_in
-from medicane_models.scenes.readers.recording import Calibration, TimeConvention
+from medicane_models.scenes.readers.recording import CalibrationKind, TimeConvention
 from medicane_models.times import utc
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Margins",
     "Overlay",
     "Raster",
-    "naming",
+    "named_in_errors",
     "placed_by_extent",
     "read_georeference",
 ]
@@ -38,9 +38,9 @@ GREY_GUESS = {45: 295.0, 255: 190.0}
 """Kelvin of two greys of 8 bits where nothing tells them: a warm sea, and the coldest cloud."""
 
 Grey = Annotated[int, Range(least=0, most=65535)]
-Temperature = Annotated[float, Range(least=100, most=400)]
+GreyKelvin = Annotated[float, Range(least=100, most=400)]
 Pixel = Annotated[int, Range(least=0, most=1_000_000)]
-Point = tuple[float, float]
+PicturePoint = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ class Raster:
     """
 
     projection: str | dict[str, str | float | tuple[float, ...]]
-    pixel: Point
-    place: Point
+    pixel: PicturePoint
+    place: PicturePoint
     size: Positive | tuple[Positive, Positive] | None = None
     pixels_per_radian: Positive | None = None
 
@@ -182,7 +182,7 @@ class Georeference:
         calibration: "grey" if ``kelvin`` is a guess, "kelvin" if the greys were made by it.
     """
 
-    kelvin: dict[Grey, Temperature]
+    kelvin: dict[Grey, GreyKelvin]
     extent: str | None = None
     raster: Raster | None = None
     pictures: str | None = None
@@ -194,7 +194,7 @@ class Georeference:
     platform: str = "unknown"
     sensor: str = "unknown"
     time_convention: TimeConvention = "end_of_scan"
-    calibration: Calibration = "grey"
+    calibration: CalibrationKind = "grey"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -211,7 +211,7 @@ class Georeference:
         if self.time is not None:
             check_pattern(self.time)
         for name, time in self.times.items():
-            with naming(f"times of {name}"):
+            with named_in_errors(f"times of {name}"):
                 utc(time)
 
     def grid(self, width: int, height: int) -> Grid:
@@ -265,14 +265,14 @@ def read_georeference(path: Path) -> Georeference:
     """What a YAML file says.
 
     Raises:
-        ConfigurationError: naming the file, the key, its value and what it takes.
+        ConfigurationError: named_in_errors the file, the key, its value and what it takes.
     """
     try:
         values = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{path.name} cannot be read as YAML: {reason}") from error
-    with naming(path.name):
+    with named_in_errors(path.name):
         if not isinstance(values, Mapping):
             raise ConfigurationError("no setting is there; give kelvin, and extent or raster")
         parts = {key: _part(key, values[key]) for key in PARTS if key in values}
@@ -285,7 +285,7 @@ def placed_by_extent(extent: str) -> Georeference:
 
 
 @contextmanager
-def naming(what: str) -> Iterator[None]:
+def named_in_errors(what: str) -> Iterator[None]:
     """Put the name of a file or key before what is wrong in it."""
     try:
         yield
@@ -294,5 +294,5 @@ def naming(what: str) -> Iterator[None]:
 
 
 def _part(key: str, values: Any) -> Any:
-    with naming(key):
+    with named_in_errors(key):
         return from_mapping(PARTS[key], values, partial=True)

@@ -23,7 +23,7 @@ __all__ = [
     "SCAN_TIMES",
     "UNREADABLE",
     "Axes",
-    "Calibration",
+    "CalibrationKind",
     "Cut",
     "Frame",
     "Layout",
@@ -63,7 +63,7 @@ UNREADABLE = (
 """What the file libraries raise for truncated and corrupt files, and for wrong attributes."""
 
 TimeConvention = Literal["start_of_scan", "end_of_scan"]
-Calibration = Literal["kelvin", "grey"]
+CalibrationKind = Literal["kelvin", "grey"]
 Pixels = Float32[np.ndarray, "layer y x"]
 
 
@@ -144,7 +144,7 @@ class Recording:
     sensor: str
     sub_satellite_longitude: float
     time_convention: TimeConvention
-    calibration: Calibration = "kelvin"
+    calibration: CalibrationKind = "kelvin"
 
     @property
     def is_rgb(self) -> bool:

@@ -19,8 +19,8 @@ from jaxtyping import Float32
 from medicane_models.domain import Grid
 from medicane_models.errors import MissingExtraError, SceneError, require
 from medicane_models.scenes.readers import channels
+from medicane_models.scenes.readers.file_names import form_of, readers_of, told_by_name
 from medicane_models.scenes.readers.mapping import earth_crs
-from medicane_models.scenes.readers.naming import form_of, readers_of, told_by_name
 from medicane_models.scenes.readers.recording import (
     UNREADABLE,
     Axes,

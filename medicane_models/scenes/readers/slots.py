@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from medicane_models.errors import SceneError, SceneWarning
-from medicane_models.scenes.readers.naming import FileName, form_of, told_by_name
+from medicane_models.scenes.readers.file_names import FileName, form_of, told_by_name
 
 __all__ = ["Slot", "slots_of"]
 

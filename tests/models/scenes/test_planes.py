@@ -78,12 +78,16 @@ def is_in_an_inner_part(lon, lat, planes, reach_px):
 @pytest.mark.parametrize("overlap", [0.0, 0.5])
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_all_but_a_rim_of_the_extent_lies_in_inner_parts(grid, overlap):
+    assert covered_points(grid, overlap).all()
+    assert covered_points(grid, overlap).size
+
+
+def covered_points(grid, overlap):
+    """Which points of the extent outside its rim lie in inner parts of planes."""
     size, km = 64, 30
     planes = planes_covering(grid, size=size, km=km, overlap=overlap)
     lon, lat = beyond_rim(grid, overlap / 2 * size * km)
-    assert lon.size
-    reach_px = (1 - overlap) / 2 * size + 0.01
-    assert is_in_an_inner_part(lon, lat, planes, reach_px).all()
+    return is_in_an_inner_part(lon, lat, planes, (1 - overlap) / 2 * size + 0.01)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -94,7 +98,7 @@ def test_inner_parts_cover_boxes_of_any_place_and_size(seed):
     grid = Grid.lonlat(
         west=west, south=south, east=west + wide, north=south + high, step_degrees=0.5
     )
-    test_all_but_a_rim_of_the_extent_lies_in_inner_parts(grid, random.uniform(0.1, 0.7))
+    assert covered_points(grid, random.uniform(0.1, 0.7)).all()
 
 
 @pytest.mark.parametrize("name", ["the globe", "a pole"])

@@ -16,7 +16,7 @@ from medicane_models.scenes.scan_times import scan_coordinates
 NOON = pd.Timestamp("2020-09-07 12:00")
 SECOND = pd.Timedelta(seconds=1)
 FRAMES = [
-    Frame(NOON, "seen", lambda grid: np.empty(0), ScanTimes(NOON, NOON + 500 * SECOND)),
+    Frame(NOON, "seen", lambda grid: np.empty(0), scan=ScanTimes(NOON, NOON + 500 * SECOND)),
     Frame(NOON, "unknown", lambda grid: np.empty(0)),
 ]
 SOURCE = replace(GRID, height=101)  # so that rows are 5 s apart

@@ -23,8 +23,8 @@ from raw_files import (
 
 from medicane_models.errors import ConfigurationError, MissingExtraError, SceneError, SceneWarning
 from medicane_models.scenes import open_scene, pixel_time, scene_grid
+from medicane_models.scenes.instruments import IMAGERS
 from medicane_models.scenes.opening import scene_sources
-from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.channels import DEFAULT_CHANNELS
 from medicane_models.scenes.readers.satpy_files import canonical_bands
 
@@ -59,6 +59,7 @@ def test_segments_become_the_frames_of_their_slots(tmp_path):
     assert scene.attrs | {"source": ""} == {
         "platform": "Himawari-8",
         "sensor": "ahi",
+        "calibration": "kelvin",
         "sub_satellite_longitude": 140.7,
         "time_convention": "end_of_scan",
         "source": "",
@@ -258,7 +259,8 @@ def test_the_infrared_window_of_an_imager_is_told_by_its_wavelength(reader, name
 )
 def test_wavelengths_tell_the_bands_that_names_do(reader, sensor):
     bands = canonical_bands(thermal_bands(reader))
-    assert bands == dict(zip(channels.SEVIRI, channels.NAMES[sensor], strict=True))
+    (imager,) = (one for one in IMAGERS if one.key == sensor)
+    assert bands == {one.seviri: one.name for one in imager.channels if one.seviri}
 
 
 def test_names_of_several_satellites_need_the_reader(tmp_path):

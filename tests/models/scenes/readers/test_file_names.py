@@ -4,7 +4,7 @@ import pytest
 from raw_files import reader_configuration
 
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.scenes.readers.naming import FORMS, check_reader, readers_of, told_by_name
+from medicane_models.scenes.readers.file_names import FORMS, check_reader, readers_of, told_by_name
 
 FCI = "W_XX-EUMETSAT-Darmstadt,IMG+SAT,MTI1+FCI-1C-RRAD"
 NAMES = {

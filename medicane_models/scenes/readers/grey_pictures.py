@@ -15,7 +15,7 @@ from medicane_models.scenes.instruments import meanings
 from medicane_models.scenes.readers.georeference import (
     GREY_GUESS,
     Georeference,
-    naming,
+    named_in_errors,
     placed_by_extent,
     read_georeference,
 )
@@ -79,7 +79,7 @@ def read_pictures(
             f"{files[0].name} has no {', '.join(channels)}; a grey picture holds only {WINDOW}"
         )
     size, files = _of_one_size(files)
-    with naming(source.name):
+    with named_in_errors(source.name):
         grid = told.grid(*size)
         axes = Axes.from_coordinates(grid.crs, grid.x, grid.y)
         reader = PictureReader(source, axes, size, source.compared())
@@ -152,7 +152,7 @@ def _by_georeference(paths: Sequence[Path]) -> PlacedPictures:
         raise ConfigurationError(f"{told[0]} and {told[1]} place pictures each; open one at a time")
     path, given = told[0], [path for path in paths if is_picture(path)]
     georeference = read_georeference(path)
-    with naming(path.name):
+    with named_in_errors(path.name):
         named = _named(georeference, path.parent)
         if strange := sorted(set(georeference.times) - {file.name for file in named}):
             raise ConfigurationError(f"times names {strange[0]}, which is none of its pictures")
