@@ -97,6 +97,13 @@ def predict(
         int | None,
         typer.Option(min=0, help="Missing frames allowed in a clip; default: the model's."),
     ] = None,
+    parallax: Annotated[
+        bool,
+        typer.Option(
+            "--parallax",
+            help="Move fixes from where the cloud top appears to below it, by its temperature.",
+        ),
+    ] = False,
     formats: Annotated[
         str,
         typer.Option(
@@ -123,6 +130,7 @@ def predict(
     options = {
         "threshold": threshold,
         "max_missing": max_missing,
+        "parallax": parallax,
         "threads": threads,
         "revision": revision,
         "tracker_revision": tracker_revision,

@@ -39,6 +39,9 @@ DETECTION_COLUMNS = (
     "lat",
     "radius_50_km",
     "radius_95_km",
+    "observed",
+    "parallax_east_km",
+    "parallax_north_km",
     "newest_frame",
     "missing_frames",
     "model",
@@ -47,8 +50,10 @@ DETECTION_COLUMNS = (
 """``time``: end of the clip, UTC; ``newest_frame``: of the last of its frames that was there.
 ``tile_x, tile_y``: offset of a fixed tile in the grid; ``tile_lon, tile_lat``: centre of a local
 plane in degrees; the others are empty. ``center_x, center_y``: pixels in the tile.
-``lon, lat``: degrees. ``radius_50_km, radius_95_km``: of the circles that hold the centre with that
-probability. Centre and radii are empty where no cyclone is likely, the radii also where the
+``lon, lat``: degrees. ``observed``: when the centre's pixel was seen, UTC, empty where the files do
+not tell. ``parallax_east_km, parallax_north_km``: what was added to where the cloud top appears,
+empty unless asked for. ``radius_50_km, radius_95_km``: of the circles that hold the centre with
+that probability. Centre and radii are empty where no cyclone is likely, the radii also where the
 tracker's error was never measured."""
 
 DECIMALS: dict[Hashable, int] = {
@@ -61,6 +66,8 @@ DECIMALS: dict[Hashable, int] = {
     "lat": 5,
     "radius_50_km": 2,
     "radius_95_km": 2,
+    "parallax_east_km": 2,
+    "parallax_north_km": 2,
 }
 PACKAGES = (
     "medicane-models",

@@ -11,6 +11,7 @@ from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.geolocation import check_window
 from medicane_models.prediction.model_loading import (
     ModelReference,
     RuntimeName,
@@ -48,9 +49,12 @@ class MedicanePredictor:
         tracker: ModelDescription | None,
         threshold: float | None = None,
         max_missing: int | None = None,
+        parallax: bool = False,
         untracked: str | None = None,
     ) -> None:
         check_pair(detector, tracker)
+        if parallax:
+            check_window(detector)
         threshold = detector.config.threshold if threshold is None else threshold
         if not 0 < threshold <= 1:
             raise ConfigurationError(
@@ -63,6 +67,7 @@ class MedicanePredictor:
         self.tracker = tracker
         self.untracked = None if tracker else untracked or "no tracker was asked for"
         self.threshold = threshold
+        self.parallax = parallax
 
     @classmethod
     def from_pretrained(
@@ -74,6 +79,7 @@ class MedicanePredictor:
         device: OnnxDevice = "auto",
         threshold: float | None = None,
         max_missing: int | None = None,
+        parallax: bool = False,
         settings: OnnxSettings = DEFAULTS,
         precision: Precision = "fp32",
         revision: str | None = None,
@@ -92,6 +98,7 @@ class MedicanePredictor:
                 runs elsewhere than asked. "tensorrt" is for exported models.
             threshold: probability from which on a tile counts; None takes the detector's own.
             max_missing: frames of a clip that may be missing; None takes the processor's own.
+            parallax: whether fixes are moved from where the cloud top appears to below it.
             settings: threads, batches, CUDA graphs and the provider's options of onnxruntime.
             precision: which exported variant a folder or repository gives.
             revision: branch, tag or commit of the detector on the Hub.
@@ -122,6 +129,7 @@ class MedicanePredictor:
             tracker=models.tracker,
             threshold=threshold,
             max_missing=max_missing,
+            parallax=parallax,
             untracked=models.untracked,
         )
 
@@ -264,6 +272,7 @@ class MedicanePredictor:
             end=end,
             every_minutes=every_minutes,
             pictures=pictures,
+            parallax=self.parallax,
             untracked=self.untracked,
         )
 

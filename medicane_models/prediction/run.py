@@ -11,9 +11,9 @@ from jaxtyping import Float
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
+from medicane_models.prediction.geolocation import FIX_COLUMNS, Geolocator
 from medicane_models.prediction.linking import LinkSettings, link_detections
 from medicane_models.prediction.models import ModelDescription
-from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
     Clip,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["DetectedClip", "PredictionRun"]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
-CENTRE_COLUMNS = ["center_x", "center_y", "lon", "lat", "radius_50_km", "radius_95_km"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +77,7 @@ class PredictionRun:
         end: the latest end of a clip, UTC.
         every_minutes: clips end at multiples of it since midnight, and at the newest frame.
         pictures: whether each clip comes with the picture of its newest frame.
+        parallax: whether fixes are moved to below the cloud tops that are seen.
 
     Raises:
         ConfigurationError: if ``every_minutes`` does not divide a day, or a bound is no time.
@@ -97,6 +97,7 @@ class PredictionRun:
         end: Instant | None = None,
         every_minutes: int = 60,
         pictures: bool = False,
+        parallax: bool = False,
     ) -> None:
         processor.check_channels(scene)
         check_cadence(scene, processor)
@@ -107,6 +108,9 @@ class PredictionRun:
         self.threshold = threshold
         self.untracked = untracked
         self.grid = scene_grid(scene)
+        self.parallax = parallax
+        window = processor.bands[0] if parallax else None
+        self._geolocator = Geolocator(scene=self.scene, grid=self.grid, window=window)
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.pictures = pictures
@@ -215,6 +219,7 @@ class PredictionRun:
             "settings": {
                 "threshold": self.threshold,
                 "every_minutes": self.every_minutes,
+                "parallax": self.parallax,
                 **{name: None if time is None else str(time) for name, time in self.bounds.items()},
                 "linking": vars(self.link_settings),
             },
@@ -243,7 +248,7 @@ class PredictionRun:
         )
         table = table.reindex(columns=list(DETECTION_COLUMNS))
         if self.tracker is not None:
-            self._locate(table, clip.tiles)
+            self._locate(table, clip)
         return DetectedClip(
             end=clip.end,
             newest_time=clip.newest_time,
@@ -253,20 +258,15 @@ class PredictionRun:
             picture=self.processor.picture(clip.newest) if self.pictures else None,
         )
 
-    def _locate(self, table: pd.DataFrame, tiles: Sequence[TileClip]) -> None:
-        """Fill in centre and radii of the rows that can start or continue a track."""
+    def _locate(self, table: pd.DataFrame, clip: Clip) -> None:
+        """Fill in the fixes of the rows that can start or continue a track."""
         found = np.flatnonzero(table["probability"] >= self.link_settings.continue_probability)
         if not found.size:
             return
-        chosen = [tiles[row] for row in found.tolist()]
+        chosen = [clip.tiles[row] for row in found.tolist()]
         centres = self.runtime.centres(map(self._pixels, chosen))
-        grids = [tile.grid for tile in chosen]
-        pairs = list(zip(grids, centres.center, strict=True))
-        to_km = np.stack([grid.jacobian_km(*center) for grid, center in pairs])
-        covariance_km = to_km @ centres.covariance @ np.swapaxes(to_km, -1, -2)
-        lonlat = np.array([grid.pixel_to_lonlat(*center) for grid, center in pairs])
-        radii = [normal_radius(covariance_km, p) for p in (0.5, 0.95)]
-        table.loc[found, CENTRE_COLUMNS] = np.column_stack([centres.center, lonlat, *radii])
+        fixes = self._geolocator.fixes(centres, chosen, clip.newest_row).set_index(found)
+        table[list(FIX_COLUMNS)] = fixes.reindex(table.index)
 
     def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
         return self.processor.normalise(np.stack(tile.frames))

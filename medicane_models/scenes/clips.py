@@ -82,6 +82,7 @@ class Clip:
         end: time of the last slot.
         newest: an overview of the newest frame that any tile has, 0…1 with NaN for missing.
         newest_time: when that was, UTC.
+        newest_row: its number in the scene.
         tiles: those with enough frames.
         skipped: the others.
     """
@@ -89,6 +90,7 @@ class Clip:
     end: pd.Timestamp
     newest: Float[np.ndarray, "C rows columns"]
     newest_time: pd.Timestamp
+    newest_row: int
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
 
@@ -186,6 +188,7 @@ class ClipReader:
             end=plan.end,
             newest=self._frames[newest].overview,
             newest_time=utc(self.scene["time"].to_numpy()[newest]),
+            newest_row=newest,
             tiles=tuple(tile for tile in cut if isinstance(tile, TileClip)),
             skipped=tuple(tile for tile in cut if isinstance(tile, SkippedClip)),
         )

@@ -17,7 +17,7 @@ PROCESSOR = MedicaneProcessor.planes(
 )
 
 
-def predictor() -> MedicanePredictor:
+def predictor(**settings) -> MedicanePredictor:
     detector, tracker = (
         ModelDescription(
             name="oracle",
@@ -34,7 +34,7 @@ def predictor() -> MedicanePredictor:
         )
         for task in ("classification", "tracking")
     )
-    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker)
+    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker, **settings)
 
 
 def grid_around(lon: float, lat: float) -> Grid:
@@ -120,3 +120,37 @@ def test_detections_on_planes_are_judged_and_written(tmp_path):
     written = pd.read_csv(tmp_path / "detections.csv")
     assert written.tile_x.isna().all()
     assert written.tile_lat.between(-25, -11).all()
+
+
+def test_parallax_moves_fixes_towards_the_satellite_and_is_written_beside_them():
+    at = (20.0, 36.0)
+    seen = scene(at, grid_around(*at)).assign_attrs(sub_satellite_longitude=0.0)
+    apparent, moved = (
+        predictor(parallax=parallax).predict(seen).table.query("detected")
+        for parallax in (False, True)
+    )
+    east, north = moved.parallax_east_km, moved.parallax_north_km
+    assert apparent.parallax_east_km.isna().all()
+    assert (east < -2).all()  # the satellite stands south-west, clouds of 210 K are 12 km high
+    assert (north < -5).all()
+    away = great_circle_km(apparent.lon, apparent.lat, moved.lon, moved.lat)
+    assert away == pytest.approx(np.hypot(east, north).to_numpy(), rel=0.01)
+
+
+def test_parallax_of_an_unknown_satellite_is_refused():
+    at = (20.0, 36.0)
+    with pytest.raises(SceneError, match="where the satellite stands"):
+        predictor(parallax=True).predict(scene(at, grid_around(*at)))
+
+
+def test_fixes_tell_when_their_pixels_were_seen():
+    at = (20.0, 36.0)
+    grid = grid_around(*at)
+    first = pd.date_range("2021-01-01", periods=3, freq="h")
+    scans = {"scan_time_north": first, "scan_time_south": first + pd.Timedelta("10min")}
+    known = scene(at, grid).assign_coords({name: ("time", t) for name, t in scans.items()})
+    found = predictor().predict(known).table.query("detected")
+    middle = found.time + pd.Timedelta("5min")
+    assert (abs(found.observed - middle) < pd.Timedelta("15s")).all()  # a row is 5 s
+    unknown = predictor().predict(scene(at, grid)).table
+    assert unknown.observed.isna().all()
