@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from medicane_models.domain import Grid, Tile
+from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.scenes.clips import (
@@ -23,7 +23,7 @@ from medicane_models.scenes.clips import (
     plan_clips,
 )
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.tiles import FixedTiles
+from medicane_models.scenes.tiles import FixedTiles, LocalPlanes, PlaneCentre, TileName, Tiling
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,19 +45,47 @@ class ClipSet:
         name: where they come from.
         pixel_values: normalised.
         kelvin: the same clips before all preprocessing; None for pictures and clip stores.
-        tile_offset: column and row of each tile.
+        tile_offset: column and row of each tile, if they are fixed.
+        plane_center: longitude and latitude of each plane in degrees, if they are local planes.
     """
 
     name: str
     pixel_values: Float[np.ndarray, "n T C H W"]
     kelvin: Float[np.ndarray, "n T K H W"] | None = None
     tile_offset: Int[np.ndarray, "n 2"] | None = None
+    plane_center: Float[np.ndarray, "n 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.pixel_values)
 
+    @property
+    def has_places(self) -> bool:
+        """Whether the tiles have a place on Earth."""
+        return self.tile_offset is not None or self.plane_center is not None
 
-_Sample = tuple[np.ndarray, np.ndarray | None, Tile]
+    @property
+    def feeds(self) -> dict[str, np.ndarray | None]:
+        """All that a graph may read, by the names of its inputs."""
+        return {
+            "pixel_values": self.pixel_values,
+            "brightness_temperature": self.kelvin,
+            "tile_offset": self.tile_offset,
+            "plane_center": self.plane_center,
+        }
+
+    def grids(self, processor: MedicaneProcessor) -> list[Grid]:
+        """Where the pixels of each clip lie on Earth; a clip without a place lies in the middle."""
+        grid, size = processor.grid, processor.tile_size
+        if self.plane_center is not None:
+            km = grid.x_step / 1000
+            return [local_plane(*at, size=size, km=km) for at in self.plane_center.tolist()]
+        if self.tile_offset is not None:
+            return [grid.window(x, y, size, size) for x, y in self.tile_offset.tolist()]
+        left, top = (grid.width - size) // 2, (grid.height - size) // 2
+        return [grid.window(left, top, size, size)] * len(self)
+
+
+_Sample = tuple[np.ndarray, np.ndarray | None, TileName]
 
 
 def random_clips(
@@ -68,11 +96,11 @@ def random_clips(
     if processor is None:
         pixels = random.standard_normal((count, *config.clip_shape), np.float32)
         return ClipSet(name=RANDOM, pixel_values=pixels)
-    tiles = processor.grid.tiles(processor.tile_size)
-    corner = FixedTiles(processor.grid, processor, [Tile(0, 0)])
+    places = _anywhere(processor)
+    corner = _tiling_of_one(processor, [Tile(0, 0)])
     scenes = (_random_scene(processor, random) for _ in range(count))
     samples = [
-        (pixels, kelvin, tiles[random.integers(len(tiles))])
+        (pixels, kelvin, places[int(random.integers(len(places)))])
         for scene in scenes
         for pixels, kelvin, _ in _samples(scene, processor, corner)
     ]
@@ -98,7 +126,7 @@ def simulated_clips(processor: MedicaneProcessor, *, count: int, seed: int = 0) 
             seed=number,
         )
         around = _tiles_around(truth, processor, np.random.default_rng(number))
-        tiling = FixedTiles(processor.grid, processor, around)
+        tiling = _tiling_of_one(processor, around)
         samples += islice(_samples(scene, processor, tiling), count - len(samples))
         if len(samples) == count:
             break
@@ -144,8 +172,30 @@ def _clip_set(name: str, samples: Sequence[_Sample]) -> ClipSet:
         name=name,
         pixel_values=np.stack(pixels),
         kelvin=None if any(k is None for k in kelvin) else np.stack(kelvin),
-        tile_offset=np.array(tiles, np.int64),
+        **_place(tiles),
     )
+
+
+def _tiling_of_one(processor: MedicaneProcessor, tiles: Sequence[Tile]) -> Tiling:
+    """Tiles of the processor's grid; of local planes the one that stands for all."""
+    if processor.uses_planes:
+        return LocalPlanes(processor.grid, processor, [processor.grid])
+    return FixedTiles(processor.grid, processor, tiles)
+
+
+def _place(tiles: Sequence[TileName]) -> dict[str, np.ndarray]:
+    if isinstance(tiles[0], PlaneCentre):
+        return {"plane_center": np.array(tiles, np.float32)}
+    return {"tile_offset": np.array(tiles, np.int64)}
+
+
+def _anywhere(processor: MedicaneProcessor) -> Sequence[TileName]:
+    """Tiles of the grid, or planes at places where formulas may go wrong."""
+    if processor.uses_planes:
+        return [
+            PlaneCentre(*at) for at in ((0.0, 0.0), (179.9, -30.0), (-75.0, 18.0), (10.0, 80.0))
+        ]
+    return processor.grid.tiles(processor.tile_size)
 
 
 def _random_scene(processor: MedicaneProcessor, random: np.random.Generator) -> "xr.Dataset":
@@ -170,7 +220,7 @@ def _random_scene(processor: MedicaneProcessor, random: np.random.Generator) -> 
 
 
 def _samples(
-    scene: "xr.Dataset", processor: MedicaneProcessor, tiling: FixedTiles, ends: int = 1
+    scene: "xr.Dataset", processor: MedicaneProcessor, tiling: Tiling, ends: int = 1
 ) -> Iterator[_Sample]:
     """Every tile of the ``ends`` clips spread over a scene, the newest among them."""
     plans = plan_clips(
@@ -178,6 +228,7 @@ def _samples(
         num_frames=processor.num_frames,
         cadence_minutes=processor.cadence_minutes,
         every_minutes=HOURLY,
+        ends_with_frame=processor.marks_missing,
     )
     fit = [p for p in plans if sum(r is None for r in p.rows) <= processor.max_missing]
     chosen = [fit[place] for place in _spread(len(fit), ends)]
@@ -185,34 +236,24 @@ def _samples(
     for plan, clip in zip(chosen, ClipReader(scene, processor, tiling).read(chosen), strict=True):
         if isinstance(clip, SkippedClip):
             continue
-        frames = _kelvin_frames(scene, processor, plan.rows) if has_kelvin else None
+        kelvin = _kelvin_clips(scene, plan.rows, tiling) if has_kelvin else None
         for tile in clip.tiles:
-            assert isinstance(tile.tile, Tile)  # as of a fixed tiling
             pixels = processor.normalise(np.stack(tile.frames))
-            yield pixels, _cut(frames, tile.tile, processor.tile_size), tile.tile
+            own = None if kelvin is None else kelvin[tiling.tiles.index(tile.tile)]
+            yield pixels, own, tile.tile
 
 
-def _kelvin_frames(
-    scene: "xr.Dataset", processor: MedicaneProcessor, rows: Sequence[int | None]
-) -> list[np.ndarray | None]:
-    read = [
-        None if row is None else scene.isel(time=row).compute(scheduler="synchronous")
+def _kelvin_clips(
+    scene: "xr.Dataset", rows: Sequence[int | None], tiling: Tiling
+) -> Sequence[np.ndarray]:
+    """(T, K, H, W) of each tile; all NaN where a slot has no frame."""
+    read = {
+        row: np.stack(tiling.kelvin(scene.isel(time=row).compute(scheduler="synchronous")))
         for row in rows
-    ]
-    return [
-        None if frame is None else np.stack([frame[name].to_numpy() for name in processor.channels])
-        for frame in read
-    ]
-
-
-def _cut(frames: Sequence[np.ndarray | None] | None, tile: Tile, size: int) -> np.ndarray | None:
-    if frames is None:
-        return None
-    known = next(frame for frame in frames if frame is not None)
-    empty = np.full_like(known, np.nan)
-    window = (slice(None), slice(tile.y, tile.y + size), slice(tile.x, tile.x + size))
-    stack = [(empty if frame is None else frame)[window] for frame in frames]
-    return np.stack(stack).astype(np.float32)
+        if row is not None
+    }
+    nothing = np.full_like(next(iter(read.values())), np.nan)
+    return list(np.stack([nothing if row is None else read[row] for row in rows], axis=1))
 
 
 def _tiles_around(
@@ -231,6 +272,11 @@ def _tiles_around(
 def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> list[_Sample]:
     from medicane_models.scenes.opening import open_scene, scene_grid
 
+    if processor.uses_planes:
+        scene = open_scene(source, channels=processor.channels)
+        planes = LocalPlanes(scene_grid(scene), processor)
+        ends = -(-count // len(planes.tiles))
+        return list(islice(_samples(scene, processor, planes, ends), count))
     channels = None if processor.recipe == "airmass" else processor.channels
     native = scene_grid(open_scene(source, channels=channels))
     grid = processor.grid
@@ -244,7 +290,11 @@ def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> lis
     row = round((domain.y_origin - grid.y_origin) / grid.y_step)
     return [
         # a graph in kelvin stretches as its own sensor needs
-        (pixels, kelvin if own == processor else None, Tile(tile.x + column, tile.y + row))
+        (
+            pixels,
+            kelvin if own == processor else None,
+            Tile(int(tile[0]) + column, int(tile[1]) + row),
+        )
         for pixels, kelvin, tile in islice(_samples(scene, own, tiling, ends), count)
     ]
 

@@ -1,6 +1,6 @@
 """How a frame is cut into what a model sees: fixed tiles of a raster, or local planes.
 
-Letters: C bands, H rows, W columns.
+Letters: C bands, K channels in kelvin, H rows, W columns.
 """
 
 from collections.abc import Sequence
@@ -89,6 +89,11 @@ class FixedTiles:
         pixels = [whole[:, t.y : t.y + size, t.x : t.x + size] for t in self.tiles]
         return CutFrame(pixels=pixels, present=_present(pixels, self.processor), overview=whole)
 
+    def kelvin(self, frame: "xr.Dataset") -> Sequence[Float[np.ndarray, "K H W"]]:
+        """The channels of each tile."""
+        whole, size = _channels(frame, self.processor), self.processor.tile_size
+        return [whole[:, t.y : t.y + size, t.x : t.x + size] for t in self.tiles]
+
 
 class LocalPlanes:
     """Planes of the processor's pixel size, all over the extent of the scene's grid.
@@ -121,8 +126,7 @@ class LocalPlanes:
 
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""
-        names = self.processor.channels
-        kelvin = np.stack([frame[name].to_numpy() for name in names])  # (channel, y, x)
+        names, kelvin = self.processor.channels, _channels(frame, self.processor)
         planes = self._sampler(kelvin)  # (plane, channel, H, W)
         pixels = list(self.processor.bands_of(dict(zip(names, planes.swapaxes(0, 1), strict=True))))
         thin = _thinned(kelvin)
@@ -131,6 +135,10 @@ class LocalPlanes:
             present=_present(pixels, self.processor),
             overview=self.processor.bands_of(dict(zip(names, thin, strict=True))),
         )
+
+    def kelvin(self, frame: "xr.Dataset") -> Sequence[Float[np.ndarray, "K H W"]]:
+        """The channels of each plane."""
+        return list(self._sampler(_channels(frame, self.processor)))
 
 
 Tiling = FixedTiles | LocalPlanes
@@ -159,6 +167,12 @@ def is_present(seen: Bool[np.ndarray, "C H W"], *, share: float = FULL) -> bool:
         share: how many that must be; nine tenths, or half where missing pixels are marked.
     """
     return bool(seen.all(axis=0).mean() >= share)
+
+
+def _channels(
+    frame: "xr.Dataset", processor: MedicaneProcessor
+) -> Float[np.ndarray, "K rows columns"]:
+    return np.stack([frame[name].to_numpy() for name in processor.channels]).astype(np.float32)
 
 
 def share_of_a_frame(processor: MedicaneProcessor) -> float:

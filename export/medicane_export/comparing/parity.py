@@ -71,11 +71,7 @@ def onnx_outputs(
     session: Any, metadata: OnnxMetadata, source: LoadedModel, clips: ClipSet, batch_size: int
 ) -> Arrays:
     """Arrays of a session for all clips, in batches of at most ``batch_size``."""
-    feeds: dict[str, np.ndarray | None] = {
-        "pixel_values": clips.pixel_values,
-        "brightness_temperature": clips.kelvin,
-        "tile_offset": clips.tile_offset,
-    }
+    feeds = clips.feeds
     if metadata.contents == "reconstruction":
         feeds["mask"] = example_masks(source, len(clips))
     wanted = {info.name: feeds[info.name] for info in metadata.inputs}
@@ -105,9 +101,8 @@ def _differences(
 ) -> dict[str, Any]:
     """Of each output, of what the predictor makes of it, and of what is decided on it."""
     if "lonlat" in expected and "lonlat" not in given:
-        assert clips.tile_offset is not None
         assert source.processor is not None
-        given = given | on_the_ground(given, clips.tile_offset, source.processor)
+        given = given | on_the_ground(given, clips, source.processor)
     result: dict[str, Any] = {
         "outputs": {
             name: _difference(given[name], expected[name]) for name in expected if name in given
@@ -172,15 +167,10 @@ def _shift_km(
 def _pixels_km(
     moved: Float[np.ndarray, "n 2"], clips: ClipSet, processor: MedicaneProcessor | None
 ) -> Float[np.ndarray, " n"]:
-    """Lengths of so many pixels, mid-Mediterranean ones if they have no place."""
-    grid = MEDITERRANEAN if processor is None else processor.grid
-    size = 0 if processor is None else processor.tile_size
-    if clips.tile_offset is None:
-        x, y = np.full((2, len(moved)), np.array([[grid.width / 2], [grid.height / 2]]))
-    else:
-        x, y = (clips.tile_offset + size / 2).T
-    to_km = np.asarray(grid.jacobian_km(x, y))
-    return np.linalg.norm(np.einsum("nij,nj->ni", to_km, moved), axis=1)
+    """Lengths of so many pixels in the middle of tiles, mid-Mediterranean ones without a place."""
+    grids = [MEDITERRANEAN] * len(moved) if processor is None else clips.grids(processor)
+    to_km = [grid.jacobian_km((grid.width - 1) / 2, (grid.height - 1) / 2) for grid in grids]
+    return np.linalg.norm(np.einsum("nij,nj->ni", np.stack(to_km), moved), axis=1)
 
 
 def _largest(run: Mapping[str, Any]) -> float:

@@ -41,19 +41,21 @@ def torch_outputs(source: LoadedModel, contents: GraphContents, clips: ClipSet) 
     ]
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     located = isinstance(source.model, MedicaneForTracking) and contents == "head"
-    if not located or source.processor is None or clips.tile_offset is None:
+    if not located or source.processor is None or not clips.has_places:
         return outputs
-    return outputs | on_the_ground(outputs, clips.tile_offset, source.processor)
+    return outputs | on_the_ground(outputs, clips, source.processor)
 
 
-def on_the_ground(outputs: Arrays, tile_offset: np.ndarray, processor: MedicaneProcessor) -> Arrays:
+def on_the_ground(outputs: Arrays, clips: ClipSet, processor: MedicaneProcessor) -> Arrays:
     """Degrees and radii of centres, as the predictor computes them."""
-    x, y = (outputs["center"].astype(float) + tile_offset).T
-    to_km = np.asarray(processor.grid.jacobian_km(x, y))
+    center = outputs["center"].astype(float)
+    pairs = list(zip(clips.grids(processor), center, strict=True))
+    to_km = np.stack([grid.jacobian_km(*pixel) for grid, pixel in pairs])
     in_km = to_km @ outputs["covariance"].astype(float) @ np.swapaxes(to_km, -1, -2)
-    lonlat = np.stack(processor.grid.pixel_to_lonlat(x, y), 1)
-    # the graph knows the grid and what is near it
-    lonlat[~processor.grid.contains(x, y)] = np.nan
+    lonlat = np.array([grid.pixel_to_lonlat(*pixel) for grid, pixel in pairs])
+    if not processor.uses_planes:  # the graph knows the grid and what is near it
+        x, y = processor.grid.lonlat_to_pixel(*lonlat.T)
+        lonlat[~processor.grid.contains(x, y)] = np.nan
     radii = {f"radius_{share}_km": normal_radius(in_km, share / 100) for share in (50, 95)}
     return {"lonlat": lonlat, **radii}
 

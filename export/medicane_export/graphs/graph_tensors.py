@@ -5,7 +5,7 @@ from medicane_models.runtimes.onnx_metadata import GraphContents
 from medicane_models.runtimes.tensors import TensorInfo, head_outputs
 from medicane_models.scenes.processing import MedicaneProcessor
 
-__all__ = ["MISSING_FRAMES", "PLACES", "TILE_OFFSET", "kelvin_of", "outputs_of"]
+__all__ = ["MISSING_FRAMES", "PLACES", "PLANE_CENTER", "TILE_OFFSET", "kelvin_of", "outputs_of"]
 
 tensor = TensorInfo.of_clips
 
@@ -17,12 +17,21 @@ TILE_OFFSET = tensor(
     units="px",
     dtype="int64",
 )
+PLANE_CENTER = tensor(
+    "plane_center",
+    (2,),
+    ("lon_lat",),
+    "Of the local plane that the clip was sampled on; its rows run northwards south of the "
+    "equator.",
+    units="degrees",
+)
 MISSING_FRAMES = tensor(
     "missing_frames",
     (),
     (),
-    "Frames with under 90 % of their pixels, which were filled from the nearest. Above "
-    "medicane.max_missing the other outputs are NaN.",
+    "Frames that are not there: under 90 % of their pixels and then filled from the nearest or, "
+    "where medicane.missing is marked, under 50 % and left out. Above medicane.max_missing, or "
+    "without a newest frame that is marked, the other outputs are NaN.",
     dtype="int64",
 )
 PLACES = (

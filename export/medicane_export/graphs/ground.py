@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from medicane_models.domain import Grid
+from medicane_models.domain import EARTH_RADIUS_KM, Grid
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.scenes.processing import MedicaneProcessor
 
-__all__ = ["Ground", "GroundMesh", "ground_mesh", "radius_quantiles"]
+__all__ = ["Ground", "GroundMesh", "PlaneGround", "ground_mesh", "radius_quantiles"]
 
 MESH_PX = 8
 """Pixels between the points of the mesh; on the Mediterranean grid linear interpolation between
@@ -24,6 +24,7 @@ them puts a pixel at most 60 m off and is right to 0.01 % about its size."""
 
 RADIUS_SHARES = (0.5, 0.95)
 QUANTILE_STEPS = 257
+TINY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,35 @@ def radius_quantiles() -> Float[np.ndarray, "P S"]:
     )
 
 
+class Radii(nn.Module):
+    """Radii of the circles that hold RADIUS_SHARES of a normal error in km."""
+
+    quantiles: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("quantiles", torch.from_numpy(radius_quantiles()))
+
+    def forward(self, in_km: Float[Tensor, "b 2 2"]) -> list[Float[Tensor, " b"]]:
+        """One tensor a share."""
+        xx, xy, yy = in_km[:, 0, 0], in_km[:, 0, 1], in_km[:, 1, 1]
+        half, spread = (xx + yy) / 2, (((xx - yy) / 2) ** 2 + xy**2).sqrt()
+        large = (half + spread).sqrt()
+        ratio = (half - spread).clamp_min(0.0).sqrt() / large.clamp_min(1e-9)
+        # a NaN has no place in the table; the larger deviation carries it on
+        place = ratio.masked_fill(torch.isnan(ratio), 0.0) * (self.quantiles.shape[1] - 1)
+        step = place.floor().clamp_max(float(self.quantiles.shape[1] - 2))
+        share, index = place - step, step.long()
+        return [
+            large * (table[index] * (1 - share) + table[index + 1] * share)
+            for table in self.quantiles.unbind(0)[: len(RADIUS_SHARES)]
+        ]
+
+
 class Ground(nn.Module):
-    """From tile pixels and their covariance to degrees and kilometres."""
+    """From pixels of fixed tiles and their covariance to degrees and kilometres."""
 
     mesh: Tensor
-    quantiles: Tensor
     origin: Tensor
     last: Tensor
 
@@ -88,7 +113,7 @@ class Ground(nn.Module):
         self.longitude = mesh.longitude
         self.columns = columns
         self.register_buffer("mesh", torch.from_numpy(mesh.values).flatten(0, 1))
-        self.register_buffer("quantiles", torch.from_numpy(radius_quantiles()))
+        self.radii = Radii()
         self.register_buffer("origin", torch.tensor(mesh.origin, dtype=torch.float32))
         self.register_buffer("last", torch.tensor([columns - 2, rows - 2], dtype=torch.float32))
 
@@ -103,7 +128,7 @@ class Ground(nn.Module):
         lon = torch.remainder(east + self.longitude + 180.0, 360.0) - 180.0
         to_km = torch.stack(jacobian, 1).unflatten(1, (2, 2))  # (b, km, px)
         in_km = to_km @ covariance @ to_km.transpose(1, 2)
-        small, large = self._radii(in_km)
+        small, large = self.radii(in_km)
         return torch.stack((lon, north), 1), small, large
 
     def _at(self, pixel: Float[Tensor, "b 2"]) -> Float[Tensor, "b 6"]:
@@ -121,16 +146,53 @@ class Ground(nn.Module):
         values = above * (1 - down) + below * down
         return values.masked_fill(~inside.all(1, keepdim=True), float("nan"))
 
-    def _radii(self, in_km: Float[Tensor, "b 2 2"]) -> list[Float[Tensor, " b"]]:
-        xx, xy, yy = in_km[:, 0, 0], in_km[:, 0, 1], in_km[:, 1, 1]
-        half, spread = (xx + yy) / 2, (((xx - yy) / 2) ** 2 + xy**2).sqrt()
-        large = (half + spread).sqrt()
-        ratio = (half - spread).clamp_min(0.0).sqrt() / large.clamp_min(1e-9)
-        # a NaN has no place in the table; the larger deviation carries it on
-        place = ratio.masked_fill(torch.isnan(ratio), 0.0) * (self.quantiles.shape[1] - 1)
-        step = place.floor().clamp_max(float(self.quantiles.shape[1] - 2))
-        share, index = place - step, step.long()
-        return [
-            large * (table[index] * (1 - share) + table[index + 1] * share)
-            for table in self.quantiles.unbind(0)[: len(RADIUS_SHARES)]
-        ]
+
+class PlaneGround(nn.Module):
+    """From pixels of local planes and their covariance to degrees and kilometres.
+
+    The inverse of the azimuthal equidistant projection, as `medicane_models.domain.azimuthal` has
+    it: distances from the plane's centre are true, those across are longer by arc over sine.
+    """
+
+    def __init__(self, processor: MedicaneProcessor) -> None:
+        super().__init__()
+        self.middle = (processor.tile_size - 1) / 2
+        self.km = processor.grid.x_step / 1000
+        self.radii = Radii()
+
+    def forward(
+        self,
+        center: Float[Tensor, "b 2"],
+        covariance: Float[Tensor, "b 2 2"],
+        plane_center: Float[Tensor, "b 2"],
+    ) -> tuple[Float[Tensor, "b 2"], Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """(lon, lat) in degrees and the radii in km of the circles that hold RADIUS_SHARES."""
+        offset = (center - self.middle) * self.km  # to the right and down
+        arc = offset.norm(dim=1) / EARTH_RADIUS_KM
+        shrink = torch.where(arc > 0, arc.sin() / arc.clamp_min(TINY), 1.0)
+        small, large = self.radii(self._in_km(offset, covariance, shrink))
+        return self._lonlat(offset, arc, shrink, plane_center), small, large
+
+    def _in_km(
+        self, offset: Float[Tensor, "b 2"], covariance: Tensor, shrink: Float[Tensor, " b"]
+    ) -> Float[Tensor, "b 2 2"]:
+        outwards = offset / offset.norm(dim=1, keepdim=True).clamp_min(TINY)
+        along = outwards[:, :, None] * outwards[:, None, :]
+        across = torch.eye(2, device=offset.device) - along
+        to_km = self.km * (along + shrink[:, None, None] * across)
+        return to_km @ covariance @ to_km
+
+    def _lonlat(
+        self, offset: Tensor, arc: Tensor, shrink: Tensor, plane_center: Float[Tensor, "b 2"]
+    ) -> Float[Tensor, "b 2"]:
+        lon, lat = plane_center.float().unbind(1)
+        middle = torch.deg2rad(lat)
+        upwards = torch.where(lat < 0, 1.0, -1.0)  # rows run northwards south of the equator
+        east, north = (offset * shrink[:, None] / EARTH_RADIUS_KM).unbind(1)
+        north, up = north * upwards, arc.cos()
+        towards_pole = middle.cos() * up - middle.sin() * north
+        axis = middle.sin() * up + middle.cos() * north
+        turned = torch.rad2deg(torch.atan2(east, towards_pole))
+        found_lat = torch.atan2(axis, (east**2 + towards_pole**2).sqrt())
+        found_lon = torch.remainder(lon + turned + 180.0, 360.0) - 180.0
+        return torch.stack((found_lon, torch.rad2deg(found_lat)), 1)

@@ -103,12 +103,7 @@ def quantize_statically(
 def _reader(metadata: OnnxMetadata, clips: ClipSet) -> Any:
     """Clips one by one, as the quantiser wants them."""
     base = require("onnxruntime.quantization", "export").CalibrationDataReader
-    feeds: dict[str, np.ndarray | None] = {
-        "pixel_values": clips.pixel_values,
-        "brightness_temperature": clips.kelvin,
-        "tile_offset": clips.tile_offset,
-    }
-    wanted = {info.name: feeds.get(info.name) for info in metadata.inputs}
+    wanted = {info.name: clips.feeds.get(info.name) for info in metadata.inputs}
     if missing := [name for name, values in wanted.items() if values is None]:
         raise SceneError(
             f"{clips.name} clips hold no {', '.join(missing)} to calibrate with; give a scene in "

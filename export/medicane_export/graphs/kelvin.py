@@ -6,7 +6,7 @@ Letters: b clips, t frames, k channels in kelvin, c bands, h rows, w columns.
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -29,6 +29,7 @@ class KelvinFront(nn.Module):
         self.bands = processor.bands
         self.places = {name: index for index, name in enumerate(processor.channels)}
         self.marks_missing = processor.marks_missing
+        self.max_missing = processor.max_missing
         self.enough = math.ceil(share_of_a_frame(processor) * processor.tile_size**2)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(processor, name))[:, None, None])
@@ -39,8 +40,8 @@ class KelvinFront(nn.Module):
 
     def forward(
         self, kelvin: Float[Tensor, "b t k h w"]
-    ) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"]]:
-        """Normalised clips and how many of their frames were missing.
+    ) -> tuple[Float[Tensor, "b t c h w"], Int[Tensor, " b"], Bool[Tensor, " b"]]:
+        """Normalised clips, how many of their frames were missing, and whether too many.
 
         Frames with too few pixels are filled from the nearest or, where missing pixels are marked,
         nothing but missing; missing pixels become the mean.
@@ -50,9 +51,10 @@ class KelvinFront(nn.Module):
         pixels = ((image - self.mean) / self.std).masked_fill(absent, 0.0)  # (b, t, c, h, w)
         present = (~absent).float().sum((2, 3, 4)) >= self.enough  # (b, t)
         missing = (~present).long().sum(1)
+        refused = missing > self.max_missing
         if self.marks_missing:
-            return self._marked(pixels, absent, present), missing
-        return self._filled(pixels, present), missing
+            return self._marked(pixels, absent, present), missing, refused | ~present[:, -1]
+        return self._filled(pixels, present), missing, refused
 
     def _stretched(self, kelvin: Float[Tensor, "b t k h w"]) -> list[Float[Tensor, "b t h w"]]:
         bands = []

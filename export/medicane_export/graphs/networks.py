@@ -9,17 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from medicane_export.graphs.graph_tensors import (
     MISSING_FRAMES,
     PLACES,
+    PLANE_CENTER,
     TILE_OFFSET,
     kelvin_of,
     outputs_of,
 )
-from medicane_export.graphs.ground import Ground
+from medicane_export.graphs.ground import Ground, PlaneGround
 from medicane_export.graphs.kelvin import KelvinFront
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
@@ -156,24 +157,25 @@ class _FromKelvin(nn.Module):
     """Preprocessing, a model, and NaN where too little was seen."""
 
     def __init__(
-        self, compute: nn.Module, processor: MedicaneProcessor, ground: Ground | None
+        self,
+        compute: nn.Module,
+        processor: MedicaneProcessor,
+        ground: Ground | PlaneGround | None,
     ) -> None:
         super().__init__()
         self.front = KelvinFront(processor)
         self.compute = compute
         self.ground = ground
-        self.max_missing = processor.max_missing
 
     def forward(
         self,
         kelvin: Float[Tensor, "b t k h w"],
-        tile_offset: Int[Tensor, "b 2"] | None = None,
+        place: Shaped[Tensor, "b 2"] | None = None,
     ) -> tuple[Tensor, ...]:
-        pixel_values, missing = self.front(kelvin)
+        pixel_values, missing, refused = self.front(kelvin)
         outputs = self.compute(pixel_values)
         if self.ground is not None:
-            outputs = (*outputs, *self.ground(*outputs, tile_offset))
-        refused = missing > self.max_missing
+            outputs = (*outputs, *self.ground(*outputs, place))
         return (*(_refuse(output, refused) for output in outputs), missing)
 
 
@@ -214,12 +216,19 @@ def kelvin_graph(
         )
     plain = normalised_graph(model, contents)
     located = isinstance(model, MedicaneForTracking) and contents == "head"
-    # a centre may lie a patch outside the tile, and the tile at the grid's rim
-    ground = Ground(processor, margin=model.config.patch_size) if located else None
+    ground = _ground(processor, model.config.patch_size) if located else None
     compute = _FromKelvin(plain.compute, processor, ground)
-    inputs = (kelvin_of(processor), *((TILE_OFFSET,) if located else ()))
+    place = PLANE_CENTER if processor.uses_planes else TILE_OFFSET
+    inputs = (kelvin_of(processor), *((place,) if located else ()))
     outputs = (*plain.outputs, *(PLACES if located else ()), MISSING_FRAMES)
     return Graph(compute, inputs, outputs).eval()
+
+
+def _ground(processor: MedicaneProcessor, patch_size: int) -> Ground | PlaneGround:
+    if processor.uses_planes:
+        return PlaneGround(processor)
+    # a centre may lie a patch outside the tile, and the tile at the grid's rim
+    return Ground(processor, margin=patch_size)
 
 
 def _check_contents(model: MedicaneModel, contents: GraphContents) -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from cold_spots import ColdestPixel
+from plane_scenes import grid_around, scene
 
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
-from medicane_models.domain import Grid, great_circle_km
+from medicane_models.domain import great_circle_km
 from medicane_models.errors import SceneError
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.verification.fixes import judge_run
@@ -35,32 +35,6 @@ def predictor(**settings) -> MedicanePredictor:
         for task in ("classification", "tracking")
     )
     return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker, **settings)
-
-
-def grid_around(lon: float, lat: float) -> Grid:
-    return Grid.lonlat(west=lon - 8, south=lat - 6, east=lon + 8, north=lat + 6, step_degrees=0.1)
-
-
-def scene(spot: tuple[float, float], grid: Grid, minutes: int = 60, frames: int = 3) -> xr.Dataset:
-    """Warm, with a cold disk of 50 km at a place in degrees."""
-    lon, lat = grid.pixel_to_lonlat(*np.meshgrid(range(grid.width), range(grid.height)))
-    away = great_circle_km(lon, lat, *spot)
-    kelvin = np.stack([295 - 85 * np.exp(-((away / 50) ** 2))] * frames).astype("f4")
-    degrees = {"x": {"units": "degrees_east"}, "y": {"units": "degrees_north"}}
-    axes = {axis: (axis, getattr(grid, axis), degrees[axis]) for axis in "yx"}
-    times = pd.date_range("2021-01-01", periods=frames, freq=f"{minutes}min")
-    attributes = {
-        "platform": "somewhere",
-        "sensor": "unknown",
-        "time_convention": "start_of_scan",
-        "sub_satellite_longitude": np.nan,
-    }
-    mapping = {"units": "K", "grid_mapping": "crs"}
-    return xr.Dataset(
-        {"IR_108": (("time", "y", "x"), kelvin, mapping)},
-        {"time": times, "crs": ((), 0, grid.cf_attributes()), **axes},
-        attributes,
-    )
 
 
 @pytest.mark.parametrize("spot", [(20.0, 36.0), (-75.0, -18.0), (179.95, 12.0), (-179.95, -30.0)])

@@ -1,0 +1,102 @@
+"""Graphs of models that read local planes: marks of what is missing, and places on Earth."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from export_models import tiny_source
+from plane_scenes import grid_around, scene
+
+from medicane_export.comparing.reference import torch_outputs
+from medicane_export.exporting import export_onnx
+from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
+from medicane_export.request import OnnxRequest
+from medicane_export.sample_clips import random_clips, simulated_clips
+from medicane_models import MedicanePredictor, MedicaneProcessor
+from medicane_models.domain import great_circle_km
+
+PROCESSOR = MedicaneProcessor.planes(size=32, km=30.0, num_frames=4)
+SOURCES = {
+    task: tiny_source(task, PROCESSOR, in_channels=2) for task in ("classification", "tracking")
+}
+
+
+def session_of(path, task, input_form="kelvin"):
+    source = SOURCES[task]
+    model, graph = trace(source, input_form=input_form, contents="head")
+    kinds = {"contents": "head", "input_form": input_form, "precision": "fp32", "opset": OPSET}
+    file = path / f"{task}.onnx"
+    save_onnx(model, file, metadata_of(source, graph, **kinds).to_properties())
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    return session_of(tmp_path_factory.mktemp("tracker"), "tracking")
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return random_clips(SOURCES["tracking"].model.config, PROCESSOR, count=8)
+
+
+def run(session, **feeds):
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def test_centres_are_where_the_package_places_them_in_both_hemispheres(tracker, clips):
+    expected = torch_outputs(SOURCES["tracking"], "head", clips)
+    found = run(tracker, brightness_temperature=clips.kelvin, plane_center=clips.plane_center)
+    assert (clips.plane_center[:, 1] < 0).any()
+    np.testing.assert_allclose(found["center"], expected["center"], atol=1e-3)
+    assert great_circle_km(*found["lonlat"].T, *expected["lonlat"].T).max() < 0.1
+    for name in ("radius_50_km", "radius_95_km"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-3)
+
+
+def test_missing_pixels_and_frames_are_marked_in_the_graph(tracker, clips):
+    kelvin = clips.kelvin.copy()
+    kelvin[:, 1] = np.nan
+    kelvin[:, 3, :, :6] = np.nan
+    frames = (310 - kelvin) / 120
+    pixels = PROCESSOR.normalise(np.clip(frames, 0, 1))
+    found = run(tracker, brightness_temperature=kelvin, plane_center=clips.plane_center)
+    marked = type(clips)(name="marked", pixel_values=pixels, plane_center=clips.plane_center)
+    expected = torch_outputs(SOURCES["tracking"], "head", marked)
+    np.testing.assert_allclose(found["center"], expected["center"], atol=1e-3)
+    assert (found["missing_frames"] >= 1).all()
+
+
+def test_a_clip_without_its_newest_frame_is_refused(tracker, clips):
+    kelvin = clips.kelvin.copy()
+    kelvin[0, -1] = np.nan
+    found = run(tracker, brightness_temperature=kelvin, plane_center=clips.plane_center)
+    assert np.isnan(found["center"][0]).all()
+    assert np.isfinite(found["center"][1:]).all()
+
+
+def test_simulated_clips_are_planes_too():
+    clips = simulated_clips(PROCESSOR, count=2)
+    assert clips is not None
+    assert clips.pixel_values.shape == (2, *PROCESSOR.clip_shape)
+    assert clips.plane_center is not None
+
+
+def test_an_exported_pair_predicts_as_torch_does(tmp_path):
+    for task, source in SOURCES.items():
+        request = OnnxRequest(precisions=("fp32",), count=2)
+        export_onnx(source, tmp_path / task, request, lambda _: None)
+        source.model.processor = PROCESSOR
+        source.model.save_pretrained(tmp_path / f"torch-{task}")
+    at = (20.0, -36.0)
+    seen = scene(at, grid_around(*at))
+    options = {"threshold": 1e-6}
+    tables = [
+        MedicanePredictor.from_pretrained(
+            tmp_path / f"{kind}classification", tmp_path / f"{kind}tracking", **options
+        )
+        .predict(seen)
+        .table[["probability", "lon", "lat"]]
+        for kind in ("", "torch-")
+    ]
+    np.testing.assert_allclose(*tables, atol=1e-3)

@@ -1,0 +1,33 @@
+"""Scenes anywhere on Earth with one cold cloud."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from medicane_models.domain import Grid, great_circle_km
+
+
+def grid_around(lon: float, lat: float) -> Grid:
+    return Grid.lonlat(west=lon - 8, south=lat - 6, east=lon + 8, north=lat + 6, step_degrees=0.1)
+
+
+def scene(spot: tuple[float, float], grid: Grid, minutes: int = 60, frames: int = 3) -> xr.Dataset:
+    """Warm, with a cold disk of 50 km at a place in degrees."""
+    lon, lat = grid.pixel_to_lonlat(*np.meshgrid(range(grid.width), range(grid.height)))
+    away = great_circle_km(lon, lat, *spot)
+    kelvin = np.stack([295 - 85 * np.exp(-((away / 50) ** 2))] * frames).astype("f4")
+    degrees = {"x": {"units": "degrees_east"}, "y": {"units": "degrees_north"}}
+    axes = {axis: (axis, getattr(grid, axis), degrees[axis]) for axis in "yx"}
+    times = pd.date_range("2021-01-01", periods=frames, freq=f"{minutes}min")
+    attributes = {
+        "platform": "somewhere",
+        "sensor": "unknown",
+        "time_convention": "start_of_scan",
+        "sub_satellite_longitude": np.nan,
+    }
+    mapping = {"units": "K", "grid_mapping": "crs"}
+    return xr.Dataset(
+        {"IR_108": (("time", "y", "x"), kelvin, mapping)},
+        {"time": times, "crs": ((), 0, grid.cf_attributes()), **axes},
+        attributes,
+    )
