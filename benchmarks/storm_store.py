@@ -217,7 +217,7 @@ def gap_hours(time: pd.Timestamp) -> float:
 
 def grey_of(path: Path) -> Kelvin:
     """Greys of a picture."""
-    return np.asarray(Image.open(path).convert("L"), np.float32)
+    return np.array(Image.open(path).convert("L"), np.float32)
 
 
 def filled(kelvin: Kelvin, drawn: Bool[np.ndarray, "y x"]) -> Kelvin:
@@ -331,10 +331,9 @@ def conformal(folder: Path, mask: Bool[np.ndarray, "Y X"], whole: Grid, row: Any
         (rows + row.crop_y0).clip(0, len(mask) - 1), (columns + row.crop_x0).clip(0, len(mask) - 1)
     )
     drawn = np.asarray(mask[inside], bool)
-    border = np.asarray(ndimage.binary_opening((grey <= BLACK) & ~drawn, np.ones((5, 5))))
-    cold, warm = np.percentile(grey[np.logical_not(np.logical_or(drawn, border))], [99.7, 4])
-    kelvin = two_points(grey, warm=(warm, 295), cold=(cold, 195))
-    kelvin = filled(np.where(border, np.nan, kelvin), drawn & ~border)
+    grey[ndimage.binary_opening((grey <= BLACK) & ~drawn, np.ones((5, 5)))] = np.nan
+    cold, warm = np.nanpercentile(grey[~drawn], [99.7, 4])
+    kelvin = filled(two_points(grey, warm=(warm, 295), cold=(cold, 195)), drawn)
     height, width = grey.shape
     return Picture(kelvin, whole.window(row.crop_x0, row.crop_y0, width, height))
 
