@@ -331,7 +331,8 @@ def conformal(folder: Path, mask: Bool[np.ndarray, "Y X"], whole: Grid, row: Any
         (rows + row.crop_y0).clip(0, len(mask) - 1), (columns + row.crop_x0).clip(0, len(mask) - 1)
     )
     drawn = np.asarray(mask[inside], bool)
-    grey[ndimage.binary_opening((grey <= BLACK) & ~drawn, np.ones((5, 5)))] = np.nan
+    is_black = (grey <= BLACK) & ~drawn
+    grey[np.asarray(ndimage.binary_opening(is_black, np.ones((5, 5))), bool)] = np.nan
     cold, warm = np.nanpercentile(grey[~drawn], [99.7, 4])
     kelvin = filled(two_points(grey, warm=(warm, 295), cold=(cold, 195)), drawn)
     height, width = grey.shape
