@@ -206,10 +206,11 @@ def _facts(config: MedicaneConfig, processor: MedicaneProcessor | None) -> Descr
         facts |= {"threshold": config.threshold, "temperature": config.temperature}
     if config.task == "tracking":
         facts["head"] = config.head
-    facts["network"] = {
-        name: getattr(config, name)
-        for name in ("depth", "embed_dim", "num_heads", "mlp_hidden_dim", "patch_size")
-    } | {"tubelet_size": config.tubelet_size, "tokens": config.num_tokens}
+    told = ("stem", "depth", "embed_dim", "num_heads", "mlp_hidden_dim", "patch_size")
+    facts["network"] = {name: getattr(config, name) for name in told} | {
+        "tubelet_size": config.tubelet_size,
+        "tokens": config.num_tokens,
+    }
     if processor is None:
         return facts | {"clips": None, "grid": None}
     clips = processor.to_dict() | {"channels": list(processor.channels)}

@@ -15,6 +15,7 @@ from medicane_models.network.cards import model_card
 from medicane_models.network.configuration import UNTRAINED, MedicaneConfig, Task
 from medicane_models.network.weights import (
     CONVERT,
+    as_type,
     check_finite,
     check_names,
     check_shapes,
@@ -124,7 +125,7 @@ class MedicaneModel(nn.Module):
             dtype: type of the stored parameters; None keeps theirs.
         """
         state = {
-            name: tensor.detach().to("cpu", dtype).contiguous()
+            name: as_type(tensor.detach(), dtype).cpu().contiguous()
             for name, tensor in self.state_dict().items()
         }
         write_weights(Path(directory) / WEIGHTS_NAME, state)
@@ -222,7 +223,7 @@ def load_strictly(
     expected = model.state_dict()
     check_names(expected, weights, source, remedy)
     check_shapes(expected, weights, source)
-    state = {name: weights[name].to(dtype) for name in expected}
+    state = {name: as_type(weights[name], dtype) for name in expected}
     check_finite(state, source)
     model.load_state_dict(state, assign=True)
     return model.to(dtype).eval()

@@ -3,18 +3,21 @@
 Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, d features of a token.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.kernels import linear, linear_gelu
+from medicane_models.network.stems import Stem
 
 __all__ = [
     "BiasedAttention",
@@ -27,36 +30,72 @@ __all__ = [
 
 
 class PatchEmbed(nn.Module):
-    """Tubelets of pixels to tokens.
+    """Tubelets of pixels, or of what a stem makes of them, to tokens.
 
     The weights are those of a 3-D convolution whose stride is its kernel, which is a matrix
     product over tubelets and runs as one: tokens that are not asked for cost nothing.
     """
 
-    def __init__(self, channels: int, tubelet: int, patch: int, dim: int) -> None:
+    def __init__(self, config: MedicaneConfig) -> None:
         super().__init__()
-        kernel = (tubelet, patch, patch)
-        self.proj = nn.Conv3d(channels, dim, kernel_size=kernel, stride=kernel)
+        self.tubelet = (config.tubelet_size, config.patch_size, config.patch_size)
+        self.stem = None if config.stem == "patch" else Stem(config)
+        channels, kernel = config.in_channels, self.tubelet
+        if self.stem is not None:
+            channels, kernel = self.stem.widths[-1], (config.tubelet_size, 1, 1)
+        self.proj = nn.Conv3d(channels, config.embed_dim, kernel_size=kernel, stride=kernel)
 
     def tubelets(
         self, clip: Shaped[Tensor, "b t c h w"]
     ) -> Shaped[Tensor, "b tt hh ww c ft ph pw"]:
-        """A view of clips, of any number of channels, as a grid of tubelets."""
-        frames, rows, columns = self.proj.kernel_size
-        grid = clip.unflatten(1, (-1, frames)).unflatten(4, (-1, rows)).unflatten(6, (-1, columns))
-        return grid.permute(0, 1, 4, 6, 3, 2, 5, 7)  # (b, t', h', w', c, frames, rows, columns)
+        """A view of clips, of any number of channels, as a grid of tubelets of pixels."""
+        return _tubelets(clip, self.tubelet)
 
     def forward(
         self, clip: Float[Tensor, "b t c h w"], kept: Int[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n d"]:
-        """Tokens in (t, h, w) order, or only the ``kept`` ones in the order given."""
-        tubelets = self.tubelets(clip)
+        """Tokens in (t, h, w) order, or only the ``kept`` ones in the order given.
+
+        A stem, whose positions see beyond their patches, gets the others' pixels erased.
+        """
+        if kept is not None and self.stem is not None:
+            tokens = self.tubelets(clip).shape[1:4].numel()
+            hidden = torch.ones(len(clip), tokens, dtype=torch.bool, device=clip.device)
+            clip = self.erased(clip, hidden.scatter(1, kept, False))
+        return self.tokens(self.views(clip)[-1], kept)
+
+    def views(self, clip: Float[Tensor, "b t c h w"]) -> list[Float[Tensor, "b t _ _ _"]]:
+        """Features of the stem's stages, finest first; the pixels where there is no stem."""
+        return [clip] if self.stem is None else self.stem(clip)
+
+    def tokens(
+        self, features: Float[Tensor, "b t c h w"], kept: Int[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n d"]:
+        """Tokens of the coarsest of the `views`."""
+        tubelets = _tubelets(features, self.proj.kernel_size)
         if kept is None:
             values = tubelets.flatten(4).flatten(1, 3)  # (b, n, c · frames · rows · columns)
         else:
             values = take_tubelets(tubelets, kept).flatten(2)
         weight = self.proj.weight.flatten(1)
         return linear(values.to(weight.dtype), weight, self.proj.bias)  # (b, n, d)
+
+    def erased(
+        self, clip: Float[Tensor, "b t c h w"], hidden: Bool[Tensor, "b n"]
+    ) -> Float[Tensor, "b t c h w"]:
+        """Clips whose ``hidden`` tubelets are 0 in all channels, the mean of normalised values."""
+        tubelets = self.tubelets(clip)
+        places = hidden.view(*tubelets.shape[:4], 1, 1, 1, 1)
+        shown = tubelets.masked_fill(places, 0).permute(0, 1, 5, 4, 2, 6, 3, 7)
+        return shown.reshape(clip.shape)
+
+
+def _tubelets(
+    clip: Shaped[Tensor, "b t c h w"], size: Sequence[int]
+) -> Shaped[Tensor, "b tt hh ww c ft ph pw"]:
+    frames, rows, columns = size
+    grid = clip.unflatten(1, (-1, frames)).unflatten(4, (-1, rows)).unflatten(6, (-1, columns))
+    return grid.permute(0, 1, 4, 6, 3, 2, 5, 7)  # (b, t', h', w', c, frames, rows, columns)
 
 
 def token_places(

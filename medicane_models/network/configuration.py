@@ -64,6 +64,11 @@ class MedicaneConfig:
         patch_size: pixels along each side of a patch.
         num_frames: frames in a clip, oldest first.
         tubelet_size: frames merged into one token.
+        stem: what makes patches of pixels: ``"patch"``, one linear map of each tubelet, as in
+            VideoMAE; ``"convolutional"``, strided convolutions on every frame; ``"residual"``, the
+            same with a residual block a stage for the newest frame.
+        stem_width: channels of a stem's first stage, which halves frames once; they double from
+            stage to stage, up to ``embed_dim``.
         in_channels: channels of a frame.
         embed_dim: features of a token.
         depth: number of blocks.
@@ -98,6 +103,8 @@ class MedicaneConfig:
             px², ((xx, xy), (xy, yy)); None means it was never measured.
         heatmap_stride: pixels along each side of a heatmap cell.
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
+        heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
+        heatmap_offset: every cell says where in its neighbourhood a centre would be.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -107,6 +114,8 @@ class MedicaneConfig:
     patch_size: Count = 16
     num_frames: Count = 16
     tubelet_size: Count = 2
+    stem: Literal["patch", "convolutional", "residual"] = "patch"
+    stem_width: Features = 16
     in_channels: Count = 3
     embed_dim: Features = 768
     depth: Depth = 12
@@ -135,12 +144,15 @@ class MedicaneConfig:
     error_covariance_px: Covariance | None = None
     heatmap_stride: Count = 4
     heatmap_center: Literal["mode", "mean"] = "mode"
+    heatmap_features: bool = False
+    heatmap_offset: bool = False
     trained_on: str | None = None
     data_kind: DataKind | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         _check_divisions(self)
+        _check_stem(self)
         _check_tokens(self)
         _check_channels(self)
         _check_labels(self)
@@ -171,6 +183,12 @@ class MedicaneConfig:
         return self.tubelet_size * self.patch_size**2 * self.in_channels
 
     @property
+    def stem_widths(self) -> tuple[int, ...]:
+        """Channels of the stages of a stem, finest first; none without one."""
+        stages = 0 if self.stem == "patch" else self.patch_size.bit_length() - 1
+        return tuple(min(self.stem_width << stage, self.embed_dim) for stage in range(stages))
+
+    @property
     def clip_shape(self) -> tuple[int, int, int, int]:
         """Shape of one clip, (T, C, H, W)."""
         return self.num_frames, self.in_channels, *self.frame_size
@@ -189,10 +207,10 @@ class MedicaneConfig:
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> Self:
-        """A published size with any field changed.
+        """A named size with any field changed.
 
         Args:
-            name: tiny, small, base, large, huge or giant.
+            name: of `PRESETS`.
             overrides: fields that differ from the preset.
 
         Raises:
@@ -294,6 +312,25 @@ def _check_divisions(config: MedicaneConfig) -> None:
         raise ConfigurationError("embed_dim and decoder_embed_dim must be even: sine and cosine")
 
 
+def _check_stem(config: MedicaneConfig) -> None:
+    if config.stem != "patch" and (config.patch_size < 2 or config.patch_size.bit_count() > 1):
+        raise ConfigurationError(
+            f"patch_size is {config.patch_size}, and a {config.stem} stem halves frames down to "
+            "patches; give a power of two, or set stem to patch"
+        )
+    if not config.heatmap_features:
+        return
+    if config.stem == "patch":
+        raise ConfigurationError(
+            "heatmap_features are those of a stem, and stem is patch; set stem to convolutional or "
+            "residual, or heatmap_features to false"
+        )
+    if config.heatmap_stride < 2:
+        raise ConfigurationError(
+            "heatmap_stride is 1, and a stem's finest heatmap_features have 2 pixels; set it to 2"
+        )
+
+
 def _check_channels(config: MedicaneConfig) -> None:
     if len(config.channel_std) != config.in_channels:
         raise ConfigurationError(
@@ -334,7 +371,7 @@ def _check_covariance(config: MedicaneConfig) -> None:
         )
 
 
-def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: int) -> dict:
+def _size(dim: int, depth: int, heads: int, decoder: tuple[int, int, int], **more: Any) -> dict:
     sizes = {"embed_dim": dim, "depth": depth, "num_heads": heads, "mlp_hidden_dim": 4 * dim}
     names = ("decoder_embed_dim", "decoder_num_heads", "decoder_mlp_hidden_dim")
     return sizes | dict(zip(names, decoder, strict=True)) | more
@@ -349,6 +386,18 @@ UNTRAINED: Mapping[str, Any] = {
 }
 """What training finds out, as it stands in a model that is yet to be trained."""
 
+INFRARED: Mapping[str, Any] = {
+    "image_size": 112,
+    "num_frames": 4,
+    "tubelet_size": 4,
+    "in_channels": 2,
+    "stem": "residual",
+    "position": "sinusoid_3d",
+    "decoder_depth": 2,
+    "heatmap_stride": 2,
+    "heatmap_features": True,
+}
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": _size(192, 12, 3, (96, 3, 384)),
     "small": _size(384, 12, 6, (192, 3, 768)),
@@ -356,5 +405,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "large": _size(1024, 24, 16, (512, 8, 2048)),
     "huge": _size(1280, 32, 16, (512, 8, 2048)),
     "giant": _size(1408, 40, 16, (512, 8, 2234), patch_size=14, mlp_hidden_dim=6144),
+    "infrared": _size(192, 2, 3, (96, 3, 384), **INFRARED, stem_width=16),
+    "infrared-light": _size(192, 2, 3, (96, 3, 384), **INFRARED, stem_width=8),
 }
-"""Sizes as published with VideoMAE and VideoMAEv2; tiny is DeiT's, with a decoder half as wide."""
+"""Sizes as published with VideoMAE and VideoMAEv2; tiny is DeiT's, with a decoder half as wide.
+
+The infrared ones are ours, for training on CPUs: four frames of a local plane and a channel that
+says what was seen, most of the computation in the stem, cells of two pixels.
+"""

@@ -117,6 +117,7 @@ def from_foreign(
             no finite floating-point numbers or that no model here can keep.
         ConfigurationError: a setting contradicts the tensors or must be given.
     """
+    _check_stem(str(source), "stem" in settings)
     found = _read(str(source), settings, task, weights, revision)
     target: Task = task or found.task or "classification"
     _check_expressible(found, target, str(source), id2label)
@@ -152,6 +153,15 @@ def export_transformers(model: MedicaneModel, out: str | Path) -> None:
     weights = layouts.for_transformers(model.state_dict())
     write_weights(Path(out) / WEIGHTS_NAME, weights)
     write_json(Path(out) / CONFIG_NAME, config)
+
+
+def _check_stem(source: str, has_stem: bool) -> None:
+    """Refuse what lies outside every foreign layout."""
+    if has_stem:
+        raise ConfigurationError(
+            f"{source}: a model with a stem is this package's own and has nothing to be converted; "
+            "leave stem out, or load the model with from_pretrained"
+        )
 
 
 def _read(
@@ -193,6 +203,7 @@ def _recognise(
     weights = layouts.strip_prefixes(state.weights)
     counters = {k: v for k, v in weights.items() if not (v.ndim or v.is_floating_point())}
     weights = {name: tensor for name, tensor in weights.items() if name not in counters}
+    _check_stem(source, any(_plain(name).startswith("patch_embed.stem.") for name in weights))
     check_values(weights, source)
     layout, named, dropped = _named(weights, tubelet_size)
     if "patch_embed.proj.weight" not in map(_plain, named):
@@ -370,7 +381,7 @@ def _shape(weights: Mapping[str, Tensor], name: str, axes: str) -> torch.Size:
 def _heads_like_presets(dim: int) -> dict[str, Any]:
     names = ("num_heads", "decoder_num_heads", "decoder_embed_dim", "decoder_mlp_hidden_dim")
     for preset in PRESETS.values():
-        if preset["embed_dim"] == dim:
+        if preset["embed_dim"] == dim and "stem" not in preset:
             return {name: preset[name] for name in names}
     return {}
 

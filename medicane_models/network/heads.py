@@ -1,23 +1,30 @@
 """Heads that turn tokens into the centre of a cyclone, both with the same four methods.
 
 ``pool`` gathers tokens, ``forward`` maps them to raw outputs, ``loss`` compares those with true
-centres and ``decode`` turns them into a centre with its covariance. Shapes: b clips, n tokens,
-d features, r and k rows and columns of patches, i and j rows and columns of heatmap cells.
+centres and ``decode`` turns them into a centre with its covariance; ``last_layers`` are those that
+start near 0. Shapes: b clips, n tokens, d features, r and k rows and columns of patches, i and j
+rows and columns of heatmap cells.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.outputs import TrackingOutput
 
 __all__ = ["HeatmapHead", "RegressionHead", "make_tracking_head"]
 
-MODE_RADIUS_PX = 16.0
+Newest = Sequence[Float[Tensor, "b _ _ _"]]
+"""What the stem's stages see in the newest frame, finest first; nothing without a stem."""
+
+MODE_RADIUS_CELLS = 4
 """Half the width of the window around the peak whose mean is the mode's sub-cell position."""
 
 
@@ -42,14 +49,34 @@ class RegressionHead(nn.Module):
         """Mean over all tokens."""
         return tokens.mean(1)
 
-    def forward(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b 2"]:
+    @property
+    def last_layers(self) -> tuple[nn.Module, ...]:
+        """The linear map."""
+        return (self.mlp,)
+
+    def forward(self, pooled: Float[Tensor, "b d"], _newest: Newest = ()) -> Float[Tensor, "b 2"]:
         """Standardised (x, y)."""
         return self.mlp(pooled)
 
-    def loss(self, raw: Float[Tensor, "b 2"], centers: Float[Tensor, "b 2"]) -> Float[Tensor, ""]:
-        """Mean squared error of the standardised coordinates."""
+    def loss(
+        self,
+        raw: Float[Tensor, "b 2"],
+        centers: Float[Tensor, "b 2"],
+        sigma: Float[Tensor, " b"] | None = None,
+        weight: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean squared error of the standardised coordinates.
+
+        Raises:
+            ConfigurationError: widths of targets are given.
+        """
+        if sigma is not None:
+            raise ConfigurationError(
+                "a regression head's squared error knows no width of a target; leave label_sigma "
+                "out, or set head to heatmap"
+            )
         target = (centers - centers.new_tensor(self.mean)) / centers.new_tensor(self.scale)
-        return F.mse_loss(raw.float(), target.float())
+        return _weighted((raw.float() - target.float()).square().mean(1), weight)
 
     def decode(
         self, raw: Float[Tensor, "b 2"], loss: Float[Tensor, ""] | None = None
@@ -68,6 +95,11 @@ class HeatmapHead(nn.Module):
     by the cells' probabilities. It is continuous, its mean is that of the cells, and its
     likelihood is a proper score. The cells reach one patch beyond the tile, so that a centre just
     outside is told apart from one at the edge; farther ones count as on the outermost cells.
+
+    With ``heatmap_features`` a top-down path over the stem's view of the newest frame adds to the
+    cells inside the tile. With ``heatmap_offset`` there are three raw outputs a cell: its logit,
+    and how far, up to one cell in x and y, a centre near it would be from its middle; the
+    pyramids are moved so where the distribution is decoded.
     """
 
     def __init__(self, config: MedicaneConfig) -> None:
@@ -77,64 +109,156 @@ class HeatmapHead(nn.Module):
         self.upscale = config.patch_size // config.heatmap_stride
         self.center_kind = config.heatmap_center
         self.temperature = config.temperature
+        self.offset = config.heatmap_offset
         first = (self.cell_px - 1) / 2 - config.patch_size
         self.origin_px = (first, first)
         self.time_weight = nn.Parameter(torch.full((self.grid[0],), 1 / self.grid[0]))
+        outputs = 3 if self.offset else 1
         # padding by two puts a ring of patches around the tile, told from it by their neighbours
-        self.conv = nn.Conv2d(config.embed_dim, self.upscale**2, kernel_size=3, padding=2)
+        self.conv = nn.Conv2d(config.embed_dim, outputs * self.upscale**2, kernel_size=3, padding=2)
+        self.finer = TopDown(config, outputs) if config.heatmap_features else None
+
+    @property
+    def last_layers(self) -> tuple[nn.Module, ...]:
+        """The maps of patches and of the finest features to cells."""
+        return (self.conv,) if self.finer is None else (self.conv, self.finer.last)
 
     def pool(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b r k d"]:
         """Weighted mean over time, one weight a token frame."""
         return torch.einsum("btrkd,t->brkd", tokens.unflatten(1, self.grid), self.time_weight)
 
-    def forward(self, pooled: Float[Tensor, "b r k d"]) -> Float[Tensor, "b i j"]:
-        """Logits of the cells."""
-        patches = self.conv(pooled.permute(0, 3, 1, 2))  # (b, cells of a patch, r + 2, k + 2)
-        return F.pixel_shuffle(patches, self.upscale)[:, 0]  # (b, i, j)
+    def forward(
+        self, pooled: Float[Tensor, "b r k d"], newest: Newest = ()
+    ) -> Float[Tensor, "b *three i j"]:
+        """Logits of the cells; with their offsets (b, 3, i, j) before the hyperbolic tangent."""
+        patches = pooled.permute(0, 3, 1, 2)  # (b, d, r, k)
+        cells = F.pixel_shuffle(self.conv(patches), self.upscale)  # (b, outputs, i, j)
+        if self.finer is not None:
+            cells = cells + F.pad(self.finer(patches, newest), [self.upscale] * 4)
+        return cells if self.offset else cells[:, 0]
 
-    def loss(self, raw: Float[Tensor, "b i j"], centers: Float[Tensor, "b 2"]) -> Float[Tensor, ""]:
-        """Negative logarithm of the density at the true centre, nats for a density per px²."""
-        y, x = self._middles(raw)
-        row, column = (
-            _bilinear(position, middles, self.cell_px)
-            for position, middles in ((centers[:, 1], y), (centers[:, 0], x))
-        )
-        weight = row[:, :, None] * column[:, None, :]  # (b, i, j), four of them not 0
-        log_density = (_log_softmax(raw) + weight.log()).flatten(1).logsumexp(1)
-        return 2 * math.log(self.cell_px) - log_density.mean()
+    def loss(
+        self,
+        raw: Float[Tensor, "b *three i j"],
+        centers: Float[Tensor, "b 2"],
+        sigma: Float[Tensor, " b"] | None = None,
+        weight: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Negative logarithm of the density at the true centre, nats for a density per px².
+
+        Where the true centre is only known to lie about ``centers`` with a standard deviation
+        ``sigma``, px, it is the expectation over where it may be, to the width of a cell: the
+        cross-entropy with a Gaussian. Offsets add their distance from the true one, in cells.
+
+        Args:
+            raw: outputs of the head.
+            centers: (x, y) in tile pixels.
+            sigma: None takes the centres for the truth.
+            weight: of each clip; None is 1 for all.
+        """
+        logits, offsets = self._parts(raw)
+        log_probability = _log_softmax(logits)
+        near = self._over_cells(logits, centers, _bilinear, self.cell_px)  # four of them not 0
+        if sigma is None:
+            log_density = (log_probability + near.log()).flatten(1).logsumexp(1)
+        else:
+            width = (sigma.float().square() + self.cell_px**2 / 6).sqrt()[:, None]
+            target = self._over_cells(logits, centers, _gaussian, width)
+            log_density = (target * log_probability).sum((1, 2))
+        loss = 2 * math.log(self.cell_px) - log_density  # (b,)
+        if offsets is not None:
+            true = (centers.float()[:, :, None, None] - self._middles(logits)) / self.cell_px
+            apart = (offsets - true.clamp(-1, 1)).abs().sum(1)  # (b, i, j)
+            loss = loss + (near * apart).sum((1, 2))
+        return _weighted(loss, weight)
 
     def decode(
-        self, raw: Float[Tensor, "b i j"], loss: Float[Tensor, ""] | None = None
+        self, raw: Float[Tensor, "b *three i j"], loss: Float[Tensor, ""] | None = None
     ) -> TrackingOutput:
         """The centre and the distribution's second moment about it."""
-        return self.summarise(_log_softmax(raw / self.temperature).exp(), loss)
-
-    def summarise(
-        self, probability: Float[Tensor, "b i j"], loss: Float[Tensor, ""] | None = None
-    ) -> TrackingOutput:
-        """Centre and second moment of any distribution over the cells."""
-        y, x = self._middles(probability)
-        around = _near_peak(probability, y, x) if self.center_kind == "mode" else probability
-        center = torch.stack((around.sum(1) @ x, around.sum(2) @ y), 1)  # (b, 2)
+        logits, offsets = self._parts(raw)
+        probability = _log_softmax(logits / self.temperature).exp()
+        middles = self._middles(logits)  # (2, i, j)
+        places = middles if offsets is None else middles + offsets * self.cell_px
+        around = _near_peak(probability) if self.center_kind == "mode" else probability
+        center = (around[:, None] * places).sum((2, 3))  # (b, 2)
+        apart = places - center[:, :, None, None]  # (b, 2, i, j)
+        moment = (probability[:, None] * apart).flatten(2) @ apart.flatten(2).mT
         within_cell = self.cell_px**2 / 6  # variance of a pyramid two cells wide
         return TrackingOutput(
             loss=loss,
             center=center,
-            covariance=_second_moment(probability, y - center[:, 1:], x - center[:, :1])
-            + within_cell * torch.eye(2, device=center.device),
+            covariance=moment + within_cell * torch.eye(2, device=center.device),
             heatmap=probability,
             cell_px=self.cell_px,
             origin_px=self.origin_px,
         )
 
-    def _middles(
+    def _parts(
+        self, raw: Float[Tensor, "b *three i j"]
+    ) -> tuple[Float[Tensor, "b i j"], Float[Tensor, "b 2 i j"] | None]:
+        """Logits and, in cells along x and y, offsets."""
+        return (raw[:, 0], raw[:, 1:].float().tanh()) if self.offset else (raw, None)
+
+    def _middles(self, cells: Float[Tensor, "b i j"]) -> Float[Tensor, "2 i j"]:
+        """Tile pixels (x, y) of the cells' middles."""
+        x, y = self._axes(cells)
+        return torch.stack((x.expand(len(y), -1), y[:, None].expand(-1, len(x))))
+
+    def _axes(
         self, cells: Float[Tensor, "b i j"]
-    ) -> tuple[Float[Tensor, " i"], Float[Tensor, " j"]]:
+    ) -> tuple[Float[Tensor, " j"], Float[Tensor, " i"]]:
         # not a buffer: a model in bfloat16 would round it to whole pixels
         rows, columns = (
             torch.arange(n, device=cells.device, dtype=torch.float32) for n in cells.shape[1:]
         )
-        return rows * self.cell_px + self.origin_px[1], columns * self.cell_px + self.origin_px[0]
+        return columns * self.cell_px + self.origin_px[0], rows * self.cell_px + self.origin_px[1]
+
+    def _over_cells(
+        self,
+        cells: Float[Tensor, "b i j"],
+        centers: Float[Tensor, "b 2"],
+        kernel: Callable[[Tensor, Any], Tensor],
+        width: Any,
+    ) -> Float[Tensor, "b i j"]:
+        """The product of a kernel about the centres along x and along y."""
+        columns, rows = (
+            kernel(position.float().clamp(middles[0], middles[-1])[:, None] - middles, width)
+            for position, middles in zip(centers.unbind(1), self._axes(cells), strict=True)
+        )
+        return rows[:, :, None] * columns[:, None, :]
+
+
+class TopDown(nn.Module):
+    """From tokens to cells, past all finer features of a stem (arXiv:1612.03144)."""
+
+    def __init__(self, config: MedicaneConfig, outputs: int) -> None:
+        super().__init__()
+        self.skipped = config.heatmap_stride.bit_length() - 2  # stages finer than the cells
+        widths = config.stem_widths[self.skipped :]
+        width = widths[0]
+        self.tokens = nn.Conv2d(config.embed_dim, width, kernel_size=1)
+        self.laterals = nn.ModuleList(nn.Conv2d(each, width, kernel_size=1) for each in widths)
+        self.last = nn.Conv2d(width, outputs, kernel_size=3, padding=1)
+
+    def forward(
+        self, patches: Float[Tensor, "b d r k"], newest: Newest
+    ) -> Float[Tensor, "b outputs i j"]:
+        """Outputs of the cells inside the tile.
+
+        Raises:
+            ConfigurationError: there are no features to read.
+        """
+        if len(newest) != self.skipped + len(self.laterals):
+            raise ConfigurationError(
+                "the head reads heatmap_features; give forward_head those of newest, or call "
+                "forward_raw"
+            )
+        merged = self.tokens(patches)
+        views = zip(self.laterals, newest[self.skipped :], strict=True)
+        for lateral, view in reversed(list(views)):
+            merged = F.interpolate(merged, size=view.shape[2:], mode="bilinear") + lateral(view)
+        return self.last(merged.relu())
 
 
 def make_tracking_head(config: MedicaneConfig) -> RegressionHead | HeatmapHead:
@@ -146,28 +270,24 @@ def _log_softmax(raw: Float[Tensor, "b i j"]) -> Float[Tensor, "b i j"]:
     return raw.float().flatten(1).log_softmax(1).view_as(raw)
 
 
-def _bilinear(
-    position: Float[Tensor, " b"], middles: Float[Tensor, " cells"], cell_px: int
+def _bilinear(apart: Float[Tensor, "b cells"], cell_px: int) -> Float[Tensor, "b cells"]:
+    return (1 - apart.abs() / cell_px).clamp_min(0)
+
+
+def _gaussian(
+    apart: Float[Tensor, "b cells"], width: Float[Tensor, "b 1"]
 ) -> Float[Tensor, "b cells"]:
-    inside = position.float().clamp(middles[0], middles[-1])
-    return (1 - (inside[:, None] - middles).abs() / cell_px).clamp_min(0)
+    return (-0.5 * (apart / width).square()).softmax(1)
 
 
-def _near_peak(
-    probability: Float[Tensor, "b i j"], y: Float[Tensor, " i"], x: Float[Tensor, " j"]
-) -> Float[Tensor, "b i j"]:
-    peak = probability.flatten(1).argmax(1)
-    row, column = peak // len(x), peak % len(x)
-    near_row = (y - y[row][:, None]).abs() <= MODE_RADIUS_PX  # (b, i)
-    near_column = (x - x[column][:, None]).abs() <= MODE_RADIUS_PX  # (b, j)
+def _near_peak(probability: Float[Tensor, "b i j"]) -> Float[Tensor, "b i j"]:
+    rows, columns = (torch.arange(n, device=probability.device) for n in probability.shape[1:])
+    peak = probability.flatten(1).argmax(1)[:, None]
+    near_row = (rows - peak // len(columns)).abs() <= MODE_RADIUS_CELLS  # (b, i)
+    near_column = (columns - peak % len(columns)).abs() <= MODE_RADIUS_CELLS  # (b, j)
     window = probability * near_row[:, :, None] * near_column[:, None, :]
     return window / window.sum((1, 2), keepdim=True)
 
 
-def _second_moment(
-    probability: Float[Tensor, "b i j"], y: Float[Tensor, "b i"], x: Float[Tensor, "b j"]
-) -> Float[Tensor, "b 2 2"]:
-    xx = (probability.sum(1) * x**2).sum(1)
-    yy = (probability.sum(2) * y**2).sum(1)
-    xy = torch.einsum("bij,bi,bj->b", probability, y, x)
-    return torch.stack((xx, xy, xy, yy), 1).unflatten(1, (2, 2))
+def _weighted(loss: Float[Tensor, " b"], weight: Float[Tensor, " b"] | None) -> Float[Tensor, ""]:
+    return loss.mean() if weight is None else (loss * weight).mean()

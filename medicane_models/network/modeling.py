@@ -4,6 +4,7 @@ Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, d features o
 Parameter names are those of VideoMAEv2 and of the research code built on it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,9 +40,7 @@ class VideoTransformer(nn.Module):
         super().__init__()
         self.clip_shape = config.clip_shape
         self.grad_checkpointing = False
-        self.patch_embed = PatchEmbed(
-            config.in_channels, config.tubelet_size, config.patch_size, config.embed_dim
-        )
+        self.patch_embed = PatchEmbed(config)
         positions = position_table(
             config.position, config.token_grid, config.embed_dim, config.position_grid
         )
@@ -66,14 +65,18 @@ class VideoTransformer(nn.Module):
         Raises:
             ConfigurationError: the clip has another shape than the model's.
         """
+        self.check_shape(pixel_values)
+        positions = self.positions if kept is None else self.positions[kept]
+        return self.patch_embed(pixel_values, kept) + positions
+
+    def check_shape(self, pixel_values: Tensor) -> None:
+        """Refuse clips of another shape than the model's."""
         if tuple(pixel_values.shape[1:]) != self.clip_shape:
             raise ConfigurationError(
                 f"pixel_values hold clips of shape {tuple(pixel_values.shape[1:])} (T, C, H, W), "
                 f"the model takes {self.clip_shape}; crop or resample them, or load the model "
                 "with from_pretrained(…, num_frames=…, image_size=…)"
             )
-        positions = self.positions if kept is None else self.positions[kept]
-        return self.patch_embed(pixel_values, kept) + positions
 
     def encode(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         """Tokens after the last block."""
@@ -198,32 +201,59 @@ class MedicaneForTracking(VideoModel):
         super().__init__(config)
         self.head = make_tracking_head(self.config)
         self.apply(_truncated_normal)
-        _shrink(self.head)
+        for layer in self.head.last_layers:
+            _shrink(layer)
 
     def forward_head(
-        self, tokens: Float[Tensor, "b n d"], pre_logits: bool = False
+        self,
+        tokens: Float[Tensor, "b n d"],
+        pre_logits: bool = False,
+        *,
+        newest: Sequence[Float[Tensor, "b _ _ _"]] = (),
     ) -> Float[Tensor, "b *features"]:
-        """The head's raw outputs, or the normalised features it takes."""
+        """The head's raw outputs, or the normalised features it takes.
+
+        Args:
+            tokens: after the last block.
+            pre_logits: leave out the head.
+            newest: the stem's features of the newest frame, finest first, where
+                ``heatmap_features`` is set.
+        """
         pooled = self.head_drop(self.fc_norm(self.head.pool(tokens)))
-        return pooled if pre_logits else self.head(pooled)
+        return pooled if pre_logits else self.head(pooled, newest)
+
+    def forward_raw(self, pixel_values: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b *features"]:
+        """The head's raw outputs for normalised clips, for its ``loss`` and ``decode``."""
+        self.check_shape(pixel_values)
+        views = self.patch_embed.views(pixel_values)
+        tokens = self.encode(self.patch_embed.tokens(views[-1]) + self.positions)
+        return self.forward_head(tokens, newest=[view[:, -1] for view in views])
 
     def forward(
         self,
         pixel_values: Float[Tensor, "b t c h w"],
         labels: Float[Tensor, "b 2"] | None = None,
+        *,
+        label_sigma: Float[Tensor, " b"] | None = None,
+        label_weight: Float[Tensor, " b"] | None = None,
     ) -> TrackingOutput:
         """Locate the cyclone in normalised clips that hold one.
 
         Args:
             pixel_values: oldest frame first, as the model's processor makes them.
-            labels: true centres (x, y) in tile pixels.
+            labels: centres (x, y) in tile pixels.
+            label_sigma: how sure each is: the standard deviation of the true centre about it along
+                each axis, px, heatmap head only; None takes the labels for the truth.
+            label_weight: how much each counts in the loss, 1 on average; None is 1 for all.
 
         Raises:
-            ConfigurationError: the clips have another shape than the model's.
+            ConfigurationError: the clips have another shape than the model's, or the head has no
+                use for ``label_sigma``.
         """
-        raw = self.forward_head(self.forward_features(pixel_values))
-        loss = None if labels is None else self.head.loss(raw, labels)
-        return self.head.decode(raw, loss)
+        raw = self.forward_raw(pixel_values)
+        if labels is None:
+            return self.head.decode(raw)
+        return self.head.decode(raw, self.head.loss(raw, labels, label_sigma, label_weight))
 
 
 def _classifier(config: MedicaneConfig) -> nn.Module:

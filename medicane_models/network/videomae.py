@@ -78,8 +78,8 @@ def transformers_config(config: MedicaneConfig) -> dict[str, Any]:
     Raises:
         ConfigurationError: it cannot express the model.
     """
-    own = ("tracking", "sinusoid_3d")
-    for name in ("task", "position", "position_grid", "layer_scale_init_value"):
+    own = ("tracking", "sinusoid_3d", "convolutional", "residual")
+    for name in ("task", "stem", "position", "position_grid", "layer_scale_init_value"):
         value = getattr(config, name)
         if value in own or (name in ("position_grid", "layer_scale_init_value") and value):
             raise ConfigurationError(f"Hugging Face's VideoMAE has no {name} {value!r}; keep ours")

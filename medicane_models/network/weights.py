@@ -16,6 +16,7 @@ from medicane_models.files import replacing
 
 __all__ = [
     "CONVERT",
+    "as_type",
     "check_finite",
     "check_names",
     "check_shapes",
@@ -92,6 +93,11 @@ def _is_finite(tensor: Tensor) -> bool:
     if not tensor.numel() or not tensor.is_floating_point():
         return True
     return bool(torch.stack(tensor.aminmax()).isfinite().all())  # both are NaN where one value is
+
+
+def as_type(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A tensor in another floating-point type; counts stay whole numbers, None changes nothing."""
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def enumerated(names: Iterable[str], limit: int = 4) -> str:

@@ -130,6 +130,18 @@ def test_the_shape_of_a_weight_is_told_by_the_weight_alone(every_precision):
     assert not {value.name for value in graph.value_info} & {t.name for t in graph.initializer}
 
 
+@pytest.mark.parametrize("stem", ["convolutional", "residual"])
+def test_models_with_a_stem_are_exported_in_every_precision(stem, tmp_path):
+    source = tiny_source("tracking", stem=stem, heatmap_features=True, heatmap_stride=2)
+    request = OnnxRequest(precisions=("fp32", "fp16", "int8"), **QUICK)
+    variants = export_onnx(source, tmp_path / "out", request, lambda _: None)
+    assert [variant.faults for variant in variants] == [()] * 3
+    quantised = onnx.load(tmp_path / "out" / "model_int8.onnx").graph
+    operators = [node.op_type for node in quantised.node]
+    assert "Conv" in operators
+    assert "ConvInteger" not in operators
+
+
 def test_static_ranges_come_from_calibration_clips(tmp_path):
     request = OnnxRequest(precisions=("int8",), calibrate="simulated", **QUICK)
     (variant,) = export_onnx(tiny_source(), tmp_path / "out", request, lambda _: None)

@@ -21,6 +21,7 @@ from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 
 TEMPERATURE = 2.5
+FINE = {"heatmap_features": True, "heatmap_stride": 2}
 
 
 def exported(path, source, input_form="normalised", contents="head"):
@@ -192,6 +193,33 @@ def test_large_weights_lie_beside_the_graph(detector_file, tmp_path, monkeypatch
 def test_what_a_model_does_not_have_is_refused(task, contents, input_form, names):
     with pytest.raises(ConfigurationError, match=names):
         trace(tiny_source(task), input_form=input_form, contents=contents)
+
+
+STEMS = [
+    ("classification", "head", {"stem": "convolutional"}),
+    ("tracking", "head", {"stem": "convolutional", "head": "regression"}),
+    ("tracking", "head", {"stem": "convolutional", "heatmap_offset": True, **FINE}),
+    ("tracking", "head", {"stem": "residual", **FINE}),
+    ("pretraining", "reconstruction", {"stem": "residual"}),
+]
+
+
+@pytest.mark.parametrize(("task", "contents", "changes"), STEMS)
+def test_stems_give_what_the_package_computes_without_norms_in_the_graph(
+    tmp_path, clips, task, contents, changes
+):
+    source = tiny_source(task, tubelet_size=1, **changes)
+    file = exported(tmp_path, source, contents=contents)
+    assert not any(node.op_type == "BatchNormalization" for node in onnx.load(file).graph.node)
+    feeds, kept = {"pixel_values": clips.pixel_values}, slice(None)
+    if contents == "reconstruction":
+        feeds["mask"] = kept = example_masks(source, len(clips))
+    found, expected = run(opened(file), **feeds), torch_outputs(source, contents, clips)
+    for name, values in found.items():
+        largest = np.nan_to_num(np.abs(expected[name])).max().clip(1)
+        np.testing.assert_allclose(
+            values[kept], expected[name][kept], rtol=0, atol=1e-4 * largest, err_msg=name
+        )
 
 
 def test_kelvin_needs_a_processor():

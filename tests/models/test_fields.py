@@ -25,6 +25,9 @@ DECODER = ("decoder_num_heads", "decoder_mlp_hidden_dim")
 ANOTHER_MODEL: dict[str, Any] = {
     **dict.fromkeys(RATES, lambda v: v in (0, 0.25, 0.5)),
     **dict.fromkeys((*SIZES, *DECODER, "heatmap_stride"), lambda v: v == 1),
+    "stem": lambda v: v in ("convolutional", "residual"),
+    "stem_width": lambda v: v == 1,
+    "heatmap_offset": lambda v: v is True,
     "layer_scale_init_value": lambda v: v in (0, 0.5, 1, 2.5),
     "pixel_std": lambda v: v is None or 0 < v <= 1,
     "id2label": lambda v: v == {} or isinstance(v, str),
@@ -55,7 +58,7 @@ def is_another(permitted: dict[str, Any], path: tuple[Any, ...], value: Any) -> 
     """Whether a change gives a field another value that it may well have."""
     name = next((key for key in reversed(path) if key in permitted), None)
     is_typed = value is None or isinstance(value, str | float | int | dict)
-    if name is None or not is_typed or isinstance(value, bool):
+    if name is None or not is_typed or (isinstance(value, bool) and name != "heatmap_offset"):
         return False
     try:
         return bool(permitted[name](value))

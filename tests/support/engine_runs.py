@@ -216,6 +216,35 @@ def resume_in_ranks(ranks: Ranks, folder: Path) -> None:
         record(folder, ranks, "failure", str(error))
 
 
+STEM = {"stem": "residual", "stem_width": 4}
+STEM_RECIPES = {
+    "ddp": make_recipe({"backend": "ddp"}, {"ema_decay": 0.5}),
+    "stage2": make_recipe({"backend": "deepspeed", "zero_stage": 2}, {"ema_decay": 0.5}),
+    "stage3": make_recipe({"backend": "deepspeed", "zero_stage": 3}),
+}
+
+
+def take_steps_with_stems(ranks: Ranks, folder: Path) -> None:
+    """Two steps of each recipe, and from a checkpoint two more, twice."""
+    keep_output(folder / f"stems-printed-{ranks.rank}")
+    for name, recipe in STEM_RECIPES.items():
+        engine = engine_for(recipe, ranks, **STEM)
+        take_steps(engine, recipe, 0, 2, ranks)
+        engine.save(folder / name / "checkpoint")
+        record(folder / name, ranks, "state", running_statistics(engine.model))
+        with engine.evaluated() as model:
+            record(folder / name, ranks, "evaluated", running_statistics(model))
+        record(folder / name, ranks, "last", take_steps(engine, recipe, 2, 4, ranks))
+        barrier(ranks)
+        resumed = engine_for(recipe, ranks, seed=4, **STEM)
+        resumed.load(folder / name / "checkpoint")
+        record(folder / name, ranks, "again", take_steps(resumed, recipe, 2, 4, ranks))
+
+
+def running_statistics(model: MedicaneModel) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items() if "running" in name}
+
+
 DEEPSPEED = {
     "stage1": make_recipe({"backend": "deepspeed", "zero_stage": 1}, {"accumulation": 2}),
     "stage2": make_recipe({"backend": "deepspeed", "zero_stage": 2}, {"accumulation": 2}),

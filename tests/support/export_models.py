@@ -34,6 +34,9 @@ def tiny_model(task: str = "classification", **settings: object) -> MedicaneMode
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, buffer in model.named_buffers():
+            if "running" in name:
+                buffer.copy_(0.5 + torch.rand_like(buffer))
     return model
 
 

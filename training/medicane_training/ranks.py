@@ -7,7 +7,7 @@ import ctypes
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import torch
+from torch import Tensor
 from torch import distributed as dist
 
 from medicane_models.errors import ConfigurationError
@@ -23,6 +24,7 @@ from medicane_training.recipes.sections import EngineSettings
 __all__ = [
     "Ranks",
     "any_of",
+    "average",
     "barrier",
     "gathered",
     "joined",
@@ -265,6 +267,17 @@ def mean(values: dict[str, float], ranks: Ranks) -> dict[str, float]:
     numbers = torch.tensor(list(values.values()), dtype=torch.float64)
     dist.all_reduce(numbers)
     return dict(zip(values, (numbers / ranks.world_size).tolist(), strict=True))
+
+
+def average(tensors: Sequence[Tensor], ranks: Ranks) -> None:
+    """Put the mean over the ranks in the place of tensors of which each rank has its own."""
+    if ranks.world_size == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    means = (flat / ranks.world_size).split([tensor.numel() for tensor in tensors])
+    for tensor, over_ranks in zip(tensors, means, strict=True):
+        tensor.copy_(over_ranks.view_as(tensor))
 
 
 def any_of(flag: bool, ranks: Ranks) -> bool:

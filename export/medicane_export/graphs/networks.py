@@ -139,6 +139,9 @@ class _Reconstruction(nn.Module):
     ) -> tuple[Tensor]:
         model = self.model
         hidden = mask[:, None, None].float() * HIDDEN  # (b, 1, 1, n)
+        embed = model.encoder.patch_embed
+        if embed.stem is not None:
+            pixel_values = embed.erased(pixel_values, mask)
         tokens = model.encoder.embed(pixel_values)
         for block in model.encoder.blocks:
             tokens = block(tokens, attn_mask=hidden)

@@ -32,6 +32,19 @@ model = MedicaneForTracking(config)
 centers = torch.zeros(2, 2)
 torch.testing.assert_close(compiled(model)(clips, centers).loss, model(clips, centers).loss)
 """,
+    "stem": """
+fine = {"stem": "residual", "heatmap_features": True, "heatmap_stride": 2, "heatmap_offset": True}
+model = MedicaneForTracking(config.replace(**fine))
+told = {"label_sigma": torch.ones(2), "label_weight": torch.ones(2)}
+torch.testing.assert_close(
+    compiled(model)(clips, centers, **told).loss, model(clips, centers, **told).loss
+)
+model = MedicaneForPreTraining(config.replace(stem="residual"))
+plan = plan_tokens(tube_mask(config.token_grid, 0.5, clips=2))
+torch.testing.assert_close(
+    compiled(model.forward_plan)(clips, plan).loss, model.forward_plan(clips, plan).loss
+)
+""",
     "pretraining": """
 model = MedicaneForPreTraining(config)
 plan = plan_tokens(

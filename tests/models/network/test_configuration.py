@@ -47,7 +47,9 @@ def test_impossible_settings_are_refused_by_name(changes, word):
 
 
 def test_unknown_preset_lists_the_known():
-    with pytest.raises(ConfigurationError, match="tiny, small, base, large, huge, giant"):
+    with pytest.raises(
+        ConfigurationError, match="tiny, small, base, large, huge, giant, infrared, infrared-light"
+    ):
         MedicaneConfig.preset("medium")
 
 

@@ -253,12 +253,23 @@ def test_only_videomae_folders_are_converted(tmp_path):
         (SMALL.replace(position="sinusoid_3d"), "sinusoid_3d"),
         (SMALL.replace(layer_scale_init_value=0.1), "layer_scale"),
         (SMALL.resized(num_frames=8), "position_grid"),
+        (SMALL.replace(stem="residual"), "stem 'residual'; keep ours"),
     ],
 )
 def test_what_transformers_lacks_is_not_exported(config, word, tmp_path):
     cls = MedicaneForTracking if config.task == "tracking" else MedicaneForVideoClassification
     with pytest.raises(ConfigurationError, match=word):
         export_transformers(cls(config), tmp_path)
+
+
+def test_a_stem_is_nothing_to_be_converted(tmp_path):
+    model = MedicaneForPreTraining(SMALL.replace(stem="convolutional"))
+    for source, settings in (
+        (saved(tmp_path, model.state_dict()), {}),
+        (saved(tmp_path, classifier_weights(), "plain.pth"), {"stem": "residual"}),
+    ):
+        with pytest.raises(ConfigurationError, match="with a stem is this package's own"):
+            from_foreign(source, **SIZES, **settings)
 
 
 def saved(tmp_path, content, name="c.pth"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from engine_runs import (
     DEEPSPEED,
+    STEM_RECIPES,
     engine_for,
     in_ranks,
     kind_of,
@@ -13,6 +14,7 @@ from engine_runs import (
     recorded,
     take_deepspeed_steps,
     take_steps,
+    take_steps_with_stems,
 )
 from safetensors.torch import load_file
 
@@ -176,3 +178,34 @@ def test_without_deepspeed_the_error_says_how_to_install_it(monkeypatch):
 def test_deepspeed_stays_unimported_otherwise():
     engine_for(DDP_RECIPE)
     assert "deepspeed" not in sys.modules
+
+
+@pytest.fixture(scope="module")
+def stems(tmp_path_factory):
+    """Models with running statistics, of which each of two processes has its own in a step."""
+    if find_spec("deepspeed") is None:
+        pytest.skip("no DeepSpeed")
+    folder = tmp_path_factory.mktemp("stems")
+    in_ranks(2, take_steps_with_stems, folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEM_RECIPES)
+class TestStems:
+    def test_all_ranks_have_the_statistics_that_are_saved(self, stems, name):
+        saved = load_file(stems / name / "checkpoint" / "model.safetensors")
+        first, other = (recorded(stems / name, "state", rank) for rank in (0, 1))
+        assert first
+        for tensor, value in first.items():
+            assert torch.equal(value, other[tensor])
+            assert torch.equal(value, saved[tensor])
+            assert not torch.equal(value, torch.full_like(value, value.flatten()[0]))
+
+    def test_all_ranks_judge_with_the_same_statistics(self, stems, name):
+        first, other = (recorded(stems / name, "evaluated", rank) for rank in (0, 1))
+        assert all(torch.equal(value, other[tensor]) for tensor, value in first.items())
+
+    def test_goes_on_from_a_checkpoint_bit_for_bit(self, stems, name):
+        for rank in (0, 1):
+            assert recorded(stems / name, "again", rank) == recorded(stems / name, "last", rank)

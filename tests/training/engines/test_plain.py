@@ -5,6 +5,7 @@ import torch
 from engine_runs import (
     ALONE,
     DDP,
+    STEM,
     add_gradients,
     draw,
     engine_for,
@@ -107,15 +108,16 @@ def test_checkpointed_gradients_are_the_same():
     assert take_steps(engine, saving, 0, 3) == take_steps(engine_for(plain), plain, 0, 3)
 
 
-def test_the_running_mean_is_evaluated():
+@pytest.mark.parametrize("kind", [{}, STEM], ids=["patches", "stem"])
+def test_the_running_mean_is_evaluated(kind):
     recipe = make_recipe(training={"ema_decay": 0.5})
-    engine = engine_for(recipe)
+    engine = engine_for(recipe, **kind)
     expected = state_of(engine)
     for number in range(3):
         take_steps(engine, recipe, number, number + 1)
         kept = min(0.5, 1 - (1 + number) ** (-2 / 3))  # 0, 0.37, 0.5
         expected = {
-            name: kept * expected[name] + (1 - kept) * value
+            name: kept * expected[name] + (1 - kept) * value if value.is_floating_point() else value
             for name, value in state_of(engine).items()
         }
     with engine.evaluated() as model:
@@ -133,9 +135,10 @@ def test_evaluation_leaves_every_module_in_its_mode():
     assert [module.training for module in engine.model.modules()] == before
 
 
-def test_a_frozen_backbone_stays_as_it_is():
+@pytest.mark.parametrize("kind", [{}, STEM], ids=["patches", "stem"])
+def test_a_frozen_backbone_stays_as_it_is(kind):
     recipe = make_recipe()
-    model = tiny_model(drop_path_rate=0.5)
+    model = tiny_model(drop_path_rate=0.5, **kind)
     model.requires_grad_(False)
     model.head.requires_grad_(True)
     engine = PlainEngine(model, recipe, ALONE, rates_of(recipe))
@@ -153,15 +156,16 @@ def test_the_rates_in_use_are_told():
     assert engine.rates() == pytest.approx({"lr": 1e-2 / 4, "weight_decay": 0.3})
 
 
+@pytest.mark.parametrize("kind", [DROPOUT, STEM], ids=["dropout", "stem"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, precision):
+def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, precision, kind):
     recipe = make_recipe({"precision": precision}, {"accumulation": 2, "ema_decay": 0.9})
-    engine = engine_for(recipe, **DROPOUT)
+    engine = engine_for(recipe, **kind)
     take_steps(engine, recipe, 0, 2)
     engine.save(tmp_path)
     losses = take_steps(engine, recipe, 2, 5)
     torch.rand(7)
-    resumed = engine_for(recipe, seed=9, **DROPOUT)
+    resumed = engine_for(recipe, seed=9, **kind)
     assert resumed.load(tmp_path) is None
     assert take_steps(resumed, recipe, 2, 5) == losses
     assert_same(resumed.model.state_dict(), engine.model.state_dict())

@@ -135,3 +135,21 @@ def test_a_run_that_has_not_finished_is_refused(tmp_path):
 def test_nothing_to_start_from_is_refused():
     with pytest.raises(ConfigurationError, match=r"model\.preset nor model\.init"):
         start_model(MedicaneForTracking, ModelSettings(), processor=PROCESSOR)
+
+
+def test_a_width_without_a_stem_is_refused():
+    settings = ModelSettings(preset="tiny", changes={"tubelet_size": 1, "stem_width": 8})
+    with pytest.raises(ConfigurationError, match="sets stem_width, and the model has no stem"):
+        start_model(MedicaneForTracking, settings, processor=PROCESSOR)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"heatmap_offset": True}, {"heatmap_features": False}, {"heatmap_stride": 4}]
+)
+def test_another_kind_of_cells_starts_a_fresh_head(tmp_path, changes):
+    fine = {"stem": "residual", "heatmap_features": True, "heatmap_stride": 2}
+    before = saved(tmp_path, MedicaneForTracking, **fine)
+    model, report = start(MedicaneForTracking, tmp_path, **changes)
+    assert "head.conv.weight" in report.fresh
+    name = "patch_embed.stem.stages.0.halving.bn.running_mean"
+    assert torch.equal(model.state_dict()[name], before[name])

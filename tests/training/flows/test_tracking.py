@@ -37,6 +37,7 @@ from medicane_training.store.build import build_store
 
 SIZE = {"tubelet_size": 4, "patch_size": 8, "embed_dim": 24, "depth": 1, "num_heads": 2}
 SIZE |= {"mlp_hidden_dim": 48}
+FINE = {"stem": "residual", "stem_width": 4, "heatmap_features": True, "heatmap_stride": 2}
 STORMS = (("a", 20.25, 12.5, 1), ("b", 80.0, 50.0, 7), ("c", 40.0, 40.0, 13), ("d", 60.0, 30.0, 19))
 STEP = Step(number=0, part=0, seed=0, rank=0, world_size=1)
 
@@ -126,9 +127,13 @@ def test_judged_errors_are_distances_on_the_ground(store):
     np.testing.assert_allclose(table["error_px"], np.hypot(*apart.T), rtol=1e-4)
 
 
-@pytest.mark.parametrize("head", ["heatmap", "regression"])
-def test_the_losses_of_clips_average_to_the_models(store, head):
-    flow = flow_of(store, head=head)
+@pytest.mark.parametrize(
+    "kind",
+    [{"head": "heatmap"}, {"head": "regression"}, FINE],
+    ids=["heatmap", "regression", "stem"],
+)
+def test_the_losses_of_clips_average_to_the_models(store, kind):
+    flow = flow_of(store, **kind)
     model = untrained(flow)
     batch, table = judged(flow, model, flow.clips.rows("train"))
     pixels, centers = batch.pixel_values(store.processor)

@@ -149,8 +149,8 @@ def fields_read(monkeypatch):
 @pytest.mark.parametrize("task", ["pretraining", "classification", "tracking"])
 def test_recipes_may_change_the_fields_that_the_model_reads(task, fields_read):
     small = {"embed_dim": 48, "depth": 1, "decoder_depth": 1, "image_size": 32, "num_frames": 4}
-    for head in ("regression", "heatmap"):
-        config = MedicaneConfig.preset("tiny", task=task, head=head, **small)
+    for kind in ({"head": "regression"}, {"head": "heatmap"}, {"stem": "residual"}):
+        config = MedicaneConfig.preset("tiny", task=task, **kind, **small)
         model = model_class(task)(config).eval()
         clip = torch.zeros(1, 4, 3, 32, 32)
         hidden = torch.arange(8)[None] < 4

@@ -181,6 +181,8 @@ class DeepSpeedEngine(Engine):
             with self._deepspeed.zero.GatheredParameters([parameter]):
                 if keep:
                     places[name].data.copy_(parameter.data)
+        for place, buffer in zip(self._whole.buffers(), self.model.buffers(), strict=True):
+            place.copy_(buffer)  # running statistics, which every rank has
 
 
 class _Named(nn.Module):

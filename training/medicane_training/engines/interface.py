@@ -18,7 +18,7 @@ from medicane_models.network.base import MedicaneModel
 from medicane_models.network.weights import write_weights
 from medicane_training.engines.optim import Rates, apply, make_optimizer
 from medicane_training.engines.state import read_tensors, seed_random
-from medicane_training.ranks import Ranks, own_device
+from medicane_training.ranks import Ranks, average, own_device
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.recipes.sections import EngineSettings
 
@@ -106,6 +106,7 @@ class Engine(ABC):
         """Clip, update with the rates of step ``number`` (from 0), update the EMA, zero."""
         apply(self._optimizer, self._rates, number)
         self._update()
+        share_statistics(self.model, self._ranks)
         if self._ema:
             self._ema.update(self.model, step=number + 1)
         self._steps, self._parts = number + 1, 0
@@ -176,6 +177,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def share_statistics(model: nn.Module, ranks: Ranks) -> None:
+    """Let all ranks go on with the mean of the running statistics of their batch norms.
+
+    In a step every rank normalises by its own clips. The statistics of frozen norms stay.
+    """
+    norms = [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d) and norm.training]
+    running = [(norm.running_mean, norm.running_var) for norm in norms]
+    average([tensor for pair in running for tensor in pair if tensor is not None], ranks)
 
 
 def _prepared(

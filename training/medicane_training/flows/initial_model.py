@@ -23,7 +23,7 @@ HEAD_FIELDS: Mapping[str, tuple[str, ...]] = {
         "decoder_mlp_hidden_dim",
     ),
     "classification": ("id2label",),
-    "tracking": ("head", "heatmap_stride"),
+    "tracking": ("head", "heatmap_features", "heatmap_offset", "heatmap_stride"),
 }
 """Fields of the configuration without which a head's weights mean something else."""
 
@@ -57,6 +57,11 @@ def start_model(
         CheckpointError: the initial model is incomplete, or of another size.
     """
     fields = _fields(cls, settings, processor, defaults)
+    if "stem_width" in settings.changes and _config(settings, fields).stem == "patch":
+        raise ConfigurationError(
+            "model.changes sets stem_width, and the model has no stem; leave it out, or set stem "
+            "to convolutional or residual"
+        )
     if settings.init is not None:
         model, report = _from_initial(cls, settings, processor, fields)
     else:

@@ -110,7 +110,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         """See JUDGED_COLUMNS."""
         pixels, centers = batch.pixel_values(self.clips.processor)
         tracker = _tracker(model)
-        raw = tracker.forward_head(tracker.forward_features(pixels))
+        raw = tracker.forward_raw(pixels)
         rows = zip(raw.split(1), centers.split(1), strict=True)
         loss = torch.stack([tracker.head.loss(one, center) for one, center in rows])
         return self._columns(tracker.head.decode(raw), loss, batch)

@@ -12,13 +12,13 @@ __all__ = ["SIZE_FIELDS", "check_changes", "did_you_mean"]
 DECODER = ("decoder_depth", "decoder_embed_dim", "decoder_mlp_hidden_dim", "decoder_num_heads")
 SIZE_FIELDS = (
     "depth", "embed_dim", "layer_scale_init_value", "mlp_hidden_dim", "norm_eps", "num_heads",
-    "output_norm_eps", "patch_size", "position", "tubelet_size", *DECODER,
+    "output_norm_eps", "patch_size", "position", "stem", "stem_width", "tubelet_size", *DECODER,
 )  # fmt: skip
 """What an initial model brings with it."""
 
 BACKBONE = (*SIZE_FIELDS[: -len(DECODER)], "attn_drop_rate", "drop_path_rate", "proj_drop_rate")
 REGRESSION = ("center_mean_px", "center_scale_px")
-HEATMAP = ("heatmap_center", "heatmap_stride")
+HEATMAP = ("heatmap_center", "heatmap_features", "heatmap_offset", "heatmap_stride")
 FREE: Mapping[Task, tuple[str, ...]] = {
     "pretraining": (*BACKBONE, *DECODER),
     "classification": (*BACKBONE, "head_drop_rate", "id2label"),
