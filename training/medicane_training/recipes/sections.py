@@ -121,8 +121,9 @@ class Augmentation:
     """How much views may differ from their clip. Time is never reversed: vortices do not unwind.
 
     Attributes:
-        shift_px: least and most whole pixels, along each axis, from the clip's tile to the window
-            that is read; None reads the tile itself.
+        shift_px: least and most pixels, along each axis, from the clip's tile to the window that is
+            read (whole ones), or from the middle of a local plane to what it is drawn around, the
+            storm or the sample's own middle; None reads the tile itself, or does not displace.
         quarter_turns: turn by 0, 90, 180 or 270 degrees. A turn keeps the sense of rotation of a
             vortex, but not where north, the sun and the satellite are.
         mirror: share of views that are mirrored. A mirror makes of a cyclone one of the other
@@ -131,10 +132,23 @@ class Augmentation:
         scale: least and most magnification.
         gain: most relative change of contrast about the middle of the stretch, each band alone.
         offset: most shift in stretched units, each band alone; 0.04 is 1 K of the Airmass red.
-        drop_frames: share of frames that are dropped and filled from the nearest one, at most as
-            many a clip as inference allows.
+        curve: how far grey levels may be bent, from 0, which leaves them, to 1, where some levels
+            nearly run together; for pictures whose grey levels nobody has calibrated.
+        blur: share of views that are blurred, by up to the mean over 3 × 3 pixels.
+        noise: most standard deviation of noise in stretched units.
+        drop_frames: share of frames that are dropped, at most as many a clip as inference allows,
+            and filled from the nearest; where the model is told which are missing they are missing,
+            and the newest one stays.
+        single_frame: share of views of which the newest frame alone is there, where the model is
+            told so.
         block: share of views with a rectangle of missing pixels, up to half a side long, in some
             consecutive frames.
+        border: share of views of which the part beyond a straight line is missing, as at the border
+            of a picture, and of these a second time; the line knows nothing of the centre.
+        patches: most small squares that are filled in from their sides, as marks are that someone
+            has drawn into pictures; on local planes.
+        most_missing: share of missing pixels up to which a view of a local plane is used; another
+            one is drawn otherwise.
         center_margin_px: how far inside the tile a cyclone's centre stays, and how far outside in a
             view without a cyclone.
     """
@@ -146,17 +160,29 @@ class Augmentation:
     scale: tuple[float, float] = (0.9, 1.1)
     gain: float = 0.1
     offset: float = 0.04
+    curve: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
     drop_frames: float = 0.02
+    single_frame: float = 0.0
     block: float = 0.05
+    border: float = 0.0
+    patches: int = 0
+    most_missing: float = 0.1
     center_margin_px: float = 5.0
 
+    SHARES: ClassVar[tuple[str, ...]] = (
+        *("mirror", "gain", "curve", "blur", "drop_frames", "single_frame", "block", "border"),
+        "most_missing",
+    )
+
     def __post_init__(self) -> None:
-        shares = (self.mirror, self.gain, self.drop_frames, self.block)
-        if not all(0 <= share <= 1 for share in shares) or self.offset < 0:
-            raise ConfigurationError(
-                f"mirror, gain, drop_frames and block are {shares} and offset {self.offset}; "
-                "give 0 … 1, and an offset of at least 0"
-            )
+        for name in self.SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(
+                    f"data.augmentation.{name} is {getattr(self, name)}; give 0 … 1"
+                )
+        _at_least("data.augmentation", self, offset=0, noise=0, patches=0)
         low, high = self.shift_px or (0, 0)
         if not 0 <= low <= high or not 0 < self.scale[0] <= self.scale[1]:
             raise ConfigurationError(
