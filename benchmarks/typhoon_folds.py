@@ -57,11 +57,11 @@ from medicane_training.scores.baselines import (
     tile_centre,
 )
 from medicane_training.scores.centres import by_group, error_km, intensity_classes
-from medicane_training.scores.spirals import SpiralSettings, spiral_gradient
 from medicane_training.store.build import build_store
 from medicane_training.store.clip_store import CLIP_KEY, ClipStore
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.selection import BuildSettings
+from medicane_training.store.spirals import SpiralSettings, spiral_gradient
 
 RESULTS = Path(__file__).parent / "results"
 AVERAGED, SIZE, STEP_M = 2, 256, 10_000.0

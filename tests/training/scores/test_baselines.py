@@ -15,7 +15,7 @@ from medicane_training.scores.baselines import (
     last_frame_kelvin,
     persistence,
 )
-from medicane_training.scores.spirals import SpiralSettings, spiral_gradient, spiral_score
+from medicane_training.store.spirals import SpiralSettings, spiral_gradient, spiral_score
 
 
 @pytest.fixture(scope="module")

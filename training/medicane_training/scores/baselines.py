@@ -14,9 +14,9 @@ from jaxtyping import Float, Int, Shaped
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
-from medicane_training.scores.spirals import spiral_gradient
 from medicane_training.store.clip_store import ClipStore, decode
 from medicane_training.store.selection import BuildSettings
+from medicane_training.store.spirals import spiral_gradient
 
 __all__ = [
     "CloudBand",

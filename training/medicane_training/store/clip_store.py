@@ -11,7 +11,9 @@ A store is a folder::
         build.json, rates.json                     how clips were chosen; how often they truly occur
 
 Frames are kept in the order in which they came; their times say which belong together, never their
-rows. Letters: T frames, C bands, H rows, W columns.
+rows. Where the tiles are local planes a frame is part of a *sample*, a place and time whose square
+is larger than a tile; `samples.parquet` has a row of each. Letters: T frames, C bands, H rows, W
+columns.
 """
 
 import json
@@ -24,7 +26,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Int32, UInt8
 
-from medicane_models.domain import Tile
+from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import MissingInputError, SceneError, require
 from medicane_models.files import replacing, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -35,6 +37,8 @@ __all__ = [
     "CLIP_COLUMNS",
     "CLIP_KEY",
     "LEVELS",
+    "PLANE_COLUMNS",
+    "SAMPLE_COLUMNS",
     "ClipStore",
     "clip_name",
     "decode",
@@ -58,8 +62,33 @@ CLIP_COLUMNS = (
 storm_distance_km``: as :func:`store.labels.label_clips` returns them. ``stratum``: of
 all weather, see :mod:`store.strata`. ``weight``: clips of all weather that this one
 stands for. ``cloud_index``: share of cloudy pixels. ``missing``: frames that are copies of the
-nearest. ``source``: of the newest frame. ``checksum``: CRC-32 of the clip's codes. ``rows``: the
-frames' rows, oldest first."""
+nearest, or are ABSENT. ``source``: of the newest frame. ``checksum``: CRC-32 of the clip's codes.
+``rows``: the frames' rows, oldest first."""
+
+SAMPLE_COLUMNS = (
+    "sample", "end", "dataset", "source", "sensor", "plane_lon", "plane_lat", "hemisphere", "storm",
+    "centre_x", "centre_y", "other_x", "other_y", "storm_distance_km", "wind_kt", "pressure_hpa",
+    "gap_hours", "weight", "rows",
+)  # fmt: skip
+"""``sample``: its name, which no other has. ``end``: UTC, NaT if unknown. ``dataset, source``:
+where it comes from. ``plane_lon, plane_lat``: of its centre in degrees, NaN if unknown.
+``hemisphere``: "north", or "south", where rows run northwards, or "unknown". ``storm``: "" without
+one. ``centre_x, centre_y``: where in the sample that is, in pixels, NaN if not known. ``other_x,
+other_y``: of the nearest other storm, NaN if it is not in the sample. ``storm_distance_km``: from
+the sample's centre to the nearest storm, NaN if none is known at that time. ``wind_kt,
+pressure_hpa``: of the best track, NaN if unknown; ``gap_hours`` from its nearest row. ``weight``:
+samples of all weather that this one stands for. ``rows``: of its frames, oldest first, or
+ABSENT."""
+
+PLANE_COLUMNS = (
+    "sample", "dataset", "sensor", "plane_lon", "plane_lat", "hemisphere", "wind_kt",
+    "pressure_hpa", "gap_hours", "coldness", "spirality",
+)  # fmt: skip
+"""What the index says of clips on local planes beside CLIP_COLUMNS: their sample's columns, and of
+the newest frame the coldest mean over 60 km (kelvin) and the best spiral score."""
+
+
+CHANGING = ("frames", "samples", "clips", "rows", "tracks", "_index", "_tiles", "_reader")
 
 
 def clip_name(end: pd.Timestamp, x: int | np.integer, y: int | np.integer) -> str:
@@ -111,8 +140,24 @@ class ClipStore:
         return MedicaneProcessor.from_pretrained(self.path)
 
     @cached_property
+    def grid(self) -> Grid:
+        """Where the pixels of a stored frame lie; of local planes the one around 0°E 0°N."""
+        grid = self.processor.grid
+        if not self.processor.uses_planes:
+            return grid
+        return local_plane(0.0, 0.0, size=self._reader.frame_shape[-1], km=grid.x_step / 1000)
+
+    @property
+    def key(self) -> list[str]:
+        """The columns that a clip of this store is known by."""
+        return [*CLIP_KEY, "sample"] if self.processor.uses_planes else CLIP_KEY
+
+    @cached_property
     def frames(self) -> pd.DataFrame:
-        """``time, source``, a row a frame in the order of the Zarr array."""
+        """``time, source``, a row a frame in the order of the Zarr array.
+
+        Of local planes also ``plane_lon, plane_lat, sensor``; ``time`` is then that of the slot.
+        """
         return pd.read_parquet(self.path / "frames.parquet")
 
     @cached_property
@@ -132,10 +177,16 @@ class ClipStore:
         path = self.path / "tracks.parquet"
         return pd.read_parquet(path) if path.exists() else None
 
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """The samples of a store of local planes, see SAMPLE_COLUMNS."""
+        return pd.read_parquet(self.path / "samples.parquet")
+
     @property
     def tile_shape(self) -> tuple[int, int, int, int]:
-        """(T, C, H, W) of a clip."""
-        return self.processor.clip_shape
+        """(T, C, H, W) of a clip's codes, in which no channel marks what is missing."""
+        num_frames, _, height, width = self.processor.clip_shape
+        return num_frames, len(self.processor.bands), height, width
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file of the store."""
@@ -147,7 +198,7 @@ class ClipStore:
 
     def refresh(self) -> None:
         """Forget what was read, after the store has been written to."""
-        for name in ("frames", "clips", "rows", "tracks", "_index", "_reader"):
+        for name in CHANGING:
             self.__dict__.pop(name, None)
 
     def tile(self, clip: int) -> Tile:
@@ -188,7 +239,7 @@ class ClipStore:
         *,
         out: UInt8[np.ndarray, "T C H W"] | None = None,
     ) -> UInt8[np.ndarray, "T C H W"]:
-        """Codes of one tile in the given rows, in their order."""
+        """Codes of one tile in the given rows, in their order; ABSENT ones are all MISSING."""
         if out is None:
             out = np.empty((len(rows), *self.tile_shape[1:]), np.uint8)
         return self._reader.read([int(row) for row in rows], tile, out)

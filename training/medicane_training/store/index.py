@@ -16,16 +16,23 @@ from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 from medicane_models.scenes.clips import nearest_slots, plan_clips
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.tiles import is_present
+from medicane_models.scenes.tiles import is_present, share_of_a_frame
 from medicane_training.store.clip_store import CLIP_COLUMNS, CLIP_KEY, LEVELS, ClipStore, save_table
 from medicane_training.store.selection import BuildSettings, choose_ends, label, tiles_of
-from medicane_training.store.shards import MISSING
+from medicane_training.store.shards import ABSENT, MISSING
 from medicane_training.store.strata import rates, strata_of
 
-__all__ = ["ClipContents", "build_index", "cloud_index", "describe_clip", "planned", "save_index"]
+__all__ = [
+    "CONTENTS_COLUMNS",
+    "ClipContents",
+    "build_index",
+    "cloud_index",
+    "describe_clip",
+    "planned",
+    "save_index",
+]
 
 CLOUD_VALUE = 150 / 255
-ABSENT = -1
 
 
 class ClipContents(NamedTuple):
@@ -35,6 +42,9 @@ class ClipContents(NamedTuple):
     missing: int
     cloud_index: float
     checksum: int
+
+
+CONTENTS_COLUMNS = list(ClipContents._fields)
 
 
 def build_index(store: ClipStore, settings: BuildSettings) -> None:
@@ -57,7 +67,7 @@ def build_index(store: ClipStore, settings: BuildSettings) -> None:
             f"{store.processor.num_frames} with at most {store.processor.max_missing} missing; "
             "add more scenes"
         )
-    columns = [*CLIP_KEY, "weight", *ClipContents._fields]
+    columns = [*CLIP_KEY, "weight", *CONTENTS_COLUMNS]
     clips = pd.DataFrame(found, columns=columns)
     save_index(store, pd.concat([clips, label(store, clips, settings)], axis=1))
 
@@ -103,7 +113,9 @@ def planned(
 
 
 def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> ClipContents | None:
-    """Fill missing frames of a tile from the nearest, as inference does; None if too many are.
+    """What a tile shows of a plan, with missing frames as inference has them; None if too many are.
+
+    They are copies of the nearest, or ABSENT where the processor marks what is missing.
 
     Args:
         store: whose frames are read.
@@ -111,24 +123,32 @@ def describe_clip(store: ClipStore, plan: Sequence[int], tile: Tile) -> ClipCont
         tile: offset in the grid.
     """
     processor = store.processor
-    slots = [slot for slot, row in enumerate(plan) if row != ABSENT]
-    if len(plan) - len(slots) > processor.max_missing:
+    if list(plan).count(ABSENT) > processor.max_missing:
         return None
-    codes = store.read_frames([plan[slot] for slot in slots], tile)
-    seen = codes != MISSING
-    present = [slot for slot, frame in zip(slots, seen, strict=True) if is_present(frame)]
-    missing = len(plan) - len(present)
-    if missing > processor.max_missing:
+    codes = store.read_frames(plan, tile)
+    seen, share = codes != MISSING, share_of_a_frame(processor)
+    present = [slot for slot, frame in enumerate(seen) if is_present(frame, share=share)]
+    if not _are_enough(present, processor):
         return None
-    nearest = nearest_slots(present, len(plan))
-    if missing:
-        codes = codes[[slots.index(slot) for slot in nearest]]
+    if processor.marks_missing:
+        rows = [row if slot in present else ABSENT for slot, row in enumerate(plan)]
+        codes[[slot for slot, row in enumerate(rows) if row == ABSENT]] = MISSING
+    else:
+        nearest = nearest_slots(present, len(plan))
+        rows, codes = [plan[slot] for slot in nearest], codes[nearest]
     return ClipContents(
-        rows=tuple(plan[slot] for slot in nearest),
-        missing=missing,
+        rows=tuple(rows),
+        missing=len(plan) - len(present),
         cloud_index=cloud_index(codes, processor),
         checksum=zlib.crc32(codes.tobytes()),
     )
+
+
+def _are_enough(present: Sequence[int], processor: MedicaneProcessor) -> bool:
+    """Whether the slots that are present make a clip, as `ClipReader` says."""
+    if processor.num_frames - len(present) > processor.max_missing:
+        return False
+    return not processor.marks_missing or processor.num_frames - 1 in present
 
 
 def cloud_index(codes: UInt8[np.ndarray, "T C H W"], processor: MedicaneProcessor) -> float:
@@ -149,7 +169,7 @@ def _known(store: ClipStore) -> dict[tuple[Any, ...], ClipContents]:
     clips = store.clips.assign(rows=[tuple(int(r) for r in rows) for rows in store.rows])
     complete = clips.loc[clips["missing"] == 0]
     keys = complete[CLIP_KEY].itertuples(index=False, name=None)
-    contents = complete[list(ClipContents._fields)].itertuples(index=False, name=None)
+    contents = complete[CONTENTS_COLUMNS].itertuples(index=False, name=None)
     return {
         (*key, *rows): ClipContents(rows, *rest)
         for key, (rows, *rest) in zip(keys, contents, strict=True)

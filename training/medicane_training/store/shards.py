@@ -27,16 +27,19 @@ from zarr.codecs import Crc32cCodec
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
 
-__all__ = ["MISSING", "ShardReader", "create_frames", "shard_path"]
+__all__ = ["ABSENT", "MISSING", "ShardReader", "create_frames", "shard_path"]
 
 MISSING = 255
 """The code of a missing pixel in every band."""
+
+ABSENT = -1
+"""The row of a frame that is not there, which reads as all missing."""
 
 CHUNK_FRAMES = 32
 CHUNK_PIXELS = 64
 OPEN_SHARDS = 256
 CRC_BYTES = 4
-ABSENT = np.uint64(2**64 - 1)  # what the index of a shard says of a chunk that is all missing
+NO_CHUNK = np.uint64(2**64 - 1)  # what the index of a shard says of a chunk that is all missing
 
 
 def create_frames(
@@ -123,7 +126,7 @@ class _Shard:
     def chunk(self, row: int, column: int) -> UInt8[np.ndarray, "T C H W"] | None:
         """A view of one chunk, None where all of it is missing."""
         offset, length = self.index[row, column]
-        if offset == ABSENT:
+        if offset == NO_CHUNK:
             return None
         if length != self.layout.chunk_bytes + CRC_BYTES:
             raise ValueError(f"chunk ({row}, {column}) has {length} bytes")
@@ -142,7 +145,7 @@ class ShardReader:
     def read(
         self, rows: Sequence[int], tile: Tile, out: UInt8[np.ndarray, "T C H W"]
     ) -> UInt8[np.ndarray, "T C H W"]:
-        """Fill ``out`` with the pixels right and below of ``tile`` in the given rows.
+        """Fill ``out`` with the pixels right and below of ``tile`` in the given rows or ABSENT.
 
         Raises:
             SceneError: if the window leaves the frames or a shard cannot be read.
@@ -155,8 +158,16 @@ class ShardReader:
                 f"{width} × {height} px of {self.store}"
             )
         for slot, row, count in _runs(rows, self.layout.chunk[0]):
-            self._copy(row, tile, out[slot : slot + count])
+            if row == ABSENT:
+                out[slot : slot + count] = MISSING
+            else:
+                self._copy(row, tile, out[slot : slot + count])
         return out
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a stored frame."""
+        return self.layout.frame
 
     def _copy(self, row: int, tile: Tile, out: UInt8[np.ndarray, "T C H W"]) -> None:
         number, first = divmod(row, self.layout.chunk[0])

@@ -17,7 +17,8 @@ STRATA = ("cyclone", "neighbour", "cyclone_hour", "same_place", "cloudy", "clear
 """``cyclone``: label 1. ``neighbour``: touches or overlaps the tile of one at the same time.
 ``cyclone_hour``: other tiles while a storm is in the domain. ``same_place``: tiles where one was
 seen at another time. ``cloudy``, ``clear``: all others, by their cloud index. ``ignored``: label
--1, also every clip of a store without tracks."""
+-1, also every clip of a store without tracks. Local planes, which have no neighbours and no places
+to come back to, are ``cyclone``, ``cloudy``, ``clear`` or ``ignored``."""
 
 CLOUDY = 0.1
 
@@ -31,6 +32,10 @@ def strata_of(index: pd.DataFrame, tile_size: int) -> pd.Series:
     weather = np.where(index["cloud_index"] > CLOUDY, "cloudy", "clear")
     if (label == IGNORE).all():
         return pd.Series(weather, index=index.index, dtype="str")
+    if "sample" in index.columns:
+        kinds = [label == IGNORE, label == CYCLONE]
+        chosen = np.select(kinds, ["ignored", "cyclone"], default=weather)
+        return pd.Series(chosen, index=index.index, dtype="str")
     cyclones = index.loc[label == CYCLONE]
     storm_ends = index.loc[label != NO_CYCLONE, "end"].unique()
     here = pd.MultiIndex.from_arrays([index["tile_x"], index["tile_y"]])
