@@ -100,7 +100,7 @@ def build_plane_index(store: ClipStore, settings: PlaneSettings) -> None:
         (sample.sample, *tile, *contents, *_hardness(store, contents.rows[-1], tile))
         for sample in new.itertuples()
         for tile in _tiles(store, str(sample.sample), settings)
-        if (contents := describe_clip(store, sample.rows, tile)) is not None  # pyright: ignore
+        if (contents := describe_clip(store, sample.rows.tolist(), tile)) is not None  # pyright: ignore
     ]
     columns = ["sample", *OFFSET, *CONTENTS_COLUMNS, *HARDNESS]
     contents = pd.concat([known, pd.DataFrame(found, columns=columns)], ignore_index=True)
