@@ -139,6 +139,11 @@ class ClipBatch:
         """Views of all clips."""
         return len(self.codes)
 
+    @property
+    def forced_views(self) -> float:
+        """Share of the views for which no draw could be used, see `ViewTransforms.forced`."""
+        return 0.0 if self.views is None else float(self.views.forced.float().mean())
+
     def split(self, parts: int) -> "list[ClipBatch]":
         """The batch in equal contiguous parts; the views of a clip stay together.
 
@@ -289,7 +294,7 @@ class ClipDataset(Dataset[ClipBatch]):
             tile,
             label=int(self._labels[clip]),
             storms=self._storms[clip],
-            grid=processor.grid,
+            grid=store.grid,
             size=processor.tile_size,
         )
         frames = range(processor.num_frames)
@@ -383,7 +388,7 @@ class ClipDataset(Dataset[ClipBatch]):
             return [np.empty((0, 2))] * len(ends)
         gap = BuildSettings.of(self.store).max_gap_hours
         storms = positions_at(self.store.tracks, ends.to_numpy(), max_gap_hours=gap)
-        pixels = self.store.processor.grid.lonlat_to_pixel(storms["lon"], storms["lat"])
+        pixels = self.store.grid.lonlat_to_pixel(storms["lon"], storms["lat"])
         places = np.stack(pixels, axis=-1)
         at = {time: places[rows] for time, rows in storms.groupby("time").indices.items()}
         return [at.get(end, np.empty((0, 2))) for end in ends]

@@ -143,7 +143,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             *(loss.float().cpu().numpy(), *found.T, *truth.T),
             *(covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]),
             np.hypot(*(found - truth).T),
-            error_km(self.clips.processor.grid, tiles, found, truth),
+            error_km(self.clips.store.grid, tiles, found, truth),
         )
         named = zip(JUDGED_COLUMNS, columns, strict=True)
         return {name: values.astype(np.float32) for name, values in named}
@@ -165,7 +165,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             truth=table[["true_x", "true_y"]].to_numpy(float),
             covariance=covariance,
             error_km=table["error_km"].to_numpy(float),
-            radii_km=radii_km(self.clips.processor.grid, tiles, found, covariance),
+            radii_km=radii_km(self.clips.store.grid, tiles, found, covariance),
             loss=table["loss"].to_numpy(float),
         )
 
@@ -214,7 +214,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         judged["title"] = self.clips.store.names(chosen)
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
-        draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)
+        newest, store = batch.codes[:, -1].numpy(), self.clips.store
+        draw_centres(newest, judged, store.processor, store.grid, path)
         return [path]
 
     def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
@@ -250,7 +251,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         if not self.recipe.tracking.baselines:
             return {}
         rows, truth = judged["clip"].to_numpy(int), self._judged(judged).truth
-        grid, tiles = self.clips.processor.grid, self._tiles(rows)
+        grid, tiles = self.clips.store.grid, self._tiles(rows)
         return {
             name: error_km(grid, tiles, found, truth)
             for name, found in baseline_centres(self.clips.store, rows).items()
