@@ -83,6 +83,11 @@ class SplitSettings:
         file: CSV with ``end, tile_x, tile_y, part``; ``file``.
         guard_hours: at least this lies between clips of different parts; all but ``file``. None is
             24.
+        guard_km: of local planes, clips of different parts that are nearer in time lie at least
+            this far apart; ``storm`` and ``folds``. None is 2000.
+        test_storms: names of storms, and of a store of local planes also of data sets, that are
+            never trained on or chosen with, whatever the seed; or a file with one a line. They are
+            tested by ``storm``, and in no part of ``folds``.
     """
 
     by: Literal["storm", "season", "folds", "dates", "file"] = "storm"
@@ -94,11 +99,13 @@ class SplitSettings:
     test_from: str | None = None
     file: str | None = None
     guard_hours: float | None = None
+    guard_km: float | None = None
+    test_storms: str | tuple[str, ...] | None = None
 
     READ: ClassVar[Mapping[str, tuple[set[str], set[str]]]] = {
-        "storm": (set(), {"fractions", "seed", "guard_hours"}),
+        "storm": (set(), {"fractions", "seed", "guard_hours", "guard_km", "test_storms"}),
         "season": (set(), {"fractions", "seed", "guard_hours"}),
-        "folds": ({"folds", "fold"}, {"seed", "guard_hours"}),
+        "folds": ({"folds", "fold"}, {"seed", "guard_hours", "guard_km", "test_storms"}),
         "dates": ({"validation_from", "test_from"}, {"guard_hours"}),
         "file": ({"file"}, set()),
     }
@@ -113,7 +120,7 @@ class SplitSettings:
             raise ConfigurationError(
                 f"data.split.by {self.by} does not read {', '.join(sorted(unused))}; set it to null"
             )
-        _at_least("data.split", self, seed=0, guard_hours=0)
+        _at_least("data.split", self, seed=0, guard_hours=0, guard_km=0)
 
 
 @dataclass(frozen=True, kw_only=True)
