@@ -23,6 +23,7 @@ __all__ = [
     "NEIGHBOUR",
     "NO_CYCLONE",
     "LabelRule",
+    "in_window",
     "label_clips",
 ]
 
@@ -178,10 +179,10 @@ def _storms(times: Any, tracks: pd.DataFrame, cut: _Cut) -> pd.DataFrame:
     """Positions at times with their pixels, and whether each lies in the window of its storm."""
     storms = positions_at(tracks, np.unique(times.to_numpy()), max_gap_hours=cut.max_gap_hours)
     x, y = cut.grid.lonlat_to_pixel(storms["lon"].to_numpy(), storms["lat"].to_numpy())
-    return storms.assign(x=x, y=y, sure=_in_window(storms, tracks))
+    return storms.assign(x=x, y=y, sure=in_window(storms, tracks))
 
 
-def _in_window(positions: pd.DataFrame, tracks: pd.DataFrame) -> Bool[np.ndarray, " n"]:
+def in_window(positions: pd.DataFrame, tracks: pd.DataFrame) -> Bool[np.ndarray, " n"]:
     """Whether positions lie in the window of their storm; one without a window has no limits."""
     if not {"window_start", "window_end"} <= set(tracks.columns):
         return np.full(len(positions), True)

@@ -122,26 +122,29 @@ class PlaneSampleWriter:
         """Whether the store has a sample of that name, or is about to."""
         return name in self._names
 
-    def add(self, sample: PlaneSample) -> bool:
-        """Add a sample unless one of its name is there; returns whether it was added.
+    def add(self, *samples: PlaneSample) -> int:
+        """Add samples unless one of that name is there, all or none; returns how many.
 
         Raises:
-            ConfigurationError: if its shape is not that of the store's.
+            ConfigurationError: if a shape is not that of the store's.
         """
-        if sample.name in self:
-            return False
+        new = [sample for sample in samples if sample.name not in self]
+        for sample in new:
+            self._check(sample)
+        self._names |= {sample.name for sample in new}
+        self._waiting += new
+        self._codes += [encode(sample.stretched) for sample in new]
+        if sum(map(len, self._codes)) >= BATCH_FRAMES:
+            self.flush()
+        return len(new)
+
+    def _check(self, sample: PlaneSample) -> None:
         processor, size = self.store.processor, self.store.grid.width
         shape = (processor.num_frames, len(processor.bands), size, size)
         if sample.stretched.shape != shape:
             raise ConfigurationError(
                 f"{sample.name} is of {sample.stretched.shape}, the store's samples of {shape}"
             )
-        self._names.add(sample.name)
-        self._waiting.append(sample)
-        self._codes.append(encode(sample.stretched))
-        if sum(map(len, self._codes)) >= BATCH_FRAMES:
-            self.flush()
-        return True
 
     def flush(self) -> None:
         """Write what is waiting."""
