@@ -423,7 +423,7 @@ def _views(augmentation: Augmentation, draws: Sequence[Draw]) -> ViewTransforms:
     asked = {"borders": augmentation.border} | {
         name: getattr(augmentation, name) for name in ("blur", "noise", "curve")
     }
-    stacked = {
+    stacked: dict[str, Any] = {
         name: None if asked.get(name) == 0 else _tensor(values)
         for name, values in zip(Draw._fields, zip(*draws, strict=True), strict=True)
     }

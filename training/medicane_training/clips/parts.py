@@ -166,8 +166,22 @@ class Clips:
         if settings.order == "shuffled":
             return shuffled(rows, seed=self._seed)
         index, shares = self.store.clips, settings.stratum_shares
+        if settings.hard is not None and "coldness" not in index:
+            raise ConfigurationError(
+                f"data.hard is {settings.hard}, and the store has fixed tiles, of which nothing "
+                "says how hard they are; set it to null"
+            )
         samples = settings.samples or np.isin(index["stratum"].to_numpy()[rows], list(shares)).sum()
-        return balanced(index, rows, samples=int(samples), seed=self._seed, shares=shares)
+        return balanced(
+            index,
+            rows,
+            samples=int(samples),
+            seed=self._seed,
+            shares=shares,
+            storm_power=settings.storm_power or 0.0,
+            datasets=settings.datasets,
+            hard=settings.hard,
+        )
 
     def _loader(
         self,

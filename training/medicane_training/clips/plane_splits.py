@@ -115,7 +115,7 @@ def _deal(
 
 def _is_held_out(clips: pd.DataFrame, held_out: Collection[str]) -> Flags:
     names = [name for name in ("storm", "dataset") if name in clips]
-    return clips[names].isin(list(held_out)).any(axis=1).to_numpy(bool)
+    return np.any([clips[name].isin(list(held_out)) for name in names], axis=0)
 
 
 def _apart(

@@ -208,6 +208,12 @@ class DataSettings:
             their shares and storms alike.
         shares: of the strata; None takes :data:`BALANCED_SHARES`; ``balanced`` only.
         samples: clips of an epoch; ``balanced`` only. None takes as many as there are to draw from.
+        storm_power: a storm of n clips is drawn n to this power times as often as one of one clip;
+            ``balanced`` only. None is 0, all storms alike.
+        datasets: share of each data set of a store of local planes in each stratum; ``balanced``
+            only. None does not tell them apart.
+        hard: share of the hardest fifth, the coldest and most like a spiral, among the clips of
+            local planes without a cyclone; ``balanced`` only. None draws all alike.
         augmentation: None shows every clip as it is.
         num_views: of each clip in a batch (repeated augmentation).
         workers: processes of each rank that read ahead.
@@ -219,17 +225,25 @@ class DataSettings:
     order: Literal["shuffled", "balanced"] = "shuffled"
     shares: Mapping[str, float] | None = None
     samples: int | None = None
+    storm_power: float | None = None
+    datasets: Mapping[str, float] | None = None
+    hard: float | None = None
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     num_views: int = 1
     workers: int = 0
     evaluation_batch: int = 8
 
+    BALANCED: ClassVar[tuple[str, ...]] = ("shares", "samples", "storm_power", "datasets", "hard")
+
     def __post_init__(self) -> None:
-        if self.order == "shuffled" and (self.shares or self.samples):
-            raise ConfigurationError(
-                "data.shares and data.samples belong to data.order balanced; set them to null"
-            )
-        _at_least("data", self, samples=1, num_views=1, workers=0, evaluation_batch=1)
+        unread = [name for name in self.BALANCED if getattr(self, name) is not None]
+        if self.order == "shuffled" and unread:
+            told = " and ".join(f"data.{name}" for name in unread)
+            raise ConfigurationError(f"{told} belong to data.order balanced; set them to null")
+        if self.hard is not None and not 0 < self.hard < 1:
+            raise ConfigurationError(f"data.hard is {self.hard}; give a share between 0 and 1")
+        least = {"samples": 1, "num_views": 1, "workers": 0, "evaluation_batch": 1}
+        _at_least("data", self, **least, storm_power=0)
         if self.num_views > 1 and self.augmentation is None:
             raise ConfigurationError(
                 f"data.num_views is {self.num_views} and data.augmentation null, so that all views "
@@ -480,11 +494,23 @@ class TrackingSettings:
         select_by: the validation score that chooses the checkpoint.
         test_views: of each clip that the final test averages: ``one``, or mirrored and turned.
         baselines: compare with what needs no learning at every final test.
+        label_km: how far the true centre may be from its label in training, a standard deviation
+            along each axis: for the strongest storms (115 kt or 930 hPa), then the weakest (35 kt
+            or 1005 hPa), the middle where nobody knows; heatmaps only. None takes labels as exact.
+        label_weights: what a clip counts in the loss, for the strongest storms, then the weakest;
+            only their ratio matters.
     """
 
     select_by: Literal["mean_km", "median_km", "p90_km", "loss"] = "mean_km"
     test_views: Literal["one", "flips", "eight"] = "one"
     baselines: bool = True
+    label_km: tuple[float, float] | None = None
+    label_weights: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name, pair in (("label_km", self.label_km), ("label_weights", self.label_weights)):
+            if pair is not None and min(pair) <= 0:
+                raise ConfigurationError(f"tracking.{name} is {pair}; give two numbers above 0")
 
 
 def _at_least(section: str, settings: Any, **least: float) -> None:
