@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
-from plane_stores import KM, plane_store
+import torch
+from plane_stores import plane_store
+from safetensors.torch import load_file
 from scene_files import cf_dataset
 from typer.testing import CliRunner
 
-from medicane_models import predict
-from medicane_models.domain import local_plane
+from medicane_models.cli import app as medicane
+from medicane_models.domain import Grid
 from medicane_training.cli import app
+from medicane_training.run import loop
 
 SMALL = {
     "model.changes.embed_dim": 24,
@@ -35,10 +37,14 @@ def store(tmp_path_factory):
     return plane_store(tmp_path_factory.mktemp("pair") / "s.zarr")
 
 
-def run(flow: str, recipe: str, store, out, *more: str) -> None:
+def run(flow: str, recipe: str, store, out, *more: str):
     settings = [part for item in SMALL.items() for part in ("--set", "=".join(map(str, item)))]
     command = [flow, "--recipe", recipe, "--data", str(store.path), "--out", str(out)]
-    result = CliRunner().invoke(app, [*command, *settings, *more])
+    return CliRunner().invoke(app, [*command, *settings, *more])
+
+
+def run_well(*arguments) -> None:
+    result = run(*arguments)
     assert result.exit_code == 0, result.output
 
 
@@ -46,8 +52,8 @@ def run(flow: str, recipe: str, store, out, *more: str) -> None:
 def pair(store, tmp_path_factory):
     """Folders of a trained detector and tracker."""
     out = tmp_path_factory.mktemp("runs")
-    run("classify", "infrared-detector", store, out / "detector", "--test")
-    run("track", "infrared-tracker", store, out / "tracker", "--test")
+    run_well("classify", "infrared-detector", store, out / "detector", "--final-test")
+    run_well("track", "infrared-tracker", store, out / "tracker", "--final-test")
     return out
 
 
@@ -70,21 +76,44 @@ def test_the_tests_report_tells_classes_sensors_and_hemispheres(pair):
 
 
 def test_a_backbone_is_pretrained_and_goes_into_a_tracker(store, tmp_path):
-    run("specialize", "infrared", store, tmp_path / "backbone")
-    run("track", "infrared-tracker", store, tmp_path / "t", "--init", str(tmp_path / "backbone"))
+    run_well("specialize", "infrared", store, tmp_path / "backbone")
+    run_well(
+        "track", "infrared-tracker", store, tmp_path / "t", "--init", str(tmp_path / "backbone")
+    )
     assert (tmp_path / "t" / "model.safetensors").is_file()
 
 
-def test_a_scene_of_another_imager_is_searched_with_the_pair(pair):
-    """A day of a cold disc south of the equator, on a raster of its own."""
-    grid = local_plane(75.0, -18.0, size=80, km=KM / 2)
-    grid = type(grid)(**{**vars(grid), "y_step": -grid.y_step, "y_origin": -grid.y_origin})
+def test_a_run_that_was_interrupted_ends_like_another(pair, store, tmp_path, monkeypatch):
+    def stop(flow, engine, batch, number, ranks):
+        if number == 3:
+            raise KeyboardInterrupt
+        return train_step(flow, engine, batch, number, ranks)
+
+    train_step = loop.train_step
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", stop)
+        assert run("track", "infrared-tracker", store, tmp_path / "t").exit_code != 0
+    run_well("track", "infrared-tracker", store, tmp_path / "t")
+    assert losses(tmp_path / "t") == losses(pair / "tracker")
+    weights = [load_file(out / "model.safetensors") for out in (pair / "tracker", tmp_path / "t")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_scene_of_another_imager_is_searched_with_the_pair(pair, tmp_path):
+    """A cold disc south of the equator, on a raster in degrees, every hour."""
+    grid = Grid.lonlat(west=65, south=-26, east=85, north=-10, step_degrees=0.25)
+    lon, lat = grid.pixel_to_lonlat(*np.meshgrid(range(grid.width), range(grid.height)))
+    kelvin = np.where(np.hypot(lon - 75, lat + 18) < 1.5, 210.0, 285.0).astype(np.float32)
     times = pd.date_range("2021-01-05", periods=4, freq="h", unit="ns")
-    rows, columns = np.mgrid[: grid.height, : grid.width]
-    values = np.where(np.hypot(rows - 40, columns - 40) < 8, 210.0, 285.0).astype(np.float32)
-    scene: xr.Dataset = cf_dataset(
-        np.stack([values] * 4), times, grid=grid, names=["IR_108"]
-    ).assign_attrs(platform="INSAT-3D", sensor="imager", time_convention="start_of_scan")
-    found = predict(scene, model=pair / "detector", tracker=pair / "tracker")
-    assert len(found.detections)
-    assert found.detections["probability"].between(0, 1).all()
+    scene = cf_dataset(np.stack([kelvin] * 4), times, grid=grid, names=["IR_108"])
+    for axis, units in (("x", "degrees_east"), ("y", "degrees_north")):
+        scene[axis].attrs["units"] = units
+    told = {"platform": "INSAT-3D", "sensor": "imager", "time_convention": "start_of_scan"}
+    scene.assign_attrs(told).to_netcdf(tmp_path / "scene.nc")
+    models = ["--model", str(pair / "detector"), "--tracker", str(pair / "tracker")]
+    command = ["predict", str(tmp_path / "scene.nc"), *models, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(medicane, [*command, "--threshold", "0.01", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    found = pd.read_csv(tmp_path / "out" / "detections.csv")
+    assert found["probability"].between(0, 1).all()
+    assert len(found)

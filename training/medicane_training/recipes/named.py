@@ -304,9 +304,9 @@ def infrared_specialization(store: str) -> SpecializationRecipe:
 def infrared_detector(store: str) -> ClassificationRecipe:
     """The detector of the infrared pair, on local planes of any imager, for hours on a few cores.
 
-    Our own prototype's values: 160 thousand clips, seven tenths of them storms, 64 a step at 3e-3, decay
-    .03, gradients of at most 2, dropout .2 before the head, running mean of the weights, eight
-    views in the final test. Half of the weather without storms is the hardest fifth of it.
+    Our own prototype's values: 160 thousand clips, seven tenths of them storms, 64 a step at 3e-3,
+    decay .03, gradients of at most 2, dropout .2 before the head, running mean of the weights,
+    eight views in the final test. Half of the weather without storms is the hardest fifth of it.
     """
     return ClassificationRecipe(
         model=ModelSettings(preset="infrared", changes={"head_drop_rate": 0.2}),
@@ -320,8 +320,9 @@ def infrared_detector(store: str) -> ClassificationRecipe:
 def infrared_tracker(store: str) -> TrackingRecipe:
     """The tracker of the infrared pair, on local planes of any imager, for hours on a few cores.
 
-    Our own choice: as the detector, and targets as wide as labels are unsure: 15 km at 115 kt or 930 hPa, 60 km at
-    35 kt or 1005 hPa, which found strong storms better than 35 km for all and weak ones no worse.
+    Our own choice: as the detector, and targets as wide as labels are unsure: 15 km at 115 kt or
+    930 hPa, 60 km at 35 kt or 1005 hPa, which found strong storms better than 35 km for all and
+    weak ones no worse.
     """
     return TrackingRecipe(
         model=ModelSettings(preset="infrared"),
