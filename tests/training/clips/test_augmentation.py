@@ -28,7 +28,7 @@ from medicane_training.clips.random_views import (
     hide_block,
 )
 from medicane_training.recipes.sections import Augmentation
-from medicane_training.store.clip_store import decode
+from medicane_training.store.clip_store import decode, encode
 from medicane_training.store.shards import MISSING
 
 SIZE = 33
@@ -52,6 +52,11 @@ def marked(x: float, y: float) -> torch.Tensor:
     return torch.tensor(blob, dtype=torch.float32).expand(1, 2, 1, SIZE, SIZE)
 
 
+def moved(clip: torch.Tensor, *how) -> torch.Tensor:
+    """A clip of stretched values as :func:`warp` moves its codes."""
+    return warp(torch.from_numpy(encode(clip.numpy())), *how)
+
+
 def centroid(clip: torch.Tensor) -> np.ndarray:
     image = np.nan_to_num(clip[0, 0, 0].numpy())
     axis = np.arange(len(image))
@@ -64,15 +69,16 @@ def centroid(clip: torch.Tensor) -> np.ndarray:
 def test_the_target_moves_with_a_marked_pixel(degrees, scale, mirror):
     matrix = rotation(degrees, scale, mirror)
     target = move_points(torch.tensor([[20.0, 13.0]]), matrix, SIZE)
-    np.testing.assert_allclose(target[0], centroid(warp(marked(20, 13), matrix)), atol=0.1)
+    np.testing.assert_allclose(target[0], centroid(moved(marked(20, 13), matrix)), atol=0.1)
 
 
 def test_quarter_turns_and_mirrors_are_those_of_numpy():
-    clip = torch.rand(1, 2, 3, SIZE, SIZE)
+    codes = np.random.default_rng(0).integers(0, 255, (1, 2, 3, SIZE, SIZE), np.uint8)
+    clip = torch.from_numpy(decode(codes))
     for degrees, turns in ((90, -1), (180, 2), (270, 1)):
         expected = torch.rot90(clip, turns, (-2, -1))
-        torch.testing.assert_close(warp(clip, rotation(degrees)), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(warp(clip, rotation(0, 1, True)), clip.flip(-1), atol=1e-4, rtol=0)
+        torch.testing.assert_close(moved(clip, rotation(degrees)), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved(clip, rotation(0, 1, True)), clip.flip(-1), atol=1e-4, rtol=0)
 
 
 def test_only_a_mirror_changes_the_sense_of_rotation():
@@ -87,15 +93,15 @@ def test_only_a_mirror_changes_the_sense_of_rotation():
 def test_missing_pixels_stay_missing_and_do_not_spread():
     clip = torch.ones(1, 1, 1, SIZE, SIZE)
     clip[..., 10, 20] = torch.nan
-    turned = warp(clip, rotation(90))
+    turned = moved(clip, rotation(90))
     assert turned.isnan().sum() == 1
     assert turned[0, 0, 0, 20, SIZE - 1 - 10].isnan()
-    half = warp(clip, rotation(30))
+    half = moved(clip, rotation(30))
     assert half[~half.isnan()].min() == half[~half.isnan()].max() == 1
 
 
 def test_what_lies_outside_the_tile_is_missing():
-    shrunk = warp(torch.ones(1, 1, 1, SIZE, SIZE), rotation(0, 0.5))[0, 0, 0]
+    shrunk = moved(torch.ones(1, 1, 1, SIZE, SIZE), rotation(0, 0.5))[0, 0, 0]
     assert shrunk[0].isnan().all()
     assert not shrunk[SIZE // 4 + 1 : -SIZE // 4, SIZE // 4 + 1 : -SIZE // 4].isnan().any()
 
@@ -234,7 +240,7 @@ def test_what_lies_beyond_a_line_is_missing():
 def test_a_shifted_map_onto_a_smaller_tile_takes_points_along():
     matrix, shift = rotation(30, 1.2), torch.tensor([[0.5, -3.0]])
     target = move_points(torch.tensor([[20.0, 13.0]]), matrix, SIZE, shift, 25)
-    found = centroid(warp(marked(20, 13), matrix, shift, 25))
+    found = centroid(moved(marked(20, 13), matrix, shift, 25))
     np.testing.assert_allclose(target[0], found, atol=0.1)
 
 

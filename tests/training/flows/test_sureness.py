@@ -72,7 +72,7 @@ def test_wind_comes_before_pressure_and_the_unknown_lies_between(wind, pressure,
 
 def test_widths_are_in_pixels_of_the_view_and_grow_with_it(store):
     tracking = flow(store, label_km=(15.0, 60.0), label_weights=(1.0, 0.5))
-    rows = np.flatnonzero(store.clips["label"] == 1)[:8]
+    rows = np.flatnonzero(store.clips["label"] == 1)[::4]
     batch = ClipDataset(store, augmentation=VIEWS).__getitems__(rows.tolist())
     given = Recorder()
     tracking.loss(given, batch, step())

@@ -3,8 +3,6 @@
 Letters: B clips, T frames, C bands, H rows, W columns.
 """
 
-import math
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -57,15 +55,14 @@ def adjust(
 def bend(
     values: Float[Tensor, "B T C H W"], curve: Float[Tensor, "B 2"]
 ) -> Float[Tensor, "B T C H W"]:
-    """Grey levels v + a·sin(πv)/π + b·sin(2πv)/2π, which rise everywhere while |a| + |b| < 1.
+    """Grey levels v + v·(1 - v)·(a + b·(1 - 2v)), which rise everywhere while |a| + |b| < 1.
 
     Args:
         values: 0 … 1, whose ends stay.
         curve: a and b of each view.
     """
     first, second = (v[:, None, None, None, None] for v in curve.unbind(1))
-    angle = math.pi * values
-    return values + (first * angle.sin() + second / 2 * (2 * angle).sin()) / math.pi
+    return values + values * (1 - values) * (first + second * (1 - 2 * values))
 
 
 def blur(
@@ -77,13 +74,16 @@ def blur(
         values: of views.
         share: of the way, 0 … 1, for each view.
     """
-    flat = values.flatten(1, 2)  # (B, T·C, H, W)
-    there = ~flat.isnan()
-    total, weight = (
-        nn.avg_pool2d(part, 3, stride=1, padding=1)
-        for part in (torch.where(there, flat, 0), there.to(flat.dtype))
-    )
-    return torch.lerp(flat, total / weight, share[:, None, None, None]).view_as(values)
+    there = ~values.isnan()
+    total, weight = _box_sum(values.nan_to_num(0.0)), _box_sum(there.to(values.dtype))
+    return torch.lerp(values, total / weight, share[:, None, None, None, None])
+
+
+def _box_sum(values: Float[Tensor, "*n H W"]) -> Float[Tensor, "*n H W"]:
+    """Sums over 3 × 3 pixels; nothing lies outside."""
+    padded = nn.pad(values, (1, 1, 1, 1))
+    rows = padded[..., :-2, :] + padded[..., 1:-1, :] + padded[..., 2:, :]
+    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
 
 
 def add_noise(
@@ -103,7 +103,7 @@ def hide_beyond(
 
 
 def warp(
-    values: Float[Tensor, "B T C H W"],
+    codes: UInt8[Tensor, "B T C H W"],
     matrix: Float[Tensor, "B 2 2"],
     shift: Float[Tensor, "B 2"] | None = None,
     size: int | None = None,
@@ -114,32 +114,33 @@ def warp(
     pixels that are there; others are the mean of those.
 
     Args:
-        values: square frames.
+        codes: of square frames, see `stretched`.
         matrix: about their middle.
         shift: pixels of the result; None is 0.
         size: of the result, whose middle is middle'; None is that of the frames.
     """
-    flat = values.flatten(1, 2)  # (B, T·C, H, W)
-    grid = _sources(matrix, shift, size or values.shape[-1]) * (2 / values.shape[-1])
-    there = ~flat.isnan()
+    grid = _sources(matrix, shift, size or codes.shape[-1]) * (2 / codes.shape[-1])
+    missing = codes == MISSING
+    known = codes.masked_fill(missing, 0).float().div_(LEVELS)
+    seen = (~missing[:, :, :1]).float()  # a pixel is missing in every band
     total, weight = (
-        nn.grid_sample(part, grid.to(flat.dtype), padding_mode="zeros", align_corners=False)
-        for part in (torch.where(there, flat, 0), there.to(flat.dtype))
+        nn.grid_sample(
+            part.flatten(1, 2), grid, padding_mode="zeros", align_corners=False
+        ).unflatten(1, part.shape[1:3])
+        for part in (known, seen)
     )
-    moved = torch.where(weight >= LEAST_SEEN, total / weight, torch.nan)
-    return moved.unflatten(1, values.shape[1:3])
+    return (total / weight).masked_fill(weight < LEAST_SEEN, torch.nan)
 
 
 def _sources(
     matrix: Float[Tensor, "B 2 2"], shift: Float[Tensor, "B 2"] | None, size: int
 ) -> Float[Tensor, "B h w 2"]:
     """Where each pixel of the result comes from, (x, y) in pixels from the frames' middle."""
-    pixels = _pixels(matrix, size)[None]
-    if shift is not None:
-        pixels = pixels - shift[:, None, None]
-    return torch.einsum(
-        "bij,bhwj->bhwi", torch.linalg.inv(matrix), pixels.expand(len(matrix), *[-1] * 3)
-    )
+    inverse = torch.linalg.inv(matrix)
+    sources = torch.einsum("bij,hwj->bhwi", inverse, _pixels(matrix, size))
+    if shift is None:
+        return sources
+    return sources - torch.einsum("bij,bj->bi", inverse, shift)[:, None, None]
 
 
 def _pixels(like: Tensor, size: int) -> Float[Tensor, "h w 2"]:

@@ -83,9 +83,9 @@ class ViewTransforms:
         """How much each view is magnified."""
         return torch.linalg.det(self.matrix).abs().sqrt()
 
-    def shown(self, values: Float[Tensor, "B T C S S"], size: int) -> Float[Tensor, "B T C H W"]:
-        """Tiles of ``size`` pixels of stretched frames."""
-        values = warp(values, self.matrix, self.shift, size)
+    def shown(self, codes: UInt8[Tensor, "B T C S S"], size: int) -> Float[Tensor, "B T C H W"]:
+        """Tiles of ``size`` pixels, stretched, of what was read."""
+        values = warp(codes, self.matrix, self.shift, size)
         if self.blur is not None:
             values = blur(values, self.blur)
         if self.noise is not None:
@@ -182,12 +182,12 @@ class ClipBatch:
         Args:
             size: of a tile.
         """
-        values, views = stretched(self.codes), self.views
+        views = self.views
         if views is None:
-            return values, self.center
-        whole = values.shape[-1]
+            return stretched(self.codes), self.center
+        whole = self.codes.shape[-1]
         center = move_points(self.center, views.matrix, whole, views.shift, size)
-        return views.shown(values, size), center
+        return views.shown(self.codes, size), center
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "ClipBatch":
         tensors = {
