@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from plane_stores import plane_store
 from safetensors.torch import load_file
+from sample_stores import sample_store
 from scene_files import cf_dataset
 from typer.testing import CliRunner
 
@@ -34,7 +34,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return plane_store(tmp_path_factory.mktemp("pair") / "s.zarr")
+    return sample_store(tmp_path_factory.mktemp("pair") / "s.zarr")
 
 
 def run(flow: str, recipe: str, store, out, *more: str):

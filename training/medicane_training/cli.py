@@ -96,7 +96,7 @@ def build(
         int | None,
         typer.Option(
             min=1,
-            help="Of planes: pixels along a side of what is kept around a place; default: 2.9 tiles.",
+            help="Of planes: pixels along a side of what is kept of a place; default: 2.9 tiles.",
         ),
     ] = None,
     negatives_per_frame: Annotated[

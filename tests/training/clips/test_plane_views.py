@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from plane_stores import FRAMES, MIDDLE, PROCESSOR, SAMPLE_SIZE, SIZE, plane_store, sample
+from sample_stores import FRAMES, MIDDLE, PROCESSOR, SAMPLE_SIZE, SIZE, sample, sample_store
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError
@@ -23,7 +23,7 @@ TURNED = Augmentation(shift_px=(0, 7), **FREE, **PLAIN)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return plane_store(tmp_path_factory.mktemp("planes") / "s.zarr")
+    return sample_store(tmp_path_factory.mktemp("planes") / "s.zarr")
 
 
 def views(store, augmentation, *, clip: int = 0, count: int = 16):
@@ -151,7 +151,7 @@ def test_patches_join_what_is_left_and_right_of_them():
 
 def test_a_sample_without_a_known_centre_is_drawn_about_its_middle(tmp_path):
     unknown = [sample("x", 1, storm="?x"), sample("y", 2, centre=Spot(46, 46), storm="y")]
-    store = plane_store(tmp_path / "s.zarr", unknown)
+    store = sample_store(tmp_path / "s.zarr", unknown)
     batch = views(store, TURNED, clip=int(np.flatnonzero(store.clips["storm"] == "?x")[0]))
     assert batch.label.unique().tolist() == [1]
     assert batch.center.isnan().all()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from plane_stores import KM, SIZE, plane_store
+from sample_stores import KM, SIZE, sample_store
 from tiny_flows import step
 
 from medicane_models.errors import ConfigurationError
@@ -27,7 +27,7 @@ VIEWS = Augmentation(shift_px=(0, 5), scale=(0.5, 2.0), center_margin_px=2)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return plane_store(tmp_path_factory.mktemp("sure") / "s.zarr")
+    return sample_store(tmp_path_factory.mktemp("sure") / "s.zarr")
 
 
 def flow(store, **tracking) -> TrackingFlow:

@@ -1,12 +1,15 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
 from clip_stores import GRID, PROCESSOR, TRACKS, frame_times, scene, small_store
+from plane_stores import PROCESSOR as PLANES
+from plane_stores import TRACKS as PLANE_TRACKS
+from plane_stores import scenes as plane_scenes
 from scene_files import archive_dataset, shares, times, write_archive
 from typer.testing import CliRunner
 
@@ -16,6 +19,7 @@ from medicane_training.cli import app
 from medicane_training.clips.check import check_store
 from medicane_training.store.build import BuildSettings
 from medicane_training.store.clip_store import ClipStore, save_table
+from medicane_training.store.plane_index import PlaneSettings
 from medicane_training.store.shards import shard_path
 
 
@@ -63,6 +67,46 @@ def test_build_makes_a_store_and_shows_its_strata(tmp_path):
     stored = json.loads((store.path / "rates.json").read_text())["strata"]["cyclone"]["stored"]
     assert stored == 1
     assert "cyclone" in result.output
+
+
+def build_planes(folder, *options: object):
+    (pacific, _) = plane_scenes()
+    pacific.to_netcdf(folder / "scene.nc")
+    PLANE_TRACKS.to_csv(folder / "tracks.csv", index=False)
+    PLANES.save_pretrained(folder / "processor")
+    return run(
+        *("build", folder / "scene.nc", "--out", folder / "s.zarr"),
+        *("--tracks", folder / "tracks.csv", "--processor", folder / "processor", *options),
+    )
+
+
+def test_build_makes_a_store_of_planes(tmp_path):
+    options = ("--sample-size", 50, "--negatives-per-frame", 2, "--every", 180, "--seed", 3)
+    result = build_planes(tmp_path, *options, "--domain=165,-30,190,30")
+    assert result.exit_code == 0, result.output
+    store = ClipStore(tmp_path / "s.zarr")
+    settings = PlaneSettings(negatives_per_frame=2, every_minutes=180, seed=3)
+    assert store.document("build.json") == asdict(settings)
+    assert store.grid.width == 50
+    assert set(store.samples["end"].dt.hour) == {0, 3, 6}
+    assert set(store.samples["storm"]) == {"", "across", "south"}
+
+
+@pytest.mark.parametrize(
+    "option", ["--tile-stride=3", "--calm-share=.5", "--rule=research", "--neighbours"]
+)
+def test_options_of_fixed_tiles_are_refused_for_planes(tmp_path, option):
+    result = build_planes(tmp_path, option)
+    assert isinstance(result.exception, ConfigurationError)
+    assert f"{option.partition('=')[0]} is" in str(result.exception)
+
+
+@pytest.mark.parametrize("option", ["--sample-size=50", "--negatives-per-frame=0"])
+def test_options_of_planes_are_refused_for_fixed_tiles(tmp_path, option):
+    scene(frame_times(9)).to_netcdf(tmp_path / "scene.nc")
+    result = run("build", tmp_path / "scene.nc", "--out", tmp_path / "s.zarr", option)
+    assert isinstance(result.exception, ConfigurationError)
+    assert "no planes; leave it out" in str(result.exception)
 
 
 def test_build_without_tracks_takes_the_scenes_own_grid(tmp_path):

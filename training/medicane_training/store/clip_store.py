@@ -234,7 +234,7 @@ class ClipStore:
 
     def read_frames(
         self,
-        rows: Sequence[int] | Int32[np.ndarray, " T"],
+        rows: Sequence[int] | Int[np.ndarray, " T"],
         tile: Tile,
         *,
         out: UInt8[np.ndarray, "T C H W"] | None = None,

@@ -97,10 +97,10 @@ def build_plane_index(store: ClipStore, settings: PlaneSettings) -> None:
     known = _known(store)
     new = store.samples.loc[~store.samples["sample"].isin(known["sample"])]
     found = [
-        (sample.sample, *tile, *contents, *_hardness(store, contents.rows[-1], tile))
-        for sample in new.itertuples()
-        for tile in _tiles(store, str(sample.sample), settings)
-        if (contents := describe_clip(store, sample.rows.tolist(), tile)) is not None  # pyright: ignore
+        (sample, *tile, *contents, *_hardness(store, contents.rows[-1], tile))
+        for sample, rows in zip(new["sample"], new["rows"], strict=True)
+        for tile in _tiles(store, sample, settings)
+        if (contents := describe_clip(store, rows.tolist(), tile)) is not None
     ]
     columns = ["sample", *OFFSET, *CONTENTS_COLUMNS, *HARDNESS]
     contents = pd.concat([known, pd.DataFrame(found, columns=columns)], ignore_index=True)

@@ -6,11 +6,12 @@ Letters: T frames, C bands, S rows and columns of a sample.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
+from pandas.api.typing import NaTType
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.store.clip_store import SAMPLE_COLUMNS, ClipStore, encode, save_table
@@ -42,7 +43,9 @@ class PlaneSample:
             of the equator rows run northwards.
         end: time of the newest frame, UTC; NaT if unknown.
         lon: of the sample's centre in degrees; NaN if unknown, like the latitude.
-        lat: likewise; without it nothing says which way cyclones turn.
+        lat: likewise.
+        hemisphere: told by the latitude, or to be told without one; "unknown" if nothing says which
+            way cyclones turn.
         sensor: of the frames.
         dataset: where they come from.
         source: likewise, to the file.
@@ -58,12 +61,13 @@ class PlaneSample:
 
     name: str
     stretched: Float[np.ndarray, "T C S S"]
-    end: pd.Timestamp
+    end: pd.Timestamp | NaTType
     lon: float
     lat: float
     sensor: str
     dataset: str
     source: str
+    hemisphere: Literal["north", "south", "unknown"] = "unknown"
     storm: str = ""
     centre: Spot | None = None
     other: Spot | None = None
@@ -78,13 +82,8 @@ class PlaneSample:
             raise ConfigurationError(f"{self.name} has no newest frame; leave it out")
         if self.centre is not None and not self.storm:
             raise ConfigurationError(f"{self.name} has a centre and no storm; name the storm")
-
-    @property
-    def hemisphere(self) -> str:
-        """Where it is; "north" on the equator."""
-        if np.isnan(self.lat):
-            return "unknown"
-        return "south" if self.lat < 0 else "north"
+        if not np.isnan(self.lat):
+            object.__setattr__(self, "hemisphere", "south" if self.lat < 0 else "north")
 
     def row(self, rows: Sequence[int]) -> dict[str, Any]:
         """SAMPLE_COLUMNS of a sample with these frames."""
