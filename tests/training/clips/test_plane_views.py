@@ -1,12 +1,23 @@
 """Views of local planes: whole samples are read, and one map brings them onto the plane."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from sample_stores import FRAMES, MIDDLE, PROCESSOR, SAMPLE_SIZE, SIZE, sample, sample_store
+from sample_stores import (
+    FRAMES,
+    MIDDLE,
+    PROCESSOR,
+    SAMPLE_SIZE,
+    SIZE,
+    picture,
+    sample,
+    sample_store,
+)
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError
+from medicane_training.clips.check import check_store
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.clips.plane_views import draw_plane, fill_patches, own_plane
 from medicane_training.clips.random_views import draw_borders, dropped_frames
@@ -177,3 +188,15 @@ def test_what_a_store_cannot_read_is_refused(tmp_path):
         ClipDataset(fixed, augmentation=Augmentation(single_frame=0.5))
     with pytest.raises(ConfigurationError, match="patches is 2, and the store has fixed tiles"):
         ClipDataset(fixed, augmentation=Augmentation(patches=2))
+
+
+def test_a_sound_store_of_samples_is_found_so_and_a_changed_one_not(tmp_path):
+    short = sample("z", 3, stretched=picture(3, frames=2))
+    some = [sample("x", 1), sample("y", 2, end=pd.NaT), short]
+    good = sample_store(tmp_path / "s.zarr", some)
+    assert check_store(good).problems == ()
+    index = good.clips.assign(rows=good.rows.tolist(), checksum=0)
+    index.to_parquet(good.path / "clips.parquet")
+    good.refresh()
+    (told,) = check_store(good).problems
+    assert "6 clips differ from their checksum" in told
