@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,20 @@ import torch
 from medicane_models.domain import MEDITERRANEAN, Tile
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_training.clips.augmentation import adjust, move_points, normalised, stretched, warp
+from medicane_training.clips.augmentation import (
+    add_noise,
+    adjust,
+    bend,
+    blur,
+    hide_beyond,
+    move_points,
+    normalised,
+    stretched,
+    warp,
+)
 from medicane_training.clips.random_views import (
     depths,
+    draw_bend,
     draw_frames,
     draw_matrix,
     draw_photometry,
@@ -15,7 +28,7 @@ from medicane_training.clips.random_views import (
     hide_block,
 )
 from medicane_training.recipes.sections import Augmentation
-from medicane_training.store.clip_store import decode
+from medicane_training.store.clip_store import decode, encode
 from medicane_training.store.shards import MISSING
 
 SIZE = 33
@@ -39,9 +52,14 @@ def marked(x: float, y: float) -> torch.Tensor:
     return torch.tensor(blob, dtype=torch.float32).expand(1, 2, 1, SIZE, SIZE)
 
 
+def moved(clip: torch.Tensor, *how) -> torch.Tensor:
+    """A clip of stretched values as :func:`warp` moves its codes."""
+    return warp(torch.from_numpy(encode(clip.numpy())), *how)
+
+
 def centroid(clip: torch.Tensor) -> np.ndarray:
     image = np.nan_to_num(clip[0, 0, 0].numpy())
-    axis = np.arange(SIZE)
+    axis = np.arange(len(image))
     return np.array([(image.sum(0) * axis).sum(), (image.sum(1) * axis).sum()]) / image.sum()
 
 
@@ -51,15 +69,16 @@ def centroid(clip: torch.Tensor) -> np.ndarray:
 def test_the_target_moves_with_a_marked_pixel(degrees, scale, mirror):
     matrix = rotation(degrees, scale, mirror)
     target = move_points(torch.tensor([[20.0, 13.0]]), matrix, SIZE)
-    np.testing.assert_allclose(target[0], centroid(warp(marked(20, 13), matrix)), atol=0.1)
+    np.testing.assert_allclose(target[0], centroid(moved(marked(20, 13), matrix)), atol=0.1)
 
 
 def test_quarter_turns_and_mirrors_are_those_of_numpy():
-    clip = torch.rand(1, 2, 3, SIZE, SIZE)
+    codes = np.random.default_rng(0).integers(0, 255, (1, 2, 3, SIZE, SIZE), np.uint8)
+    clip = torch.from_numpy(decode(codes))
     for degrees, turns in ((90, -1), (180, 2), (270, 1)):
         expected = torch.rot90(clip, turns, (-2, -1))
-        torch.testing.assert_close(warp(clip, rotation(degrees)), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(warp(clip, rotation(0, 1, True)), clip.flip(-1), atol=1e-4, rtol=0)
+        torch.testing.assert_close(moved(clip, rotation(degrees)), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(moved(clip, rotation(0, 1, True)), clip.flip(-1), atol=1e-4, rtol=0)
 
 
 def test_only_a_mirror_changes_the_sense_of_rotation():
@@ -74,15 +93,15 @@ def test_only_a_mirror_changes_the_sense_of_rotation():
 def test_missing_pixels_stay_missing_and_do_not_spread():
     clip = torch.ones(1, 1, 1, SIZE, SIZE)
     clip[..., 10, 20] = torch.nan
-    turned = warp(clip, rotation(90))
+    turned = moved(clip, rotation(90))
     assert turned.isnan().sum() == 1
     assert turned[0, 0, 0, 20, SIZE - 1 - 10].isnan()
-    half = warp(clip, rotation(30))
+    half = moved(clip, rotation(30))
     assert half[~half.isnan()].min() == half[~half.isnan()].max() == 1
 
 
 def test_what_lies_outside_the_tile_is_missing():
-    shrunk = warp(torch.ones(1, 1, 1, SIZE, SIZE), rotation(0, 0.5))[0, 0, 0]
+    shrunk = moved(torch.ones(1, 1, 1, SIZE, SIZE), rotation(0, 0.5))[0, 0, 0]
     assert shrunk[0].isnan().all()
     assert not shrunk[SIZE // 4 + 1 : -SIZE // 4, SIZE // 4 + 1 : -SIZE // 4].isnan().any()
 
@@ -183,3 +202,54 @@ def test_a_block_hides_a_rectangle_in_consecutive_frames():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigurationError, match="give"):
         Augmentation(**wrong)
+
+
+def test_a_bent_curve_rises_and_keeps_its_ends():
+    levels = torch.linspace(0, 1, 201).view(1, 1, 1, 1, -1)
+    for seed in range(30):
+        curve = draw_bend(Augmentation(curve=0.95), np.random.default_rng(seed))
+        bent = bend(levels, torch.from_numpy(curve)[None].float()).flatten()
+        assert (bent.diff() > 0).all()
+        np.testing.assert_allclose(bent[[0, -1]], [0, 1], atol=1e-6)
+
+
+def test_blur_goes_part_of_the_way_to_the_mean_around_and_leaves_missing_pixels_out():
+    clip = torch.rand(2, 1, 1, 5, 5)
+    clip[:, :, :, 0, 0] = torch.nan
+    done = blur(clip, torch.tensor([0.0, 0.5]))
+    torch.testing.assert_close(done[0], clip[0], equal_nan=True)
+    around = torch.nanmean(clip[1, 0, 0, :3, :3])
+    expected = (clip[1, 0, 0, 1, 1] + around) / 2
+    assert done[1, 0, 0, 1, 1].item() == pytest.approx(expected.item(), abs=1e-6)
+    assert done[1].isnan().sum() == 1
+
+
+def test_noise_has_the_deviation_of_its_view():
+    noisy = add_noise(torch.zeros(2, 2, 1, 64, 64), torch.tensor([0.0, 0.1]))
+    assert not noisy[0].any()
+    assert noisy[1].std().item() == pytest.approx(0.1, rel=0.05)
+
+
+def test_what_lies_beyond_a_line_is_missing():
+    lines = torch.tensor([[[1.0, 0.0, 3.0], [0.0, 1.0, torch.inf]]])
+    hidden = hide_beyond(torch.zeros(1, 1, 1, SIZE, SIZE), lines)[0, 0, 0].isnan()
+    x = np.arange(SIZE) - (SIZE - 1) / 2
+    np.testing.assert_array_equal(hidden, np.broadcast_to(x > 3, (SIZE, SIZE)))
+
+
+def test_a_shifted_map_onto_a_smaller_tile_takes_points_along():
+    matrix, shift = rotation(30, 1.2), torch.tensor([[0.5, -3.0]])
+    target = move_points(torch.tensor([[20.0, 13.0]]), matrix, SIZE, shift, 25)
+    found = centroid(moved(marked(20, 13), matrix, shift, 25))
+    np.testing.assert_allclose(target[0], found, atol=0.1)
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+def test_marked_pixels_are_normalised_as_inference_does_it(bands):
+    codes = np.random.default_rng(0).integers(250, 256, (1, 2, bands, 4, 4), np.uint8)
+    processor = MedicaneProcessor.infrared(missing="marked", num_frames=2, max_missing=1)
+    if bands == 2:
+        processor = replace(processor, bands=processor.bands * 2, mean=(0.4, 0.5), std=(0.2, 0.3))
+    found = normalised(stretched(torch.from_numpy(codes)), processor)
+    np.testing.assert_allclose(found, processor.normalise(decode(codes)), atol=1e-6)
+    assert found.shape[2] == bands + 1

@@ -98,12 +98,13 @@ def test_every_recipe_is_repeated_by_its_run_file(flow, name, tmp_path):
 
 
 @pytest.mark.parametrize(("flow", "name"), ALL)
-def test_every_recipe_describes_a_model_for_clips_of_the_mediterranean(flow, name):
+def test_every_recipe_describes_a_model_whose_patches_its_masks_fit(flow, name):
     recipe = RECIPES[flow][name]("s.zarr")
     preset = recipe.model.preset or "base"
     config = MedicaneConfig.preset(preset, task=recipe.task, **recipe.model.changes)
     _, rows, columns = config.token_grid
-    assert rows % 2 == columns % 2 == 0  # which running-cell masks need
+    running_cells = flow == "specialize" and recipe.masking.decoder > 0
+    assert rows % 2 == columns % 2 == 0 or not running_cells
 
 
 @pytest.mark.parametrize(("flow", "name"), ALL)
@@ -216,7 +217,7 @@ def test_a_rate_for_256_clips_takes_the_place_of_the_other():
         ("optimizer=null", "optimizer is null; give settings of it: name, lr"),
         ("data.store=2020", "data.store is 2020; give text"),
         ("data.shares=[1]", r"data.shares is \[1\]; give a mapping or null"),
-        ("data.augmentation.mirror=2", "data.augmentation: mirror, gain"),
+        ("data.augmentation.mirror=2", "data.augmentation.mirror is 2"),
         ("classification.keep=logits", "keep is 'logits'; give a list, each predictions, logits"),
         ("model.changes.depth=deep", "model.changes.depth is 'deep'; give a whole number"),
         ("model.changes.head=heatmap", "model.changes.head means nothing for classification"),

@@ -13,11 +13,11 @@ from jaxtyping import Bool, Int
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_training.clips.split_settings import split_by_table
 from medicane_training.clips.splits import check_leaks
-from medicane_training.store.clip_store import CLIP_KEY, ClipStore
+from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.index import cloud_index
 from medicane_training.store.labels import LABEL_COLUMNS
 from medicane_training.store.selection import BuildSettings, label
-from medicane_training.store.shards import CHUNK_FRAMES, shard_path
+from medicane_training.store.shards import ABSENT, CHUNK_FRAMES, shard_path
 from medicane_training.store.strata import strata_of
 
 __all__ = ["StoreReport", "check_store"]
@@ -39,11 +39,11 @@ class StoreReport:
 def check_store(store: ClipStore, *, split: pd.DataFrame | None = None) -> StoreReport:
     """Read all of a store, compare it with its checksums, and recompute its index.
 
-    Labels of imported stores, which came with their clips, are not recomputed.
+    Labels of imported stores and of samples, which came with them, are not recomputed.
 
     Args:
         store: to be checked; it is not changed.
-        split: ``end, tile_x, tile_y, part`` of each clip, to be searched for leaks.
+        split: the key and ``part`` of each clip, to be searched for leaks.
     """
     problems = [
         *_wrong_chunks(store),
@@ -83,7 +83,7 @@ def _wrong_times(store: ClipStore) -> Iterator[str]:
     stored = zarr.open_array(store.path / "time", mode="r")[:]
     if not np.array_equal(stored, listed.asi8):
         yield f"frames.parquet lists {len(listed)} times, which differ from the array time"
-    if listed.has_duplicates:
+    if listed.has_duplicates and not store.processor.uses_planes:
         twice = listed[listed.duplicated()]
         yield f"{len(twice)} times have two frames, first {twice[0]}"
 
@@ -91,9 +91,10 @@ def _wrong_times(store: ClipStore) -> Iterator[str]:
 def _wrong_clips(store: ClipStore) -> Iterator[str]:
     """Rows that do not fit the clip's time, pixels that do not fit its checksum."""
     clips = store.clips
-    twice = clips.duplicated(CLIP_KEY).to_numpy(bool)
+    twice = clips.duplicated(store.key).to_numpy(bool)
     yield from _named(store, twice, "are listed twice")
-    known = np.asarray(((store.rows >= 0) & (store.rows < len(store.frames))).all(axis=-1))
+    least = ABSENT if store.processor.marks_missing else 0
+    known = np.asarray(((store.rows >= least) & (store.rows < len(store.frames))).all(axis=-1))
     yield from _named(store, ~known, "name frames that are not there")
     late = known & (_displaced(store, known) != clips["missing"].to_numpy())
     yield from _named(store, late, "are made of frames of other times")
@@ -102,13 +103,14 @@ def _wrong_clips(store: ClipStore) -> Iterator[str]:
 
 
 def _displaced(store: ClipStore, known: Flags) -> Int[np.ndarray, " clips"]:
-    """How many frames of each clip lie half a cadence or more from their slot."""
+    """How many frames of each clip are absent, or lie half a cadence or more from their slot."""
     processor = store.processor
     cadence = np.timedelta64(timedelta(minutes=processor.cadence_minutes))
     back = np.arange(processor.num_frames - 1, -1, -1) * cadence
     slots = store.clips["end"].to_numpy()[:, None] - back  # (clips, T)
     times = store.frames["time"].to_numpy()[np.where(known[:, None], store.rows, 0)]
-    return ((times - slots <= -cadence / 2) | (times - slots > cadence / 2)).sum(axis=1)
+    displaced = (times - slots <= -cadence / 2) | (times - slots > cadence / 2)
+    return (displaced | (store.rows == ABSENT)).sum(axis=1)
 
 
 def _as_indexed(store: ClipStore, clip: int) -> bool:

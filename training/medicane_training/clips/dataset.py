@@ -7,41 +7,112 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
-from medicane_training.clips.augmentation import adjust, move_points, normalised, stretched, warp
+from medicane_training.clips.augmentation import (
+    add_noise,
+    adjust,
+    bend,
+    blur,
+    hide_beyond,
+    move_points,
+    normalised,
+    stretched,
+    warp,
+)
+from medicane_training.clips.plane_views import draw_plane, fill_patches, own_plane
 from medicane_training.clips.random_views import (
+    draw_bend,
+    draw_borders,
     draw_frames,
     draw_matrix,
     draw_photometry,
     draw_tile,
+    dropped_frames,
     hide_block,
 )
 from medicane_training.clips.sampling import ClipKey, ClipSampler
 from medicane_training.interrupts import ignore_signals
 from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.selection import BuildSettings
+from medicane_training.store.shards import MISSING
 
 __all__ = ["ClipBatch", "ClipDataset", "ClipLoader", "ViewTransforms"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ViewTransforms:
-    """What is still to be done to the pixels of each view: a map about the middle, gain, offset."""
+    """What is still to be done to the pixels of each view, in the order of the attributes.
+
+    Attributes:
+        matrix: of the map from the frames that were read to the tile, see `warp`.
+        shift: of this map, pixels of the tile.
+        blur: see `blur`; None for none, as below.
+        noise: standard deviation.
+        curve: see `bend`.
+        gain: see `adjust`.
+        offset: see `adjust`.
+        borders: see `hide_beyond`.
+        forced: no draw could be used, and the clip's own tile is shown.
+    """
 
     matrix: Float[Tensor, "B 2 2"]
+    shift: Float[Tensor, "B 2"]
+    blur: Float[Tensor, " B"] | None
+    noise: Float[Tensor, " B"] | None
+    curve: Float[Tensor, "B 2"] | None
     gain: Float[Tensor, "B C"]
     offset: Float[Tensor, "B C"]
+    borders: Float[Tensor, "B lines 3"] | None
+    forced: Bool[Tensor, " B"]
+
+    @property
+    def scale(self) -> Float[Tensor, " B"]:
+        """How much each view is magnified."""
+        return torch.linalg.det(self.matrix).abs().sqrt()
+
+    def shown(self, codes: UInt8[Tensor, "B T C S S"], size: int) -> Float[Tensor, "B T C H W"]:
+        """Tiles of ``size`` pixels, stretched, of what was read."""
+        values = warp(codes, self.matrix, self.shift, size)
+        if self.blur is not None:
+            values = blur(values, self.blur)
+        if self.noise is not None:
+            values = add_noise(values, self.noise)
+        if self.curve is not None:
+            values = bend(values.clamp(0, 1), self.curve)
+        values = adjust(values, self.gain, self.offset)
+        return values if self.borders is None else hide_beyond(values, self.borders)
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> "ViewTransforms":
+        """With every tensor changed alike."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: change(value) for name, value in given.items()})
+
+
+class Draw(NamedTuple):
+    """The attributes of `ViewTransforms` for one view."""
+
+    matrix: np.ndarray
+    shift: np.ndarray
+    blur: float
+    noise: float
+    curve: np.ndarray
+    gain: np.ndarray
+    offset: np.ndarray
+    borders: np.ndarray
+    forced: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +120,10 @@ class ClipBatch:
     """Clips as the store keeps them, a quarter of the bytes of what a model reads.
 
     Attributes:
-        codes: 0 … 254 for 0 … 1, 255 where missing.
+        codes: 0 … 254 for 0 … 1, 255 where missing; of views of local planes the whole samples.
         clip: row in the store's index.
         label: 0 no cyclone, 1 cyclone, 2 beside one, -1 unknown.
-        center: pixel (x, y) of the tile where the centre is in the last frame; NaN without one.
+        center: pixel (x, y) of the codes where the centre is in the last frame; NaN without one.
         views: what augmentation has left to do; None after it, or without any.
         num_views: of each clip, one after the other.
     """
@@ -67,6 +138,11 @@ class ClipBatch:
     def __len__(self) -> int:
         """Views of all clips."""
         return len(self.codes)
+
+    @property
+    def forced_views(self) -> float:
+        """Share of the views for which no draw could be used, see `ViewTransforms.forced`."""
+        return 0.0 if self.views is None else float(self.views.forced.float().mean())
 
     def split(self, parts: int) -> "list[ClipBatch]":
         """The batch in equal contiguous parts; the views of a clip stay together.
@@ -97,23 +173,27 @@ class ClipBatch:
         self, processor: MedicaneProcessor
     ) -> tuple[Float[Tensor, "B T C H W"], Float[Tensor, "B 2"]]:
         """What a model reads, and the centres in it, with the views' transforms done."""
-        values, center = self.stretched()
+        values, center = self.stretched(processor.tile_size)
         return normalised(values, processor), center
 
-    def stretched(self) -> tuple[Float[Tensor, "B T C H W"], Float[Tensor, "B 2"]]:
-        """The same before it is normalised: values 0 … 1, NaN where pixels are missing."""
-        values, center = stretched(self.codes), self.center
-        if self.views is not None:
-            values = adjust(values, self.views.gain, self.views.offset)
-            values = warp(values, self.views.matrix)
-            center = move_points(center, self.views.matrix, values.shape[-1])
-        return values, center
+    def stretched(self, size: int) -> tuple[Float[Tensor, "B T C H W"], Float[Tensor, "B 2"]]:
+        """The same before it is normalised: values 0 … 1, NaN where pixels are missing.
+
+        Args:
+            size: of a tile.
+        """
+        views = self.views
+        if views is None:
+            return stretched(self.codes), self.center
+        whole = self.codes.shape[-1]
+        center = move_points(self.center, views.matrix, whole, views.shift, size)
+        return views.shown(self.codes, size), center
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "ClipBatch":
         tensors = {
             name: change(getattr(self, name)) for name in ("codes", "clip", "label", "center")
         }
-        views = self.views and ViewTransforms(**{k: change(v) for k, v in vars(self.views).items()})
+        views = self.views and self.views.changed(change)
         return replace(self, **tensors, views=views)
 
 
@@ -143,6 +223,7 @@ class ClipDataset(Dataset[ClipBatch]):
             raise ConfigurationError(
                 f"num_views is {num_views}; give at least 1, and more only with an augmentation"
             )
+        _check_settings(augmentation, store.processor)
         self.store = store
         self.augmentation = augmentation
         self.num_views = num_views
@@ -159,17 +240,26 @@ class ClipDataset(Dataset[ClipBatch]):
         """A batch; DataLoader calls this once for all its keys."""
         keys = [key if isinstance(key, ClipKey) else ClipKey(key, 0, key) for key in keys]
         clips = np.repeat([key.clip for key in keys], self.num_views)
-        codes = np.empty((len(clips), *self.store.tile_shape), np.uint8)
+        codes = np.empty((len(clips), *self._read_shape), np.uint8)
         center = self._centers[clips]
         if self.augmentation is None:
             for clip, out in zip(clips, codes, strict=True):
                 self.store.read(int(clip), out=out)
             return self._batch(clips, codes, center, None)
-        draws = [
-            self._view(self.augmentation, key, view, codes[row], center[row])
-            for row, (key, view) in enumerate((k, v) for k in keys for v in range(self.num_views))
-        ]
-        return self._batch(clips, codes, center, _views(draws))
+        show = self._plane if self.store.processor.uses_planes else self._window
+        draws = []
+        for row, (key, view) in enumerate((k, v) for k in keys for v in range(self.num_views)):
+            rng = np.random.default_rng((self.seed, key.epoch, key.position, view))
+            draws.append(show(self.augmentation, rng, key.clip, codes[row], center[row]))
+        return self._batch(clips, codes, center, _views(self.augmentation, draws))
+
+    @property
+    def _read_shape(self) -> tuple[int, int, int, int]:
+        """Of what is read of a clip: whole samples where they are turned and scaled to planes."""
+        store = self.store
+        if self.augmentation is None or not store.processor.uses_planes:
+            return store.tile_shape
+        return (*store.tile_shape[:2], store.grid.height, store.grid.width)
 
     def _batch(
         self,
@@ -187,17 +277,16 @@ class ClipDataset(Dataset[ClipBatch]):
             num_views=self.num_views,
         )
 
-    def _view(
+    def _window(
         self,
         augmentation: Augmentation,
-        key: ClipKey,
-        view: int,
+        rng: np.random.Generator,
+        clip: int,
         codes: UInt8[np.ndarray, "T C H W"],
         center: Float[np.ndarray, " 2"],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Read one view into ``codes``, move ``center`` along; its matrix, gain and offset."""
-        rng = np.random.default_rng((self.seed, key.epoch, key.position, view))
-        store, clip = self.store, key.clip
+    ) -> Draw:
+        """Read a window of the grid into ``codes``, move ``center`` along, and draw the rest."""
+        store = self.store
         processor, tile = store.processor, store.tile(clip)
         moved = draw_tile(
             augmentation,
@@ -205,15 +294,81 @@ class ClipDataset(Dataset[ClipBatch]):
             tile,
             label=int(self._labels[clip]),
             storms=self._storms[clip],
-            grid=processor.grid,
+            grid=store.grid,
             size=processor.tile_size,
         )
-        frames = draw_frames(augmentation, rng, processor.num_frames, processor.max_missing)
+        frames = range(processor.num_frames)
+        if not processor.marks_missing:
+            frames = draw_frames(augmentation, rng, len(frames), processor.max_missing)
         store.read(clip, tile=moved, frames=frames, out=codes)
+        self._drop_frames(augmentation, rng, codes)
         hide_block(augmentation, rng, codes)
         center -= np.subtract(moved, tile)
         matrix = draw_matrix(augmentation, rng, center.astype(np.float64), processor.tile_size)
-        return matrix, *draw_photometry(augmentation, rng, len(processor.bands))
+        return self._draw(augmentation, rng, matrix, np.zeros(2), forced=False)
+
+    def _plane(
+        self,
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+        clip: int,
+        codes: UInt8[np.ndarray, "T C S S"],
+        center: Float[np.ndarray, " 2"],
+    ) -> Draw:
+        """Read a sample into ``codes``, count ``center`` in it, and draw which plane it becomes."""
+        store = self.store
+        tile, label = store.tile(clip), int(self._labels[clip])
+        store.read(clip, tile=Tile(0, 0), out=codes)
+        self._drop_frames(augmentation, rng, codes)
+        center += tile
+        sample, size = codes.shape[-1], store.processor.tile_size
+        storms = self._storms[clip] if label in (CYCLONE, NO_CYCLONE) else np.empty((0, 2))
+        around = np.isfinite(center).all() and label == CYCLONE
+        view = draw_plane(
+            augmentation,
+            rng,
+            codes[-1],
+            own_plane(tile, sample_size=sample, size=size),
+            anchor=center.astype(np.float64) if around else np.full(2, (sample - 1) / 2),
+            storms=storms,
+        )
+        fill_patches(augmentation, rng, codes, view)
+        hide_block(augmentation, rng, codes)
+        return self._draw(augmentation, rng, view.matrix, view.shift, forced=view.forced)
+
+    def _drop_frames(
+        self,
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+        codes: UInt8[np.ndarray, "T C H W"],
+    ) -> None:
+        """Take frames away in place, where the model is told which are missing."""
+        processor = self.store.processor
+        if processor.marks_missing:
+            codes[dropped_frames(augmentation, rng, len(codes), processor.max_missing)] = MISSING
+
+    def _draw(
+        self,
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+        matrix: np.ndarray,
+        shift: np.ndarray,
+        *,
+        forced: bool,
+    ) -> Draw:
+        processor = self.store.processor
+        gain, offset = draw_photometry(augmentation, rng, len(processor.bands))
+        return Draw(
+            matrix=matrix,
+            shift=shift,
+            gain=gain,
+            offset=offset,
+            blur=rng.random() if rng.random() < augmentation.blur else 0.0,
+            noise=rng.uniform(0, augmentation.noise),
+            curve=draw_bend(augmentation, rng),
+            borders=draw_borders(augmentation, rng, processor.tile_size),
+            forced=forced,
+        )
 
     @cached_property
     def _labels(self) -> np.ndarray:
@@ -225,23 +380,59 @@ class ClipDataset(Dataset[ClipBatch]):
 
     @cached_property
     def _storms(self) -> list[np.ndarray]:
-        """Pixels (n, 2) of the grid where storms are at the end of each clip."""
+        """Pixels (n, 2) of the stored frames where storms are at the end of each clip."""
+        if self.store.processor.uses_planes:
+            return _storms_of_samples(self.store)
         ends = self.store.clips["end"]
         if self.store.tracks is None:
             return [np.empty((0, 2))] * len(ends)
         gap = BuildSettings.of(self.store).max_gap_hours
         storms = positions_at(self.store.tracks, ends.to_numpy(), max_gap_hours=gap)
-        pixels = self.store.processor.grid.lonlat_to_pixel(storms["lon"], storms["lat"])
+        pixels = self.store.grid.lonlat_to_pixel(storms["lon"], storms["lat"])
         places = np.stack(pixels, axis=-1)
         at = {time: places[rows] for time, rows in storms.groupby("time").indices.items()}
         return [at.get(end, np.empty((0, 2))) for end in ends]
 
 
-def _views(draws: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> ViewTransforms:
-    matrix, gain, offset = (
-        torch.from_numpy(np.stack(values).astype(np.float32)) for values in zip(*draws, strict=True)
-    )
-    return ViewTransforms(matrix=matrix, gain=gain, offset=offset)
+def _check_settings(augmentation: Augmentation | None, processor: MedicaneProcessor) -> None:
+    """Refuse what nothing would read."""
+    if augmentation is None:
+        return
+    if augmentation.single_frame and not processor.marks_missing:
+        raise ConfigurationError(
+            f"data.augmentation.single_frame is {augmentation.single_frame}, and the store's "
+            "processor fills missing frames; set it to 0"
+        )
+    if augmentation.patches and not processor.uses_planes:
+        raise ConfigurationError(
+            f"data.augmentation.patches is {augmentation.patches}, and the store has fixed tiles; "
+            "set it to 0"
+        )
+
+
+def _storms_of_samples(store: ClipStore) -> list[np.ndarray]:
+    """The sample's own storm and the nearest other one, where they are in it."""
+    samples = store.samples.set_index("sample").loc[store.clips["sample"]]
+    columns = ["centre_x", "centre_y", "other_x", "other_y"]
+    places = samples[columns].to_numpy(np.float64).reshape(-1, 2, 2)
+    return [points[np.isfinite(points).all(axis=1)] for points in places]
+
+
+def _views(augmentation: Augmentation, draws: Sequence[Draw]) -> ViewTransforms:
+    """All draws together; None for what the augmentation does not ask for."""
+    asked = {"borders": augmentation.border} | {
+        name: getattr(augmentation, name) for name in ("blur", "noise", "curve")
+    }
+    stacked: dict[str, Any] = {
+        name: None if asked.get(name) == 0 else _tensor(values)
+        for name, values in zip(Draw._fields, zip(*draws, strict=True), strict=True)
+    }
+    return ViewTransforms(**stacked)
+
+
+def _tensor(values: Sequence[Any]) -> Tensor:
+    stacked = np.stack(values)
+    return torch.from_numpy(stacked if stacked.dtype == bool else stacked.astype(np.float32))
 
 
 class ClipLoader:

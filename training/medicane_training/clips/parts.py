@@ -13,6 +13,7 @@ from medicane_models.files import replacing
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.times import TIME_FORMAT
 from medicane_training.clips.dataset import ClipDataset, ClipLoader
+from medicane_training.clips.nearness import GUARD_KM
 from medicane_training.clips.sampling import (
     ClipSampler,
     Order,
@@ -24,7 +25,7 @@ from medicane_training.clips.split_settings import split_by_settings
 from medicane_training.clips.splits import GUARD_HOURS, PARTS, UNUSED, check_leaks, part_counts
 from medicane_training.recipes.sections import DataSettings
 from medicane_training.store import strata
-from medicane_training.store.clip_store import CLIP_KEY, ClipStore
+from medicane_training.store.clip_store import ClipStore
 
 __all__ = ["Clips"]
 
@@ -148,9 +149,15 @@ class Clips:
             return 0.0
         return GUARD_HOURS if split.guard_hours is None else split.guard_hours
 
+    @property
+    def guard_km(self) -> float:
+        """On local planes, at least this where it is not `guard_hours`."""
+        given = self.settings.split.guard_km
+        return GUARD_KM if given is None else given
+
     def save_split(self, path: str | Path) -> None:
-        """Write ``end, tile_x, tile_y, part`` of every clip, for ``data.split.by file``."""
-        table = self.store.clips[CLIP_KEY].assign(part=self.part.to_numpy())
+        """Write the key and the part of every clip, for ``data.split.by file``."""
+        table = self.store.clips[self.store.key].assign(part=self.part.to_numpy())
         with replacing(Path(path)) as temporary:
             table.to_csv(temporary, index=False, date_format=TIME_FORMAT)
 
@@ -159,8 +166,22 @@ class Clips:
         if settings.order == "shuffled":
             return shuffled(rows, seed=self._seed)
         index, shares = self.store.clips, settings.stratum_shares
+        if settings.hard is not None and "coldness" not in index:
+            raise ConfigurationError(
+                f"data.hard is {settings.hard}, and the store has fixed tiles, of which nothing "
+                "says how hard they are; set it to null"
+            )
         samples = settings.samples or np.isin(index["stratum"].to_numpy()[rows], list(shares)).sum()
-        return balanced(index, rows, samples=int(samples), seed=self._seed, shares=shares)
+        return balanced(
+            index,
+            rows,
+            samples=int(samples),
+            seed=self._seed,
+            shares=shares,
+            storm_power=settings.storm_power or 0.0,
+            datasets=settings.datasets,
+            hard=settings.hard,
+        )
 
     def _loader(
         self,
@@ -186,6 +207,7 @@ class Clips:
             num_frames=processor.num_frames,
             cadence_minutes=processor.cadence_minutes,
             adjacent_hours=self.guard_hours,
+            adjacent_km=self.guard_km,
         )
         counts = {part: len(self.rows(part)) for part in PARTS}
         if not (counts["train"] and counts["validation"]):

@@ -16,14 +16,23 @@ from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.shards import MISSING
 
 __all__ = [
+    "TRIES",
+    "any_matrix",
+    "depths",
+    "draw_bend",
+    "draw_borders",
     "draw_frames",
     "draw_matrix",
     "draw_photometry",
     "draw_tile",
+    "dropped_frames",
     "hide_block",
+    "same_side",
 ]
 
 TRIES = 32
+BORDERS = 2
+NEAREST_BORDER = 0.4  # of half a side from the middle: at most a third of a tile is hidden by one
 Point = Float[np.ndarray, " 2"]
 
 
@@ -58,9 +67,7 @@ def draw_tile(
         x, y = rng.integers(low, high, size=2, endpoint=True) * rng.choice((-1, 1), size=2)
         moved = Tile(int(tile.x + x), int(tile.y + y))
         inside = 0 <= moved.x <= limit[0] and 0 <= moved.y <= limit[1]
-        if inside and _same_side(
-            before, depths(storms, moved, size), augmentation.center_margin_px
-        ):
+        if inside and same_side(before, depths(storms, moved, size), augmentation.center_margin_px):
             return moved
     return tile
 
@@ -70,9 +77,10 @@ def depths(storms: Float[np.ndarray, "n 2"], tile: Tile, size: int) -> Float[np.
     return size / 2 - abs(storms - np.array(tile) - (size - 1) / 2).max(axis=-1)
 
 
-def _same_side(
+def same_side(
     before: Float[np.ndarray, " n"], after: Float[np.ndarray, " n"], margin: float
 ) -> bool:
+    """Whether what was inside a tile by its depth still is, by a margin, and the same outside."""
     return bool(np.where(before >= 0, after >= margin, after <= -margin).all())
 
 
@@ -90,13 +98,14 @@ def draw_matrix(
     middle = (size - 1) / 2
     limit = size / 2 - augmentation.center_margin_px
     for _ in range(TRIES):
-        matrix = _matrix(augmentation, rng)
+        matrix = any_matrix(augmentation, rng)
         if not (abs(matrix @ (center - middle)) > limit).any():
             return matrix
     return np.eye(2)
 
 
-def _matrix(augmentation: Augmentation, rng: np.random.Generator) -> Float[np.ndarray, "2 2"]:
+def any_matrix(augmentation: Augmentation, rng: np.random.Generator) -> Float[np.ndarray, "2 2"]:
+    """A turn, a magnification and perhaps a mirror."""
     turns = rng.integers(4) if augmentation.quarter_turns else 0
     most = augmentation.angle_degrees
     angle = np.radians(90.0 * turns + rng.uniform(-most, most))
@@ -114,6 +123,23 @@ def draw_photometry(
     return gain, rng.uniform(-augmentation.offset, augmentation.offset, bands)
 
 
+def draw_bend(augmentation: Augmentation, rng: np.random.Generator) -> Float[np.ndarray, " 2"]:
+    """Coefficients of :func:`medicane_training.clips.augmentation.bend`."""
+    first = rng.uniform(-augmentation.curve, augmentation.curve)
+    rest = augmentation.curve - abs(first)
+    return np.array([first, rng.uniform(-rest, rest)])
+
+
+def draw_borders(
+    augmentation: Augmentation, rng: np.random.Generator, size: int
+) -> Float[np.ndarray, "lines 3"]:
+    """Lines of :func:`medicane_training.clips.augmentation.hide_beyond`; some hide nothing."""
+    angle = rng.uniform(0, 2 * np.pi, BORDERS)
+    distance = rng.uniform(NEAREST_BORDER, 1.0, BORDERS) * size / 2
+    is_there = np.logical_and.accumulate(rng.random(BORDERS) < augmentation.border)
+    return np.stack([np.cos(angle), np.sin(angle), np.where(is_there, distance, np.inf)], axis=-1)
+
+
 def draw_frames(
     augmentation: Augmentation, rng: np.random.Generator, count: int, most: int
 ) -> list[int]:
@@ -121,6 +147,16 @@ def draw_frames(
     dropped = np.flatnonzero(rng.random(count) < augmentation.drop_frames)
     dropped = set(rng.permutation(dropped)[:most].tolist())
     return nearest_slots([slot for slot in range(count) if slot not in dropped], count)
+
+
+def dropped_frames(
+    augmentation: Augmentation, rng: np.random.Generator, count: int, most: int
+) -> list[int]:
+    """The frames to take away where the model is told which are missing; never the newest."""
+    older = count - 1
+    alone = rng.random() < augmentation.single_frame
+    dropped = np.flatnonzero(rng.random(older) < (1.0 if alone else augmentation.drop_frames))
+    return sorted(rng.permutation(dropped)[:most].tolist())
 
 
 def hide_block(

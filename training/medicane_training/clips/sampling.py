@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch.utils.data import Sampler
 
 from medicane_models.errors import ConfigurationError
@@ -25,6 +25,8 @@ __all__ = [
     "present_shares",
     "shuffled",
 ]
+
+HARDEST = 0.2
 
 Order = Callable[[int], Int[np.ndarray, " n"]]
 """From the number of an epoch to the clips it reads, in order; always as many."""
@@ -57,36 +59,103 @@ def balanced(
     samples: int,
     seed: int,
     shares: Mapping[str, float] = BALANCED_SHARES,
+    storm_power: float = 0.0,
+    datasets: Mapping[str, float] | None = None,
+    hard: float | None = None,
 ) -> Order:
     """Draw ``samples`` clips an epoch: strata by their shares, storms alike, none twice too soon.
 
     Within a stratum (cyclones: within a storm) every clip comes once before any comes again.
 
     Args:
-        index: the store's, with ``stratum`` and ``storm``.
+        index: the store's, with ``stratum`` and ``storm``; with ``dataset``, ``coldness`` and
+            ``spirality`` where these are asked for.
         clips: rows of it to draw from, such as those of one split.
         samples: an epoch.
         seed: of the draws.
         shares: see :func:`present_shares`.
+        storm_power: a storm of n clips is drawn n to this power times as often as one of one clip.
+        datasets: share of each data set in each stratum, of those that are there.
+        hard: share of the hardest fifth in each stratum but that of the cyclones.
+
+    Raises:
+        ConfigurationError: as `present_shares` does, and if a data set of the clips has no share.
     """
     chosen = np.asarray(clips, int)
-    table = index.iloc[chosen]
     present = present_shares(index, chosen, shares)
-    groups: dict[str, list[np.ndarray]] = {}
-    for name in present:
-        members = table["stratum"].to_numpy() == name
-        by_storm = (
-            table["storm"].to_numpy()[members] if name == "cyclone" else np.zeros(members.sum())
+    table = index.iloc[chosen].assign(row=chosen)
+    _check_datasets(table, datasets)
+    groups = {
+        name: _groups(
+            table.loc[table["stratum"] == name],
+            storm_power=storm_power if name == "cyclone" else None,
+            datasets=datasets,
+            hard=hard,
         )
-        groups[name] = [chosen[members][by_storm == storm] for storm in np.unique(by_storm)]
+        for name in present
+    }
 
     def order(epoch: int) -> Int[np.ndarray, " n"]:
         rng = np.random.default_rng((seed, epoch))
         counts = apportioned(samples, np.array(list(present.values())))
-        drawn = [_draw(groups[name], int(n), rng) for name, n in zip(present, counts, strict=True)]
+        drawn = [_draw(*groups[name], int(n), rng) for name, n in zip(present, counts, strict=True)]
         return rng.permutation(np.concatenate(drawn))
 
     return order
+
+
+def _check_datasets(table: pd.DataFrame, datasets: Mapping[str, float] | None) -> None:
+    if datasets is None:
+        return
+    if "dataset" not in table:
+        raise ConfigurationError(
+            "data.datasets gives shares of data sets, and the store names none; set it to null"
+        )
+    there = sorted(set(table["dataset"]))
+    if missing := [name for name in there if not datasets.get(name, 0) > 0]:
+        raise ConfigurationError(
+            f"data.datasets gives no share above 0 to {', '.join(missing)}; the training clips are "
+            f"of {', '.join(there)}"
+        )
+
+
+def _groups(
+    stratum: pd.DataFrame,
+    *,
+    storm_power: float | None,
+    datasets: Mapping[str, float] | None,
+    hard: float | None,
+) -> tuple[list[Int[np.ndarray, " _"]], Float[np.ndarray, " groups"]]:
+    """Rows of the index that are drawn in turn, and the share of each of these groups.
+
+    Args:
+        stratum: part of the index, with ``row``.
+        storm_power: None where there are no storms.
+        datasets: None does not tell them apart.
+        hard: None does not tell the hard ones apart.
+    """
+    is_hard = np.full(len(stratum), False) if hard is None else _hardest(stratum)
+    kinds = stratum["storm"] if storm_power is not None else is_hard
+    sources = "" if datasets is None else stratum["dataset"]
+    table = stratum[["row"]].assign(source=sources, kind=np.asarray(kinds))
+    groups = table.groupby(["source", "kind"])["row"].agg([list, "size"]).reset_index()
+    if storm_power is not None:
+        weight = groups["size"].to_numpy(float) ** storm_power
+    else:
+        easy = 1.0 if hard is None else 1.0 - hard
+        weight = np.where(groups["kind"], hard or 0.0, easy)
+    of_source = groups.assign(weight=weight).groupby("source")["weight"]
+    weight = weight / of_source.transform("sum").to_numpy()
+    if datasets is not None:
+        weight = weight * np.array([datasets[str(name)] for name in groups["source"]])
+    return [np.array(rows) for rows in groups["list"]], weight / weight.sum()
+
+
+def _hardest(stratum: pd.DataFrame) -> Bool[np.ndarray, " n"]:
+    """The fifth of the clips that are coldest and most like a spiral, by the sum of their ranks."""
+    cold = stratum["coldness"].rank(ascending=False, pct=True).fillna(0.0)
+    spiral = stratum["spirality"].rank(pct=True).fillna(0.0)
+    return ((cold + spiral).rank(pct=True) > 1 - HARDEST).to_numpy(bool)
 
 
 def present_shares(
@@ -120,11 +189,15 @@ def present_shares(
 
 
 def _draw(
-    groups: Sequence[Int[np.ndarray, " _"]], count: int, rng: np.random.Generator
+    groups: Sequence[Int[np.ndarray, " _"]],
+    shares: Float[np.ndarray, " groups"],
+    count: int,
+    rng: np.random.Generator,
 ) -> Int[np.ndarray, " n"]:
-    """``count`` members, as many of each group to one."""
-    counts = np.full(len(groups), count // len(groups))
-    counts[rng.permutation(len(groups))[: count % len(groups)]] += 1
+    """``count`` members, of each group its share, rounded up or down by the luck of its place."""
+    turn = rng.permutation(len(groups))
+    counts = np.empty(len(groups), dtype=int)
+    counts[turn] = np.diff(np.floor(np.cumsum(count * shares[turn]) + 1e-6), prepend=0)
     drawn = [
         np.concatenate([rng.permutation(group) for _ in range(-(-n // len(group)))] or [group])[:n]
         for group, n in zip(groups, counts, strict=True)

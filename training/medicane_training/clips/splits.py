@@ -4,7 +4,7 @@ Time is cut into blocks that belong together: a storm with the hours around it, 
 season. Blocks are dealt out to the parts; clips near the seam of two parts are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.times import utc_times
 from medicane_models.verification.matching import independent_blocks
+from medicane_training.clips.nearness import GUARD_KM, near
 from medicane_training.clips.sampling import apportioned
 from medicane_training.store.labels import CYCLONE
 
@@ -24,6 +25,8 @@ __all__ = [
     "PARTS",
     "UNUSED",
     "check_leaks",
+    "checked_shares",
+    "deal_blocks",
     "k_folds",
     "part_counts",
     "split_by_season",
@@ -38,6 +41,7 @@ GUARD_HOURS = 24.0
 """Between clips of different parts: a day, in which weather moves on by several tiles."""
 
 SHOWN_LEAKS = 3
+PLACE = ("plane_lon", "plane_lat")
 SOURCE = "the table of clips"
 Times = Shaped[np.ndarray, " times"]
 
@@ -62,6 +66,7 @@ def split_by_storm(
     fractions: Sequence[float] = (0.7, 0.15, 0.15),
     seed: int,
     guard_hours: float = GUARD_HOURS,
+    held_out: Collection[str] = (),
 ) -> pd.Series:
     """Split labelled clips: storms with all that happened at their time, other times by weeks.
 
@@ -75,6 +80,7 @@ def split_by_storm(
             one storm.
         seed: the same seed and clips give the same split.
         guard_hours: at least this lies between clips of different parts.
+        held_out: storms that are tested whatever the seed, with all that follow them closely.
 
     Returns:
         On the index of ``clips`` one of :data:`PARTS`, or :data:`UNUSED` inside the guard; never
@@ -84,8 +90,9 @@ def split_by_storm(
         ConfigurationError: if there are fewer storms than parts.
     """
     timeline = _storms_and_weeks(clips, guard_hours)
-    dealt = _deal(timeline, _checked(fractions), seed)
-    return _parts(clips, timeline, np.array(PARTS)[dealt], guard_hours)
+    dealt = _deal(timeline, checked_shares(fractions), seed)
+    part = np.where(_kept_out(timeline, clips, held_out), "test", np.array(PARTS)[dealt])
+    return _parts(clips, timeline, part, guard_hours)
 
 
 def k_folds(
@@ -95,6 +102,7 @@ def k_folds(
     *,
     validation: bool = True,
     guard_hours: float = GUARD_HOURS,
+    held_out: Collection[str] = (),
 ) -> list[pd.Series]:
     """Deal storms and weeks into ``k`` folds; each is the test of one of the splits returned.
 
@@ -105,6 +113,7 @@ def k_folds(
         validation: the fold after the test's is the validation; False where nothing is chosen by
             it, then all other folds train.
         guard_hours: at least this lies between clips of different parts.
+        held_out: storms that are in no part of any split, with all that follow them closely.
     """
     if k < 2 + validation:
         raise ConfigurationError(f"{k} folds are too few; give at least {2 + validation}")
@@ -115,6 +124,7 @@ def k_folds(
         part = np.full(len(fold), "train", dtype=object)
         part[fold == (test + 1) % k] = "validation" if validation else "train"
         part[fold == test] = "test"
+        part[_kept_out(timeline, clips, held_out)] = UNUSED
         splits.append(_parts(clips, timeline, part, guard_hours))
     return splits
 
@@ -135,7 +145,7 @@ def split_by_season(
     first, last = _season(np.array([ends.min(), ends.max()]))
     starts = (np.arange(first, last + 1) * 3 - 1).astype("datetime64[M]").astype(ends.dtype)
     timeline = _inhabited(_Timeline(starts, starts.astype(str), np.full(len(starts), False)), ends)
-    dealt = _deal(timeline, _checked(fractions), seed)
+    dealt = _deal(timeline, checked_shares(fractions), seed)
     return _parts(clips, timeline, np.array(PARTS)[dealt], guard_hours)
 
 
@@ -146,16 +156,19 @@ def check_leaks(
     num_frames: int = 16,
     cadence_minutes: float = 5.0,
     adjacent_hours: float = GUARD_HOURS,
+    adjacent_km: float = GUARD_KM,
 ) -> pd.DataFrame:
     """Stop where a part knows what another one asks: same storm, same frames, same hours.
 
     Args:
         clips: ``end``, and ``storm`` and ``label`` where there are any; tables of several stores
-            may be concatenated.
+            may be concatenated. Clips of local planes, with ``plane_lon, plane_lat``, may share
+            hours and frames' times far from each other.
         split: the part of each row.
         num_frames: of a clip.
         cadence_minutes: from a frame to the next.
-        adjacent_hours: clips of different parts must be at least this far apart.
+        adjacent_hours: clips of different parts must be at least this far apart,
+        adjacent_km: or on local planes this far, see :func:`clips.nearness.near`.
 
     Returns:
         A row a part: ``clips, cyclones, storms, first, last`` and ``hours_to_other_parts``, the
@@ -170,23 +183,51 @@ def check_leaks(
             f"a split of {len(split)} rows with {sorted(map(str, unknown))} does not fit "
             f"{len(clips)} clips; give each one of {', '.join((*PARTS, UNUSED))}"
         )
-    rows = clips.reindex(columns=["storm", "label"]).assign(end=_ends(clips), part=split.to_numpy())
+    clips, split = _timed(clips, split)
+    rows = clips.reindex(columns=["storm", "label", *PLACE])
+    rows = rows.assign(end=_ends(clips), part=split.to_numpy())
     rows = rows.loc[rows["part"] != UNUSED]
     ends = {str(part): np.unique(some["end"].to_numpy()) for part, some in rows.groupby("part")}
     shared = (num_frames - 1) * cadence_minutes / 60
-    leaks = [
-        *_shared_storms(rows),
-        *(
-            _near(ends, "share frames", shared + 1 / 3600)  # a second more: the outer frame counts
-            or _near(ends, f"lie within {adjacent_hours:g} h", adjacent_hours)
-        ),
-    ]
-    if leaks:
+    frames = shared + 1 / 3600  # a second more: the outer frame counts
+    if set(PLACE) <= set(clips.columns):
+        close = _near_on_earth(rows, max(frames, adjacent_hours), adjacent_km)
+    else:
+        close = _near(ends, "share frames", frames)
+        close = close or _near(ends, f"lie within {adjacent_hours:g} h", adjacent_hours)
+    if leaks := [*_shared_storms(rows), *close]:
         raise ConfigurationError(
             f"the split leaks: {'; '.join(leaks)}; split by storm with a guard of at least "
             f"{max(adjacent_hours, shared):g} h"
         )
     return _report(rows, ends)
+
+
+def _timed(clips: pd.DataFrame, split: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
+    """The clips whose time is known; of local planes others may be there, in training alone."""
+    if not set(PLACE) <= set(clips.columns):
+        return clips, split
+    timed = clips["end"].notna().to_numpy(bool)
+    if not split.loc[~timed].isin(["train", UNUSED]).all():
+        raise ConfigurationError(
+            f"{(~timed).sum()} clips have no time and some of them judge; let them train"
+        )
+    return clips.loc[timed], split.loc[timed]
+
+
+def _near_on_earth(rows: pd.DataFrame, hours: float, km: float) -> list[str]:
+    """Pairs of parts with clips nearer than this in time and space, in words."""
+    leaks = []
+    for one, other in combinations(rows["part"].unique(), 2):
+        here = rows.loc[rows["part"] == one]
+        close = here.loc[near(here, rows.loc[rows["part"] == other], hours=hours, km=km), "end"]
+        if len(close):
+            first = ", ".join(_minute(end) for end in close.to_numpy()[:SHOWN_LEAKS])
+            leaks.append(
+                f"{len(close)} clips of {one} have some of {other} within {hours:g} h and {km:g} km"
+                f" (first: {first})"
+            )
+    return leaks
 
 
 def part_counts(clips: pd.DataFrame) -> dict[str, object]:
@@ -207,7 +248,8 @@ def _ends(clips: pd.DataFrame) -> Shaped[np.ndarray, " clips"]:
     return utc_times(clips["end"], source=SOURCE).to_numpy()
 
 
-def _checked(fractions: Sequence[float]) -> Float[np.ndarray, " parts"]:
+def checked_shares(fractions: Sequence[float]) -> Float[np.ndarray, " parts"]:
+    """Shares of the parts, refused unless they add up to 1."""
     shares = np.array(fractions, dtype=float)
     if shares.shape != (len(PARTS),) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
         raise ConfigurationError(
@@ -231,6 +273,15 @@ def _storms_and_weeks(clips: pd.DataFrame, guard_hours: float) -> _Timeline:
     starts = np.unique(np.concatenate([weeks.astype(ends.dtype), first["time"], after]))
     blocks = independent_blocks(starts, pd.concat([first, last]))
     return _inhabited(_Timeline(starts, blocks.label.astype(str), blocks.stormy), ends)
+
+
+def _kept_out(
+    timeline: _Timeline, clips: pd.DataFrame, held_out: Collection[str]
+) -> Bool[np.ndarray, " n"]:
+    """The stretches of blocks with a storm that is held out."""
+    ends = _ends(clips)[clips["storm"].isin(list(held_out)).to_numpy(bool)]
+    stretch = np.searchsorted(timeline.starts, ends, side="right") - 1
+    return np.isin(timeline.block, timeline.block[np.unique(stretch)])
 
 
 def _inhabited(timeline: _Timeline, ends: Times) -> _Timeline:
@@ -261,11 +312,11 @@ def _deal(
                 f"{len(block)} storms, weeks or seasons apart in time cannot fill "
                 f"{np.count_nonzero(shares)} parts; give more clips or fewer parts"
             )
-        dealt[here] = _deal_blocks(timeline.starts[here][first], shares, rng)[number]
+        dealt[here] = deal_blocks(timeline.starts[here][first], shares, rng)[number]
     return dealt
 
 
-def _deal_blocks(
+def deal_blocks(
     starts: Shaped[np.ndarray, " blocks"],
     shares: Float[np.ndarray, " parts"],
     rng: np.random.Generator,

@@ -75,12 +75,18 @@ def clips_described(clips: Clips) -> dict[str, Any]:
         "platforms": _platforms(clips.store, clips.rows("train")),
         "storms": sorted(set(train["storm"]) - {""}),
         "parts": clips.counts().to_dict("index"),
-        "split": {"by": clips.settings.split.by, "guard_hours": clips.guard_hours},
+        "split": {
+            "by": clips.settings.split.by,
+            "guard_hours": clips.guard_hours,
+            "guard_km": clips.guard_km if clips.processor.uses_planes else None,
+        },
         "rule": _rule(clips.store),
     }
 
 
 def _rule(store: ClipStore) -> dict[str, Any] | None:
+    if store.processor.uses_planes:
+        return {"kind": "last_frame", **store.document(SETTINGS_FILE)}
     if store.tracks is None or not (store.path / SETTINGS_FILE).is_file():
         return None
     return store.document(SETTINGS_FILE).get("rule")

@@ -125,7 +125,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
         self, batch: ClipBatch
     ) -> tuple[Float[Tensor, "b t c h w"], Bool[Tensor, "b t h w"] | None]:
         """What the model reads, and where there is no data; None where that is not asked for."""
-        values, _ = batch.stretched()
+        values, _ = batch.stretched(self.clips.processor.tile_size)
         avoid = self.recipe.masking.avoid_no_data
         no_data = values.isnan().any(2) if avoid else None
         return normalised(values, self.clips.processor), no_data
@@ -203,7 +203,7 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
         self, model: MedicaneForPreTraining, batch: ClipBatch
     ) -> Float[np.ndarray, "rows columns 3"]:
         """Original, masked and reconstructed frames of one clip below each other."""
-        values, _ = batch.stretched()
+        values, _ = batch.stretched(self.clips.processor.tile_size)
         pixels, no_data = self._pixels(batch)
         masks = self._fixed_masks(batch.clip.tolist(), no_data)
         filled = self._unnormalised(model.reconstruct(pixels, masks.encoder))

@@ -1,5 +1,6 @@
 """The third flow: where in its tile a cyclone's centre is at the last frame of a clip."""
 
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,11 +23,14 @@ from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
 from medicane_training.flows.provenance import data_kind, training_data
+from medicane_training.flows.sureness import label_weights, label_widths_km
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.scores.baselines import baseline_centres
 from medicane_training.scores.centres import (
     JudgedCentres,
     by_group,
+    classes_of_clips,
+    coverage_by_group,
     error_km,
     error_scores,
     intensity_classes,
@@ -79,6 +83,11 @@ class TrackingFlow(Flow[TrackingRecipe]):
         settings, processor = self.recipe.model, self.clips.processor
         head = start_config(MedicaneForTracking, settings, processor=processor).head
         given = sorted(set(UNITS) & set(settings.changes))
+        if head == "regression" and (widths := self.recipe.tracking.label_km) is not None:
+            raise ConfigurationError(
+                f"tracking.label_km is {widths}, and a regression head knows no width of a target; "
+                "set it to null, or model.changes.head to heatmap"
+            )
         if head != "regression" and given:
             raise ConfigurationError(
                 f"model.changes sets {', '.join(given)}, which the {head} head of "
@@ -104,7 +113,37 @@ class TrackingFlow(Flow[TrackingRecipe]):
     def loss(self, forward: Forward, batch: ClipBatch, step: Step) -> Tensor:
         """What the head minimises, at the centres as augmentation has moved them."""
         pixels, centers = batch.pixel_values(self.clips.processor)
-        return forward(pixels, labels=centers).loss
+        sigma, weight = self._sureness(batch)
+        return forward(pixels, labels=centers, label_sigma=sigma, label_weight=weight).loss
+
+    def _sureness(
+        self, batch: ClipBatch
+    ) -> tuple[Float[Tensor, " b"] | None, Float[Tensor, " b"] | None]:
+        """Width of each target in pixels of the view, and its weight; None where all are alike."""
+        device = batch.clip.device
+        if device not in self._labels:
+            self._labels[device] = self._label_table.to(device)
+        sigma, weight = self._labels[device][batch.clip].unbind(1)
+        sigma = sigma if batch.views is None else sigma * batch.views.scale
+        settings = self.recipe.tracking
+        strong, weak = settings.label_weights
+        return None if settings.label_km is None else sigma, None if strong == weak else weight
+
+    @cached_property
+    def _labels(self) -> dict[torch.device, Float[Tensor, "clips 2"]]:
+        """`_label_table` on each device that has asked."""
+        return {}
+
+    @cached_property
+    def _label_table(self) -> Float[Tensor, "clips 2"]:
+        """Width in pixels and weight of each clip's label; weights are 1 on average in training."""
+        store, settings = self.clips.store, self.recipe.tracking
+        weight = label_weights(store.clips, settings.label_weights)
+        weight = weight / weight[self.clips.rows("train")].mean()
+        middle = (store.grid.width - 1) / 2, (store.grid.height - 1) / 2
+        px = label_widths_km(store.clips, settings.label_km or (1.0, 1.0))
+        px = px / np.mean(store.grid.pixel_size_km(*middle))
+        return torch.from_numpy(np.stack([px, weight], axis=1).astype(np.float32))
 
     def judge(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """See JUDGED_COLUMNS."""
@@ -143,7 +182,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             *(loss.float().cpu().numpy(), *found.T, *truth.T),
             *(covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]),
             np.hypot(*(found - truth).T),
-            error_km(self.clips.processor.grid, tiles, found, truth),
+            error_km(self.clips.store.grid, tiles, found, truth),
         )
         named = zip(JUDGED_COLUMNS, columns, strict=True)
         return {name: values.astype(np.float32) for name, values in named}
@@ -165,7 +204,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             truth=table[["true_x", "true_y"]].to_numpy(float),
             covariance=covariance,
             error_km=table["error_km"].to_numpy(float),
-            radii_km=radii_km(self.clips.processor.grid, tiles, found, covariance),
+            radii_km=radii_km(self.clips.store.grid, tiles, found, covariance),
             loss=table["loss"].to_numpy(float),
         )
 
@@ -214,15 +253,18 @@ class TrackingFlow(Flow[TrackingRecipe]):
         judged["title"] = self.clips.store.names(chosen)
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
-        draw_centres(batch.codes[:, -1].numpy(), judged, self.clips.processor, path)
+        newest, store = batch.codes[:, -1].numpy(), self.clips.store
+        draw_centres(newest, judged, store.processor, store.grid, path)
         return [path]
 
     def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
         """Scores with counts and intervals beside those of the baselines.
 
         Returns:
-            ``counts``; ``scores`` by method and name, each ``value, low, high``; ``by_storm`` and
-            ``by_intensity``, the errors of all methods; ``table``, rows to print.
+            ``counts``; ``scores`` by method and name, each ``value, low, high``; ``by_storm``,
+            ``by_intensity`` and, of local planes, ``by_dataset``, ``by_sensor`` and
+            ``by_hemisphere``, the errors of all methods; ``radii_by_intensity``, the shares of
+            errors inside the radii; ``table``, rows to print.
         """
         store = self.clips.store
         clips = store.clips.iloc[judged["clip"].to_numpy(int)]
@@ -241,16 +283,30 @@ class TrackingFlow(Flow[TrackingRecipe]):
             "by_storm": by_group(errors, storms, "storm"),
             "table": printed(scores, errors, storms),
         }
-        if store.tracks is not None:
-            classes = intensity_classes(store.tracks, clips["end"], clips["storm"])
+        for column in ("dataset", "sensor", "hemisphere"):
+            if column in clips:
+                groups = clips[column].to_numpy(str)
+                report[f"by_{column}"] = by_group(errors, groups, column)
+        if (classes := self._intensities(clips)) is not None:
+            radii = coverage_by_group(of_model, classes, blocks, "intensity")
             report["by_intensity"] = by_group(errors, classes, "intensity")
+            report["radii_by_intensity"] = radii
         return report
+
+    def _intensities(self, clips: pd.DataFrame) -> np.ndarray | None:
+        """The class of each clip's storm, None where nothing tells."""
+        if "wind_kt" in clips:
+            return classes_of_clips(clips)
+        tracks = self.clips.store.tracks
+        if tracks is None:
+            return None
+        return intensity_classes(tracks, *(clips.loc[:, name] for name in ("end", "storm")))
 
     def _baseline_errors(self, judged: Table) -> dict[str, Float[np.ndarray, " n"]]:
         if not self.recipe.tracking.baselines:
             return {}
         rows, truth = judged["clip"].to_numpy(int), self._judged(judged).truth
-        grid, tiles = self.clips.processor.grid, self._tiles(rows)
+        grid, tiles = self.clips.store.grid, self._tiles(rows)
         return {
             name: error_km(grid, tiles, found, truth)
             for name, found in baseline_centres(self.clips.store, rows).items()

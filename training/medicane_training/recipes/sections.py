@@ -83,6 +83,11 @@ class SplitSettings:
         file: CSV with ``end, tile_x, tile_y, part``; ``file``.
         guard_hours: at least this lies between clips of different parts; all but ``file``. None is
             24.
+        guard_km: of local planes, clips of different parts that are nearer in time lie at least
+            this far apart; ``storm`` and ``folds``. None is 2000.
+        test_storms: names of storms, and of a store of local planes also of data sets, that are
+            never trained on or chosen with, whatever the seed; or a file with one a line. They are
+            tested by ``storm``, and in no part of ``folds``.
     """
 
     by: Literal["storm", "season", "folds", "dates", "file"] = "storm"
@@ -94,11 +99,13 @@ class SplitSettings:
     test_from: str | None = None
     file: str | None = None
     guard_hours: float | None = None
+    guard_km: float | None = None
+    test_storms: str | tuple[str, ...] | None = None
 
     READ: ClassVar[Mapping[str, tuple[set[str], set[str]]]] = {
-        "storm": (set(), {"fractions", "seed", "guard_hours"}),
+        "storm": (set(), {"fractions", "seed", "guard_hours", "guard_km", "test_storms"}),
         "season": (set(), {"fractions", "seed", "guard_hours"}),
-        "folds": ({"folds", "fold"}, {"seed", "guard_hours"}),
+        "folds": ({"folds", "fold"}, {"seed", "guard_hours", "guard_km", "test_storms"}),
         "dates": ({"validation_from", "test_from"}, {"guard_hours"}),
         "file": ({"file"}, set()),
     }
@@ -113,7 +120,7 @@ class SplitSettings:
             raise ConfigurationError(
                 f"data.split.by {self.by} does not read {', '.join(sorted(unused))}; set it to null"
             )
-        _at_least("data.split", self, seed=0, guard_hours=0)
+        _at_least("data.split", self, seed=0, guard_hours=0, guard_km=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +128,9 @@ class Augmentation:
     """How much views may differ from their clip. Time is never reversed: vortices do not unwind.
 
     Attributes:
-        shift_px: least and most whole pixels, along each axis, from the clip's tile to the window
-            that is read; None reads the tile itself.
+        shift_px: least and most pixels, along each axis, from the clip's tile to the window that is
+            read (whole ones), or from the middle of a local plane to what it is drawn around, the
+            storm or the sample's own middle; None reads the tile itself, or does not displace.
         quarter_turns: turn by 0, 90, 180 or 270 degrees. A turn keeps the sense of rotation of a
             vortex, but not where north, the sun and the satellite are.
         mirror: share of views that are mirrored. A mirror makes of a cyclone one of the other
@@ -131,10 +139,23 @@ class Augmentation:
         scale: least and most magnification.
         gain: most relative change of contrast about the middle of the stretch, each band alone.
         offset: most shift in stretched units, each band alone; 0.04 is 1 K of the Airmass red.
-        drop_frames: share of frames that are dropped and filled from the nearest one, at most as
-            many a clip as inference allows.
+        curve: how far grey levels may be bent, from 0, which leaves them, to 1, where some levels
+            nearly run together; for pictures whose grey levels nobody has calibrated.
+        blur: share of views that are blurred, by up to the mean over 3 × 3 pixels.
+        noise: most standard deviation of noise in stretched units.
+        drop_frames: share of frames that are dropped, at most as many a clip as inference allows,
+            and filled from the nearest; where the model is told which are missing they are missing,
+            and the newest one stays.
+        single_frame: share of views of which the newest frame alone is there, where the model is
+            told so.
         block: share of views with a rectangle of missing pixels, up to half a side long, in some
             consecutive frames.
+        border: share of views of which the part beyond a straight line is missing, as at the border
+            of a picture, and of these a second time; the line knows nothing of the centre.
+        patches: most small squares that are filled in from their sides, as marks are that someone
+            has drawn into pictures; on local planes.
+        most_missing: share of missing pixels up to which a view of a local plane is used; another
+            one is drawn otherwise.
         center_margin_px: how far inside the tile a cyclone's centre stays, and how far outside in a
             view without a cyclone.
     """
@@ -146,17 +167,29 @@ class Augmentation:
     scale: tuple[float, float] = (0.9, 1.1)
     gain: float = 0.1
     offset: float = 0.04
+    curve: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
     drop_frames: float = 0.02
+    single_frame: float = 0.0
     block: float = 0.05
+    border: float = 0.0
+    patches: int = 0
+    most_missing: float = 0.1
     center_margin_px: float = 5.0
 
+    SHARES: ClassVar[tuple[str, ...]] = (
+        *("mirror", "gain", "curve", "blur", "drop_frames", "single_frame", "block", "border"),
+        "most_missing",
+    )
+
     def __post_init__(self) -> None:
-        shares = (self.mirror, self.gain, self.drop_frames, self.block)
-        if not all(0 <= share <= 1 for share in shares) or self.offset < 0:
-            raise ConfigurationError(
-                f"mirror, gain, drop_frames and block are {shares} and offset {self.offset}; "
-                "give 0 … 1, and an offset of at least 0"
-            )
+        for name in self.SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigurationError(
+                    f"data.augmentation.{name} is {getattr(self, name)}; give 0 … 1"
+                )
+        _at_least("data.augmentation", self, offset=0, noise=0, patches=0)
         low, high = self.shift_px or (0, 0)
         if not 0 <= low <= high or not 0 < self.scale[0] <= self.scale[1]:
             raise ConfigurationError(
@@ -175,6 +208,12 @@ class DataSettings:
             their shares and storms alike.
         shares: of the strata; None takes :data:`BALANCED_SHARES`; ``balanced`` only.
         samples: clips of an epoch; ``balanced`` only. None takes as many as there are to draw from.
+        storm_power: a storm of n clips is drawn n to this power times as often as one of one clip;
+            ``balanced`` only. None is 0, all storms alike.
+        datasets: share of each data set of a store of local planes in each stratum; ``balanced``
+            only. None does not tell them apart.
+        hard: share of the hardest fifth, the coldest and most like a spiral, among the clips of
+            local planes without a cyclone; ``balanced`` only. None draws all alike.
         augmentation: None shows every clip as it is.
         num_views: of each clip in a batch (repeated augmentation).
         workers: processes of each rank that read ahead.
@@ -186,17 +225,25 @@ class DataSettings:
     order: Literal["shuffled", "balanced"] = "shuffled"
     shares: Mapping[str, float] | None = None
     samples: int | None = None
+    storm_power: float | None = None
+    datasets: Mapping[str, float] | None = None
+    hard: float | None = None
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     num_views: int = 1
     workers: int = 0
     evaluation_batch: int = 8
 
+    BALANCED: ClassVar[tuple[str, ...]] = ("shares", "samples", "storm_power", "datasets", "hard")
+
     def __post_init__(self) -> None:
-        if self.order == "shuffled" and (self.shares or self.samples):
-            raise ConfigurationError(
-                "data.shares and data.samples belong to data.order balanced; set them to null"
-            )
-        _at_least("data", self, samples=1, num_views=1, workers=0, evaluation_batch=1)
+        unread = [name for name in self.BALANCED if getattr(self, name) is not None]
+        if self.order == "shuffled" and unread:
+            told = " and ".join(f"data.{name}" for name in unread)
+            raise ConfigurationError(f"{told} belong to data.order balanced; set them to null")
+        if self.hard is not None and not 0 < self.hard < 1:
+            raise ConfigurationError(f"data.hard is {self.hard}; give a share between 0 and 1")
+        least = {"samples": 1, "num_views": 1, "workers": 0, "evaluation_batch": 1}
+        _at_least("data", self, **least, storm_power=0)
         if self.num_views > 1 and self.augmentation is None:
             raise ConfigurationError(
                 f"data.num_views is {self.num_views} and data.augmentation null, so that all views "
@@ -447,11 +494,23 @@ class TrackingSettings:
         select_by: the validation score that chooses the checkpoint.
         test_views: of each clip that the final test averages: ``one``, or mirrored and turned.
         baselines: compare with what needs no learning at every final test.
+        label_km: how far the true centre may be from its label in training, a standard deviation
+            along each axis: for the strongest storms (115 kt or 930 hPa), then the weakest (35 kt
+            or 1005 hPa), the middle where nobody knows; heatmaps only. None takes labels as exact.
+        label_weights: what a clip counts in the loss, for the strongest storms, then the weakest;
+            only their ratio matters.
     """
 
     select_by: Literal["mean_km", "median_km", "p90_km", "loss"] = "mean_km"
     test_views: Literal["one", "flips", "eight"] = "one"
     baselines: bool = True
+    label_km: tuple[float, float] | None = None
+    label_weights: tuple[float, float] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name, pair in (("label_km", self.label_km), ("label_weights", self.label_weights)):
+            if pair is not None and min(pair) <= 0:
+                raise ConfigurationError(f"tracking.{name} is {pair}; give two numbers above 0")
 
 
 def _at_least(section: str, settings: Any, **least: float) -> None:

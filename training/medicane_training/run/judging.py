@@ -11,7 +11,6 @@ from medicane_training.clips.dataset import ClipBatch
 from medicane_training.engines.interface import autocast
 from medicane_training.flows.interface import Columns, Flow, Table
 from medicane_training.ranks import Ranks, gathered, shared
-from medicane_training.store.clip_store import CLIP_KEY
 
 __all__ = ["judge_part", "readable"]
 
@@ -59,7 +58,8 @@ def judge_part(
 
 def readable(table: Table, flow: Flow[Any]) -> pd.DataFrame:
     """A table of judged clips with when and where they are."""
-    where = flow.clips.store.clips.iloc[table["clip"]][CLIP_KEY]
+    store = flow.clips.store
+    where = store.clips.iloc[table["clip"]][store.key]
     return pd.concat([where.reset_index(drop=True), table], axis="columns")
 
 

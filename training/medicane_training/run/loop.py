@@ -147,8 +147,9 @@ def train_step(
         ranks: of the run.
 
     Returns:
-        ``loss``, the mean over all ranks, and ``gradient_norm`` before clipping; which is not
-        finite where fp16 overflowed, so that the engine left the weights alone and scaled down.
+        ``loss``, the mean over all ranks; ``gradient_norm`` before clipping, which is not finite
+        where fp16 overflowed, so that the engine left the weights alone and scaled down; and
+        ``forced_views``, see `ClipBatch.forced_views`.
 
     Raises:
         NonFiniteError: before the weights change.
@@ -170,7 +171,7 @@ def train_step(
         engine.backward(loss, last=part == len(parts) - 1)
         losses.append(loss.detach())
     own = torch.stack(losses).tolist()
-    taken = mean({"loss": float(np.mean(own))}, ranks)
+    taken = mean({"loss": float(np.mean(own)), "forced_views": batch.forced_views}, ranks)
     taken["gradient_norm"] = engine.gradient_norm()
     scales = flow.recipe.engine.precision == "fp16"
     if not math.isfinite(taken["loss"] if scales else sum(taken.values())):

@@ -27,6 +27,7 @@ def report_step(training: Training) -> None:
         "epoch": progress.step / training.steps_per_epoch,
         "loss": sums["loss"] / sums["steps"],
         "gradient_norm": sums["gradient_norm"] / sums["steps"],
+        "forced_views": sums.get("forced_views", 0.0) / sums["steps"],
         **training.engine.rates(),
         "clips_per_second": rate,
         "seconds": progress.seconds,

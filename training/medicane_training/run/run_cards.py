@@ -119,7 +119,9 @@ def _labels(rule: Mapping[str, Any] | None) -> str:
 
 def _split(split: Mapping[str, Any]) -> str:
     guard = split["guard_hours"]
-    apart = f"; at least {guard:g} h lie between clips of different parts" if guard else ""
+    km = split.get("guard_km")
+    far = f" or {km:g} km" if km else ""
+    apart = f"; at least {guard:g} h{far} lie between clips of different parts" if guard else ""
     return (
         f"Split by {split['by']}: no storm and no frame is in two parts{apart}. `split.csv` has "
         "the part of every clip."

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
+from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
 from medicane_training.store.clip_store import ClipStore, decode
-from medicane_training.store.selection import BuildSettings
+from medicane_training.store.selection import SETTINGS_FILE
 from medicane_training.store.spirals import spiral_gradient
 
 __all__ = [
@@ -138,7 +139,7 @@ def baseline_centres(
     store: ClipStore, clips: Sequence[int] | Int[np.ndarray, " n"]
 ) -> dict[str, Float[np.ndarray, "n 2"]]:
     """Centres of clips in pixels of their tiles by each method, NaN where it says nothing."""
-    band, grid = CloudBand.of(store.processor), store.processor.grid
+    band, grid = CloudBand.of(store.processor), store.grid
     middle = tile_centre(store.processor.tile_size)
     found: dict[str, list[np.ndarray]] = {
         name: [] for name in ("tile centre", "cold-cloud centroid", "spiral gradient")
@@ -148,7 +149,8 @@ def baseline_centres(
         to_km, (_, lat) = np.asarray(grid.jacobian_km(*place)), grid.pixel_to_lonlat(*place)
         found["tile centre"].append(middle)
         found["cold-cloud centroid"].append(cold_cloud_centroid(kelvin))
-        found["spiral gradient"].append(spiral_gradient(kelvin, to_km, southern=bool(lat < 0)))
+        southern = bool(lat < 0) and not store.processor.uses_planes  # those are mirrored there
+        found["spiral gradient"].append(spiral_gradient(kelvin, to_km, southern=southern))
     centres = {name: np.array(points).reshape(-1, 2) for name, points in found.items()}
     return centres | {"centre 1 h ago": _an_hour_ago(store, clips)}
 
@@ -159,12 +161,26 @@ def _an_hour_ago(
     rows = store.clips.iloc[list(clips)]
     if store.tracks is None:
         return np.full((len(rows), 2), np.nan)
-    gap = BuildSettings.of(store).max_gap_hours
     lonlat = persistence(
-        store.tracks, rows["storm"].to_numpy(), rows["end"].to_numpy(), max_gap_hours=gap
+        store.tracks,
+        rows["storm"].to_numpy(),
+        rows["end"].to_numpy(),
+        max_gap_hours=store.document(SETTINGS_FILE)["max_gap_hours"],
     )
-    pixels = np.stack(store.processor.grid.lonlat_to_pixel(*lonlat.T), axis=-1)
-    return pixels - rows[["tile_x", "tile_y"]].to_numpy(float)
+    pixels = [
+        grid.lonlat_to_pixel(*place)
+        for grid, place in zip(_frame_grids(store, rows), lonlat, strict=True)
+    ]
+    return np.array(pixels).reshape(-1, 2) - rows[["tile_x", "tile_y"]].to_numpy(float)
+
+
+def _frame_grids(store: ClipStore, rows: pd.DataFrame) -> list[Grid]:
+    """Where on Earth the frames of each clip lie."""
+    if not store.processor.uses_planes:
+        return [store.grid] * len(rows)
+    size, km = store.grid.width, store.grid.x_step / 1000
+    places = rows[["plane_lon", "plane_lat"]].to_numpy(float)
+    return [local_plane(lon, lat, size=size, km=km) for lon, lat in places]
 
 
 def coldest_mean_kelvin(
@@ -209,7 +225,7 @@ def coldest_means(
     band = CloudBand.of(processor)
     middle = (processor.tile_size - 1) / 2
     offsets = np.array([store.tile(int(clip)) for clip in clips], float).reshape(-1, 2)
-    sizes = np.stack(processor.grid.pixel_size_km(*(offsets + middle).T), axis=-1)
+    sizes = np.stack(store.grid.pixel_size_km(*(offsets + middle).T), axis=-1)
     return np.array(
         [
             coldest_mean_kelvin(

@@ -6,6 +6,7 @@ Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixe
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = [
     "RADII",
     "JudgedCentres",
     "by_group",
+    "classes_of_clips",
+    "coverage_by_group",
     "error_km",
     "error_scores",
     "intensity_classes",
@@ -33,13 +36,14 @@ RADII = (0.5, 0.95)
 """Shares of the cases that the radii are to hold."""
 
 INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
-    "wind_kt": ((34.0, 64.0), "kt"),
+    "wind_kt": ((35.0, 64.0, 83.0), "kt"),
     "pressure_hpa": ((985.0, 1000.0), "hPa"),
     "intensity": ((0.33, 0.67), "of its greatest"),
 }
 """Columns of tracks that tell how strong a storm is, in the order of preference, where their
-classes part, and the unit. 34 and 64 kt part depressions, storms and hurricanes; between 985 and
-1000 hPa lie most medicanes; simulated storms have an intensity of 0 to 1."""
+classes part, and the unit. 35, 64 and 83 kt part depressions, storms, hurricanes of category 1 and
+stronger ones; between 985 and 1000 hPa lie most medicanes; simulated storms have an intensity of 0
+to 1."""
 
 TilePixels = Float[np.ndarray, "n 2"]
 PerClip = Float[np.ndarray, " n"]
@@ -84,6 +88,10 @@ class JudgedCentres:
         """Those of some clips."""
         return replace(self, **{name: values[rows] for name, values in vars(self).items()})
 
+    def coverage(self) -> dict[str, float]:
+        """``coverage_50, coverage_95``, the shares of errors inside the radii."""
+        return _coverage(self.error_km, self.radii_km)
+
     def scores(self) -> dict[str, float]:
         """Errors in km and px, the loss, and whether the radii tell the truth.
 
@@ -96,7 +104,7 @@ class JudgedCentres:
             **error_summary(self.error_km),
             "mean_px": float(np.hypot(*apart.T).mean()),
             "loss": float(self.loss.mean()),
-            **_coverage(self.error_km, self.radii_km),
+            **self.coverage(),
             "radius_factor": _radius_factor(apart, self.covariance),
         }
 
@@ -181,10 +189,42 @@ def intensity_classes(
         direction="nearest",
         tolerance=timedelta(hours=max_hours),
     )
-    values = found.sort_values("row")[column].to_numpy(float)
+    return _classes(column, found.sort_values("row")[column].to_numpy(float))
+
+
+def _classes(column: str, values: PerClip) -> Shaped[np.ndarray, " n"]:
+    """In words, "" for NaN."""
     limits, unit = INTENSITIES[column]
-    low, high = (f"{limit:g}" for limit in limits)
+    ends = [f"{limit:g}" for limit in limits]
     words = np.array(
-        [f"{column} {part} {unit}" for part in (f"under {low}", f"{low} … {high}", f"from {high}")]
+        [
+            f"{column} under {ends[0]} {unit}",
+            *(f"{column} {low} … {high} {unit}" for low, high in pairwise(ends)),
+            f"{column} from {ends[-1]} {unit}",
+        ]
     )
     return np.where(np.isnan(values), "", words[np.digitize(values, limits)])
+
+
+def classes_of_clips(clips: pd.DataFrame) -> Shaped[np.ndarray, " n"]:
+    """As `intensity_classes`, of clips of local planes, which tell the wind or the pressure."""
+    found = np.full(len(clips), "", dtype=object)
+    for column in ("pressure_hpa", "wind_kt"):
+        words = _classes(column, clips[column].to_numpy(float))
+        found = np.where(words == "", found, words)
+    return found.astype(str)
+
+
+def coverage_by_group(
+    judged: JudgedCentres, groups: Shaped[np.ndarray, " n"], blocks: Blocks, what: str
+) -> list[dict[str, Any]]:
+    """How many errors lie inside the radii in each group, with 95 % intervals by storm."""
+    rows = []
+    for group in (name for name in np.unique(groups) if name != ""):
+        here = np.flatnonzero(groups == group)
+        own = judged.take(here)
+        shares = with_intervals(
+            lambda drawn, own=own: own.take(drawn).coverage(), blocks.take(here)
+        )
+        rows.append({what: str(group), "clips": len(here), **shares})
+    return rows

@@ -21,10 +21,16 @@ Score = Mapping[str, float]
 def weather_blocks(store: ClipStore, clips: pd.DataFrame) -> Blocks:
     """The storm or calm week of each clip: of clips at the time of a storm, near it or not, its.
 
+    Of local planes, which lie all over the Earth, only clips that show a storm are its.
+
     Args:
         store: all of whose storms count.
         clips: rows of its index.
     """
+    if store.processor.uses_planes:
+        calm = clips["end"].to_numpy().astype("datetime64[W]").astype(str)
+        storms = clips["storm"].to_numpy(str)
+        return Blocks(np.where(storms == "", calm, storms), storms != "")
     index = store.clips
     stormy = index.loc[index["storm"] != "", ["storm", "end"]]
     return independent_blocks(clips["end"].to_numpy(), stormy.rename(columns={"end": "time"}))

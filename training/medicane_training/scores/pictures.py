@@ -28,6 +28,7 @@ def draw_centres(
     codes: UInt8[np.ndarray, "n C H W"],
     judged: pd.DataFrame,
     processor: MedicaneProcessor,
+    grid: Grid,
     path: Path,
 ) -> None:
     """Draw tiles side by side.
@@ -37,6 +38,7 @@ def draw_centres(
         judged: a row a tile, the columns of `medicane_training.flows.tracking.JUDGED_COLUMNS` and a
             ``title``.
         processor: of the clips.
+        grid: where the pixels of stored frames lie.
         path: of the picture.
     """
     from matplotlib.figure import Figure
@@ -50,7 +52,7 @@ def draw_centres(
         axes.imshow(np.nan_to_num(processor.picture(decode(tile)), nan=NO_DATA))
         axes.plot(row["true_x"], row["true_y"], "+", color=TRUTH, markersize=12, label="truth")
         axes.plot(row["x"], row["y"], "x", color=FOUND, markersize=9, label="found")
-        x, y = _circle(processor.grid, row)
+        x, y = _circle(grid, row)
         axes.plot(x, y, "-", color=FOUND, linewidth=1, label="95 %")
         axes.set(xlim=(-0.5, tile.shape[-1] - 0.5), ylim=(tile.shape[-2] - 0.5, -0.5))
         axes.set_title(f"{row['title']}\n{row['error_km']:.0f} km", fontsize=8)

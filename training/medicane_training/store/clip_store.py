@@ -206,7 +206,10 @@ class ClipStore:
         return Tile(*(int(value) for value in self._tiles[clip]))
 
     def names(self, clips: Int[np.ndarray, " n"]) -> list[str]:
-        """See `clip_name`."""
+        """See `clip_name`; of local planes the sample in place of the time, often unknown."""
+        if self.processor.uses_planes:
+            listed = self.clips.iloc[clips][["sample", "tile_x", "tile_y"]]
+            return [f"{name} at {x}, {y}" for name, x, y in listed.to_numpy()]
         return [clip_name(*key) for key in self.clips.iloc[clips][CLIP_KEY].to_numpy()]
 
     def read(

@@ -1,0 +1,113 @@
+"""Clips per second of one core from a store of local planes, and where the time goes.
+
+Builds a store of simulated samples, then reads, draws and maps views as the infrared recipes do,
+and trains the infrared tracker on them::
+
+    python benchmarks/plane_views.py [--batch 32] [--repetitions 5] [--device cpu]
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from measuring import interleave, machine, report
+
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForTracking
+from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.sampling import ClipKey
+from medicane_training.recipes.named import INFRARED_VIEWS
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.plane_index import PlaneSettings, build_plane_index
+from medicane_training.store.plane_samples import PlaneSample, PlaneSampleWriter, Spot
+from medicane_training.store.writer import create_store
+
+SAMPLES = 64
+START, DAY = pd.Timestamp(2020, 1, 1), pd.Timedelta(days=1)
+
+
+def build(path: Path, num_frames: int) -> ClipStore:
+    """Samples of noise with a storm each."""
+    store = create_store(path, MedicaneProcessor.planes(num_frames=num_frames))
+    size, rng = store.grid.width, np.random.default_rng(0)
+    middle = (size - 1) / 2
+    with PlaneSampleWriter(store) as writer:
+        for number in range(SAMPLES):
+            pixels = rng.random((num_frames, 1, size, size), dtype=np.float32)
+            writer.add(
+                PlaneSample(
+                    name=str(number),
+                    stretched=pixels,
+                    end=START + number * DAY,
+                    lon=0.0,
+                    lat=20.0,
+                    sensor="any",
+                    dataset="noise",
+                    source="noise: made up",
+                    storm=str(number),
+                    centre=Spot(middle, middle),
+                )
+            )
+    build_plane_index(store, PlaneSettings(tiles=1))
+    return store
+
+
+def steps_of(store: ClipStore, batch: int, device: str) -> dict[str, Callable[[], object]]:
+    """Reading alone, views without and with their map, and training on them."""
+    processor = store.processor
+    plain, drawn = ClipDataset(store), ClipDataset(store, augmentation=INFRARED_VIEWS)
+    keys = [ClipKey(n % len(store.clips), 0, n) for n in range(batch)]
+    read: ClipBatch = drawn.__getitems__(keys).to(device)
+    config = MedicaneConfig.preset(
+        "infrared",
+        task="tracking",
+        num_frames=processor.num_frames,
+        tubelet_size=processor.num_frames,
+    )
+    model = MedicaneForTracking(config).train().to(device)
+
+    def train(pixels: torch.Tensor, centers: torch.Tensor) -> None:
+        model.zero_grad()
+        loss = model(pixels, centers, label_sigma=torch.full_like(centers[:, 0], 2.0)).loss
+        assert loss is not None
+        loss.backward()
+
+    pixels, centers = read.pixel_values(processor)
+    frames = f"{processor.num_frames} frames"
+    return {
+        f"{frames}: tiles read": lambda: plain.__getitems__(keys),
+        f"{frames}: samples read and views drawn": lambda: drawn.__getitems__(keys),
+        f"{frames}: views mapped": lambda: read.pixel_values(processor),
+        f"{frames}: tracker trained": lambda: train(pixels, centers),
+    }
+
+
+def main() -> None:
+    """Time all steps in turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        stores = [build(Path(folder) / f"{frames}.zarr", frames) for frames in (1, 4)]
+        steps = {
+            name: step
+            for store in stores
+            for name, step in steps_of(store, options.batch, options.device).items()
+        }
+        clock = "cpu" if options.device == "cpu" else "wall"
+        seconds = interleave(steps, options.repetitions, clock=clock)
+    speeds = {name: options.batch / min(values) for name, values in seconds.items()}
+    rows = [("step", "clips/s")] + [(name, f"{speed:.0f}") for name, speed in speeds.items()]
+    result = {**machine(options.device), "batch": options.batch, "clips_per_second": speeds}
+    report("plane_views", result, rows)
+
+
+if __name__ == "__main__":
+    main()
