@@ -23,6 +23,7 @@ from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store import build as building
 from medicane_training.store.build import BuildSettings, build_store
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.shards import ABSENT, MISSING
 from medicane_training.store.strata import log_odds_shift, true_rate
 from medicane_training.store.writer import alone
 
@@ -50,6 +51,16 @@ def test_a_clip_holds_the_frames_of_its_times(store):
 def test_every_hour_has_a_clip_for_every_tile(store):
     assert store.clips["end"].nunique() == 23  # the first hour lacks frames
     assert len(store.clips) == 23 * len(GRID.tiles(32))
+
+
+def test_frames_that_are_marked_missing_are_absent_and_no_copies(tmp_path):
+    marked = PROCESSOR.changed(missing="marked", max_missing=3)
+    times = frame_times(9).delete(2)  # of the clip until one o'clock
+    made = build(tmp_path / "s.zarr", [scene(times)], processor=marked)
+    clip = int(np.argmax(made.clips["end"] == pd.Timestamp("2020-09-17 01:00")))
+    assert (made.rows[clip] == ABSENT).tolist() == [False, True, False, False]
+    assert made.tile_shape == (4, 1, 32, 32)
+    assert (made.read(clip)[1] == MISSING).all()
 
 
 def test_labels_and_targets_follow_the_tracks(store):

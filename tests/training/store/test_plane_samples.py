@@ -173,6 +173,15 @@ def test_a_slot_of_which_a_tile_sees_too_little_is_absent_from_its_clip(store):
     assert (store.read(0)[0] == MISSING).all()
 
 
+def test_clips_are_listed_once_and_share_the_weight_of_their_sample(store):
+    add(store, sample(weight=6.0))
+    build_plane_index(store, PlaneSettings(tiles=30, displacement_km=40.0))
+    clips = store.clips
+    assert not clips.duplicated(store.key).any()
+    assert len(clips) < 30  # within a pixel of the middle there are fewer
+    np.testing.assert_allclose(clips["weight"], 6 / len(clips))
+
+
 def test_a_tile_without_its_newest_frame_is_no_clip(store):
     stretched = np.random.default_rng(0).random((4, 1, SIZE, SIZE)).astype(np.float32)
     stretched[3, :, :, : SIZE // 2 + 3] = np.nan

@@ -133,7 +133,7 @@ def add_scene(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Place:
+class SamplePlace:
     """Where a sample is taken, and how many of all weather it stands for."""
 
     lon: float
@@ -194,15 +194,15 @@ class SceneSamples:
             if self._is_seen(stretched[-1])
         ]
 
-    def _stormy(self, storms: pd.DataFrame) -> Iterator[Place]:
+    def _stormy(self, storms: pd.DataFrame) -> Iterator[SamplePlace]:
         """Storms whose centres the scene shows."""
         lon, lat = storms["lon"].to_numpy(), storms["lat"].to_numpy()
         shown = self._grid.contains(*self._grid.lonlat_to_pixel(lon, lat))
         shown &= is_within_limb(self._grid, lon, lat, self._longitude)
         for storm in storms.loc[shown].itertuples():
-            yield Place(lon=storm.lon, lat=storm.lat, storm=str(storm.track_id))  # pyright: ignore
+            yield SamplePlace(lon=storm.lon, lat=storm.lat, storm=str(storm.track_id))  # pyright: ignore
 
-    def _calm(self, plan: ClipPlan) -> Iterator[Place]:
+    def _calm(self, plan: ClipPlan) -> Iterator[SamplePlace]:
         """Planes far from every storm, drawn by their hardness."""
         count = self.settings.negatives_per_frame
         lon, lat = np.transpose(self._planes.tiles)
@@ -215,7 +215,7 @@ class SceneSamples:
         draw = draw_by(f"{self.origin} {plan.end}", self.settings)
         for index, weight in zip(*drawn_by_hardness(hardness, count, draw), strict=True):
             plane = chosen[index]
-            yield Place(lon=float(lon[plane]), lat=float(lat[plane]), weight=float(weight))
+            yield SamplePlace(lon=float(lon[plane]), lat=float(lat[plane]), weight=float(weight))
 
     def _hardness(
         self, planes: Sequence[Float[np.ndarray, "C H W"]]
@@ -254,7 +254,7 @@ class SceneSamples:
     def _sample(
         self,
         end: pd.Timestamp,
-        place: Place,
+        place: SamplePlace,
         plane: Grid,
         stretched: Float[np.ndarray, "T C S S"],
         storms: pd.DataFrame,

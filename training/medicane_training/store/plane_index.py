@@ -36,7 +36,7 @@ class PlaneSettings:
         every_minutes: clips end at frames nearest to multiples of it since midnight.
         negatives_per_frame: samples without a storm that are kept of a frame at most, the more
             likely the harder they are; their weights make up for it.
-        tiles: clips of a sample.
+        tiles: clips of a sample at most, which share its weight.
         displacement_km: from a sample's centre to that of its tiles at most.
         border_margin_px: a centre nearer than this to a tile's border, inside or outside, makes
             the clip ignored.
@@ -99,7 +99,7 @@ def build_plane_index(store: ClipStore, settings: PlaneSettings) -> None:
     found = [
         (sample, *tile, *contents, *_hardness(store, contents.rows[-1], tile))
         for sample, rows in zip(new["sample"], new["rows"], strict=True)
-        for tile in _tiles(store, sample, settings)
+        for tile in dict.fromkeys(_tiles(store, sample, settings))
         if (contents := describe_clip(store, rows.tolist(), tile)) is not None
     ]
     columns = ["sample", *OFFSET, *CONTENTS_COLUMNS, *HARDNESS]
@@ -109,7 +109,8 @@ def build_plane_index(store: ClipStore, settings: PlaneSettings) -> None:
             f"none of the {len(store.samples)} samples of {store.path} make a clip; add more scenes"
         )
     index = contents.merge(store.samples.drop(columns="rows"), on="sample")
-    index = index.assign(weight=index["weight"] / settings.tiles, **_labels(index, store, settings))
+    share = index.groupby("sample")["sample"].transform("size")
+    index = index.assign(weight=index["weight"] / share, **_labels(index, store, settings))
     index["stratum"] = strata_of(index, store.processor.tile_size)
     index = index.sort_values(["end", "sample", *OFFSET[::-1]], ignore_index=True)
     kept = list(dict.fromkeys([*CLIP_COLUMNS, *PLANE_COLUMNS]))
@@ -127,7 +128,7 @@ def _known(store: ClipStore) -> pd.DataFrame:
 
 
 def _tiles(store: ClipStore, sample: str, settings: PlaneSettings) -> Iterator[Tile]:
-    """Offsets around the middle of a sample, drawn evenly from a disk."""
+    """Offsets around the middle of a sample, drawn evenly from a disk, each once."""
     draw, grid, size = draw_by(sample, settings), store.grid, store.processor.tile_size
     farthest, middle = grid.width - size, (grid.width - size) / 2
     for _ in range(settings.tiles):
