@@ -28,7 +28,6 @@ from medicane_training.store.plane_samples import PlaneSample, PlaneSampleWriter
 from medicane_training.store.writer import create_store
 
 SAMPLES = 64
-START, DAY = pd.Timestamp(2020, 1, 1), pd.Timedelta(days=1)
 
 
 def build(path: Path, num_frames: int) -> ClipStore:
@@ -43,7 +42,7 @@ def build(path: Path, num_frames: int) -> ClipStore:
                 PlaneSample(
                     name=str(number),
                     stretched=pixels,
-                    end=START + number * DAY,
+                    end=pd.Timestamp(2020, 1 + number // 28, 1 + number % 28),
                     lon=0.0,
                     lat=20.0,
                     sensor="any",

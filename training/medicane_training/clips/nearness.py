@@ -12,10 +12,10 @@ __all__ = ["GUARD_KM", "near"]
 GUARD_KM = 2000.0
 """Between clips of different parts that are near in time: no storm and no tile reaches so far."""
 
-Flags = Bool[np.ndarray, " n"]
 
-
-def near(clips: pd.DataFrame, others: pd.DataFrame, *, hours: float, km: float) -> Flags:
+def near(
+    clips: pd.DataFrame, others: pd.DataFrame, *, hours: float, km: float
+) -> Bool[np.ndarray, " n"]:
     """Whether each clip has one among the others nearer in time than ``hours`` and than ``km``.
 
     A clip whose place is unknown may be anywhere, one whose time is unknown is near nothing. A
@@ -48,7 +48,9 @@ def _scaled(table: pd.DataFrame, hours: float, km: float) -> Float[np.ndarray, "
     return np.column_stack([time / hours, place * (EARTH_RADIUS_KM / km)])
 
 
-def _within_one(points: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]) -> Flags:
+def _within_one(
+    points: Float[np.ndarray, "n d"], others: Float[np.ndarray, "m d"]
+) -> Bool[np.ndarray, " n"]:
     """Whether some other point is nearer than 1 along each axis."""
     found = np.full(len(points), False)
     known = np.isfinite(points).all(axis=1)

@@ -20,7 +20,6 @@ __all__ = ["is_judgeable", "plane_folds", "split_planes"]
 
 TRAIN, VALIDATION, TEST = PARTS
 WEEK = "datetime64[W]"
-Flags = Bool[np.ndarray, " clips"]
 PartOfClips = Shaped[np.ndarray, " clips"]
 
 
@@ -84,7 +83,7 @@ def plane_folds(
     return splits
 
 
-def is_judgeable(clips: pd.DataFrame) -> Flags:
+def is_judgeable(clips: pd.DataFrame) -> Bool[np.ndarray, " clips"]:
     """Which clips may be validated or tested on: their time is known, and their storm's name."""
     unnamed = clips["storm"].astype(str).str.startswith(UNNAMED)
     return (clips["end"].notna() & ~unnamed).to_numpy(bool)
@@ -94,7 +93,7 @@ def _deal(
     clips: pd.DataFrame,
     shares: Float[np.ndarray, " parts"],
     seed: int,
-    free: Flags,
+    free: Bool[np.ndarray, " clips"],
 ) -> Int[np.ndarray, " clips"]:
     """The number of the part of each clip; 0 for those that are not free or may only train."""
     rng = np.random.default_rng(seed)
@@ -113,7 +112,7 @@ def _deal(
     return dealt
 
 
-def _is_held_out(clips: pd.DataFrame, held_out: Collection[str]) -> Flags:
+def _is_held_out(clips: pd.DataFrame, held_out: Collection[str]) -> Bool[np.ndarray, " clips"]:
     names = [name for name in ("storm", "dataset") if name in clips]
     return np.any([clips[name].isin(list(held_out)) for name in names], axis=0)
 
@@ -121,14 +120,16 @@ def _is_held_out(clips: pd.DataFrame, held_out: Collection[str]) -> Flags:
 def _apart(
     clips: pd.DataFrame,
     part: PartOfClips,
-    kept_out: Flags,
+    kept_out: Bool[np.ndarray, " clips"],
     hours: float,
     km: float,
 ) -> pd.Series:
     """Parts whose clips are not near each other; what is held out stays."""
     stormy = (clips["storm"].to_numpy(str) != "") | kept_out
 
-    def near_to(rows: Flags, others: Flags) -> PartOfClips:
+    def near_to(
+        rows: Bool[np.ndarray, " clips"], others: Bool[np.ndarray, " clips"]
+    ) -> PartOfClips:
         found = np.full(len(clips), False)
         found[rows] = near(clips.loc[rows], clips.loc[others], hours=hours, km=km)
         return found

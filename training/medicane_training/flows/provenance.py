@@ -78,7 +78,7 @@ def clips_described(clips: Clips) -> dict[str, Any]:
         "split": {
             "by": clips.settings.split.by,
             "guard_hours": clips.guard_hours,
-            "guard_km": clips.guard_km if clips.processor.uses_planes else None,
+            **({"guard_km": clips.guard_km} if clips.processor.uses_planes else {}),
         },
         "rule": _rule(clips.store),
     }

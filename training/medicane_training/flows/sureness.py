@@ -11,8 +11,6 @@ from jaxtyping import Float
 
 __all__ = ["label_weights", "label_widths_km", "strength"]
 
-PerClip = Float[np.ndarray, " clips"]
-
 ENDS: Mapping[str, tuple[float, float]] = {
     "wind_kt": (35.0, 115.0),
     "pressure_hpa": (1005.0, 930.0),
@@ -23,7 +21,7 @@ depression and a category 4."""
 UNKNOWN = 0.5
 
 
-def strength(clips: pd.DataFrame) -> PerClip:
+def strength(clips: pd.DataFrame) -> Float[np.ndarray, " clips"]:
     """How strong the storm of each clip is, 0 … 1 between the ENDS; ½ where nobody knows.
 
     Args:
@@ -37,7 +35,9 @@ def strength(clips: pd.DataFrame) -> PerClip:
     return np.where(np.isnan(found), UNKNOWN, found)
 
 
-def label_widths_km(clips: pd.DataFrame, widths_km: tuple[float, float]) -> PerClip:
+def label_widths_km(
+    clips: pd.DataFrame, widths_km: tuple[float, float]
+) -> Float[np.ndarray, " clips"]:
     """Standard deviation of the true centre about the label, along each axis.
 
     Args:
@@ -48,7 +48,7 @@ def label_widths_km(clips: pd.DataFrame, widths_km: tuple[float, float]) -> PerC
     return least + strength(clips) * (surest - least)
 
 
-def label_weights(clips: pd.DataFrame, weights: tuple[float, float]) -> PerClip:
+def label_weights(clips: pd.DataFrame, weights: tuple[float, float]) -> Float[np.ndarray, " clips"]:
     """What each label counts in the loss.
 
     Args:
