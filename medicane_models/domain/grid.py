@@ -190,6 +190,11 @@ class Grid:
         return is_geographic(self.crs)
 
     @property
+    def goes_round(self) -> bool:
+        """Whether its columns are longitudes all the way around the Earth."""
+        return self.is_geographic and (self.width + 1) * abs(self.x_step) > 360
+
+    @property
     def sub_satellite_longitude(self) -> float | None:
         """Longitude the satellite stands over, -180 … 180; None outside geostationary grids."""
         return sub_satellite_longitude(self.crs)

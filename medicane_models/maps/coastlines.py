@@ -17,7 +17,15 @@ from PIL import Image, ImageDraw
 
 from medicane_models.domain import Grid
 
-__all__ = ["DegreeLine", "coast_lines", "graticule", "land_mask", "land_rings", "visible_lines"]
+__all__ = [
+    "DegreeLine",
+    "coast_lines",
+    "cut_line",
+    "graticule",
+    "land_mask",
+    "land_rings",
+    "visible_lines",
+]
 
 SOUTH_POLE_LATITUDE = -89.9  # the ring of Antarctica is closed through the pole, which is no coast
 CUT_DEGREES, CUT_M = 90.0, 5e6  # longer steps jump across the map where a projection is cut
@@ -77,6 +85,14 @@ def visible_lines(
     shown = shown if joined is None else shown & joined
     edges = np.flatnonzero(np.diff(shown, prepend=False, append=False))
     return [points[first : last + 1] for first, last in edges.reshape(-1, 2)]
+
+
+def cut_line(
+    grid: Grid, x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "2 m"]:
+    """Pixels of a line with NaN where it leaves one border of a world map for the other."""
+    points = np.stack([x, y], axis=-1)
+    return np.insert(points, np.flatnonzero(_cut(grid, points)) + 1, np.nan, axis=0).T
 
 
 def graticule(grid: Grid) -> tuple[list[DegreeLine], list[DegreeLine]]:

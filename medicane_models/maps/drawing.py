@@ -13,7 +13,7 @@ import pandas as pd
 import pyproj
 from jaxtyping import Bool, Float, Int
 
-from medicane_models.domain import EARTH_RADIUS_KM, Grid
+from medicane_models.domain import EARTH_RADIUS_KM, Grid, nearest_turn
 from medicane_models.maps.annotations import LabelPlace, Labels, halo, places_around
 from medicane_models.maps.canvas import (
     Picture,
@@ -23,7 +23,7 @@ from medicane_models.maps.canvas import (
     plain_picture,
     save,
 )
-from medicane_models.maps.coastlines import visible_lines
+from medicane_models.maps.coastlines import cut_line, visible_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,12 +69,14 @@ class _Track:
     Attributes:
         name: its id.
         rows: the positions to draw, sorted by time.
+        grid: of the map.
         x: pixels of the positions.
         y: likewise.
     """
 
     name: str
     rows: pd.DataFrame
+    grid: Grid
     x: Float[np.ndarray, " n"]
     y: Float[np.ndarray, " n"]
 
@@ -96,7 +98,13 @@ class _Track:
         """Pixels (x, y) that the last hours led it; 0 where it has not moved."""
         recent = self.times >= self.times.iloc[-1] - pd.Timedelta(hours=MOTION_HOURS)
         first = int(np.argmax(recent))
-        return np.array([self.x[-1] - self.x[first], self.y[-1] - self.y[first]])
+        right = _short_way(self.grid, self.x[-1] - self.x[first])
+        return np.array([right, self.y[-1] - self.y[first]])
+
+    @property
+    def line(self) -> Float[np.ndarray, "2 m"]:
+        """Pixels from position to position, NaN where a world map is cut."""
+        return cut_line(self.grid, self.x, self.y)
 
 
 def detection_map(
@@ -136,7 +144,7 @@ def detection_map(
         tiles = _fixed_tiles(detections, tile_size)
     else:
         tiles = _plane_tiles(detections, planes, grid)
-    _draw_tiles(axes, tiles, threshold)
+    _draw_tiles(axes, tiles, threshold, clip_on=planes is not None)
     labels = _labels(axes, grid)
     found = [] if tracks is None else _tracks_at(tracks, time, grid)
     _draw_truth(axes, grid, truth, time, labels)
@@ -146,7 +154,7 @@ def detection_map(
     for track in found:
         at = places_around(*track.at(-1))
         labels.write(f"track {track.name}", at, color=CENTER, **_bold("black"))
-    add_legend(axes, _filled_frames(detections))
+    add_legend(axes, _note(detections, len(tiles), are_planes=planes is not None))
     return axes.figure  # pyright: ignore[reportReturnType] - not a subfigure
 
 
@@ -213,7 +221,7 @@ def _tracks_on(tracks: pd.DataFrame, grid: Grid) -> list[_Track]:
     for name, rows in tracks.groupby("track_id"):
         rows = rows.sort_values("time")
         x, y = np.stack(grid.lonlat_to_pixel(rows["lon"], rows["lat"]))
-        found.append(_Track(name=str(name), rows=rows, x=x, y=y))
+        found.append(_Track(name=str(name), rows=rows, grid=grid, x=x, y=y))
     return found
 
 
@@ -226,16 +234,17 @@ def _tracks_at(tracks: pd.DataFrame, time: pd.Timestamp | None, grid: Grid) -> l
     return _tracks_on(tracks.loc[until], grid)
 
 
-def _draw_tiles(axes: "Axes", tiles: Sequence[_TileMark], threshold: float) -> None:
+def _draw_tiles(
+    axes: "Axes", tiles: Sequence[_TileMark], threshold: float, *, clip_on: bool
+) -> None:
     """Frames around tiles: the detected ones thick, bright and on top."""
     quiet = {"color": QUIET, "linewidth": 0.8, "label": f"tile, probability below {threshold:.2g}"}
     found = {"color": DETECTED, "linewidth": 2.4, "label": f"detection, {threshold:.2g} or more"}
     for tile in tiles:
         outline = halo(1.4 + 2 * tile.detected)
         style = found if tile.detected else quiet
-        axes.plot(
-            *tile.outline, **style, clip_on=False, zorder=4 + tile.detected, path_effects=outline
-        )
+        style |= {"clip_on": clip_on, "zorder": 4 + tile.detected, "path_effects": outline}
+        axes.plot(*tile.outline, **style)
 
 
 def _write_probabilities(labels: Labels, tiles: Sequence[_TileMark]) -> None:
@@ -283,18 +292,28 @@ def _plane_tiles(detections: pd.DataFrame, planes: Sequence[Grid], grid: Grid) -
             _TileMark(
                 probability=float(row["probability"]),
                 detected=bool(row["detected"]),
-                outline=outline,
-                places=_inner_corners(outline[:, :-1:SIDE]),
+                outline=cut_line(grid, *outline),
+                places=_places_in(plane, grid, outline[:, :-1:SIDE]),
             )
         )
     return marks
 
 
-def _inner_corners(corners: Float[np.ndarray, "2 n"]) -> list[LabelPlace]:
-    """Places at the corners that can be seen, each towards the middle."""
-    seen = corners[:, np.isfinite(corners[0])].T
-    inwards = 4 * np.sign(seen.mean(axis=0) - seen) * (1, -1)  # rows count downwards
-    return [LabelPlace(*at, *to) for at, to in zip(seen.tolist(), inwards.tolist(), strict=True)]
+def _places_in(plane: Grid, grid: Grid, corners: Float[np.ndarray, "2 n"]) -> list[LabelPlace]:
+    """Places at the corners that can be seen, each towards the middle, and last that."""
+    half = (plane.width - 1) / 2
+    middle = np.stack(grid.lonlat_to_pixel(*plane.pixel_to_lonlat(half, half)))
+    x, y = corners[:, np.isfinite(corners[0])]
+    right, up = np.sign(_short_way(grid, middle[0] - x)), np.sign(y - middle[1])
+    places = np.column_stack([x, y, 4 * right, 4 * up])
+    return [LabelPlace(*place) for place in [*places.tolist(), [*middle.tolist(), 0, 0]]]
+
+
+def _short_way(grid: Grid, columns: Any) -> Any:
+    """Columns from one place to another, on a map of the world by the shorter way round."""
+    if not grid.is_geographic:
+        return columns
+    return nearest_turn(columns * grid.x_step) / grid.x_step
 
 
 def _border(plane: Grid) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -342,7 +361,7 @@ def _draw_fix(axes: "Axes", grid: Grid, track: _Track, labels: Labels) -> None:
     style: dict[str, Any] = {"color": CENTER, "zorder": 6}
     if len(track.x) > 1:
         path = {"linewidth": 1.2, "marker": ".", "path_effects": halo(2.4)}
-        axes.plot(track.x, track.y, label="earlier positions", **path, **style)
+        axes.plot(*track.line, label="earlier positions", **path, **style)
     here = track.x[-1:], track.y[-1:]
     axes.plot(*here, "x", ms=10, mew=2.2, label="centre", path_effects=halo(3.6), **style)
     _draw_circles(axes, grid, track, outline="black", linewidth=1.8, **style)
@@ -353,7 +372,7 @@ def _draw_fix(axes: "Axes", grid: Grid, track: _Track, labels: Labels) -> None:
 
 def _draw_track(axes: "Axes", grid: Grid, track: _Track, color: str, labels: Labels) -> None:
     x, y, outline = track.x, track.y, halo(4, "white")
-    axes.plot(x, y, color=color, linewidth=2, path_effects=outline, zorder=5)
+    axes.plot(*track.line, color=color, linewidth=2, path_effects=outline, zorder=5)
     axes.plot(x, y, "o", color=color, ms=4, mec="white", mew=0.5, zorder=6)
     dot: dict[str, Any] = {"color": color, "mec": "white", "mew": 0.8, "zorder": 6}
     if len(x) > 1:
@@ -416,7 +435,7 @@ def _draw_truth(
     for track in [] if truth is None else _tracks_on(truth, grid):
         line: dict[str, Any] = {"color": TRUTH, "linestyle": ":", "linewidth": 1.6, "zorder": 6}
         outline = halo(3.6, "white")
-        axes.plot(track.x, track.y, label="true track", path_effects=outline, **line)
+        axes.plot(*track.line, label="true track", path_effects=outline, **line)
         now = (track.times == time).to_numpy()
         if now.any():
             star: dict[str, Any] = {"ms": 13, "color": "white", "mec": TRUTH, "zorder": 7}
@@ -453,9 +472,12 @@ def _bold(outline: str) -> dict[str, Any]:
     return {"size": 9, "weight": "bold", "path_effects": halo(2.5, outline)}
 
 
-def _filled_frames(detections: pd.DataFrame) -> str:
-    most = max(detections["missing_frames"], default=0)
-    return f"up to {most:.0f} missing frames filled in" if most else ""
+def _note(detections: pd.DataFrame, drawn: int, *, are_planes: bool) -> str:
+    """What the marks do not show: frames that were missing, tiles that are not drawn."""
+    most, quiet = max(detections["missing_frames"], default=0), len(detections) - drawn
+    missing = f"up to {most:.0f} missing frames {'left empty' if are_planes else 'filled in'}"
+    hidden = f"{quiet} tiles without a detection are not drawn"
+    return " · ".join(text for text, told in ((missing, most), (hidden, quiet)) if told)
 
 
 def _period(tracks: pd.DataFrame) -> str:

@@ -317,12 +317,14 @@ class MedicanePredictor:
 
 
 def _shared(grid: Grid, window: Grid) -> Grid:
-    """The part of a window on a grid's lattice that the grid holds."""
+    """The part of a window on a grid's lattice that the grid holds; across the seam of a globe."""
     offset = window.offset_in(grid)
     assert offset is not None  # it is on the lattice
-    left, top = (max(start, 0) for start in offset)
-    right = min(offset[0] + window.width, grid.width)
+    left, top = offset[0], max(offset[1], 0)
+    right = left + window.width
     bottom = min(offset[1] + window.height, grid.height)
+    if not grid.goes_round:
+        left, right = max(left, 0), min(right, grid.width)
     if right <= left or bottom <= top:
         raise SceneError(f"the domain ({window}) does not overlap the scene ({grid})")
     return grid.window(left, top, right - left, bottom - top)

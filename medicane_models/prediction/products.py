@@ -18,6 +18,7 @@ from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
 
@@ -222,9 +223,11 @@ def _stored_picture(path: Path) -> np.ndarray:
 
 
 def _scene(told: Mapping[str, Any]) -> str:
+    """The satellite or, where that is not told, the imager or product."""
     platform: str = told["scene"]["platform"]
-    named = {"simulated": "Simulated scene", "unknown": "Satellite unknown"}
-    return named.get(platform, platform)
+    imager = imager_of(told["scene"]["sensor"])
+    unnamed = imager.title.split(" (")[0] if imager else "Satellite unknown"
+    return {"simulated": "Simulated scene", "unknown": unnamed}.get(platform, platform)
 
 
 def _models(told: Mapping[str, Any]) -> str:

@@ -276,10 +276,14 @@ class PredictionRun:
         span = f"{len(times)} frames from {times[0]} to {times[-1]} UTC"
         if not self._skipped:
             return f"no clip ends in the time range asked for; the scene has {span}"
-        last = self._skipped[-1]
+        last, processor = self._skipped[-1], self.processor
+        remedy = "give more frames, or raise --max-missing"
+        if processor.max_missing == processor.num_frames - 1:
+            km = processor.tile_size * processor.grid.x_step / 1000
+            remedy = f"give frames that show more of a tile, which is {km:.0f} km wide"
         return (
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
-            "give more frames, or raise --max-missing"
+            f"{remedy}"
         )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.tiles import CutFrame, TileName, Tiling
+from medicane_models.scenes.tiles import CutFrame, TileName, Tiling, share_of_a_frame
 from medicane_models.times import utc
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ class ClipReader:
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
         present = self._present(plan)
         (slots,) = np.nonzero(present.any(axis=0))
-        missing = len(plan.rows) - len(slots)
-        if missing > self.processor.max_missing:
-            return SkippedClip(end=plan.end, tile=None, reason=self._too_few(missing))
+        if len(plan.rows) - len(slots) > self.processor.max_missing:
+            reason = self._too_few(plan, len(slots), "any tile")
+            return SkippedClip(end=plan.end, tile=None, reason=reason)
         newest = plan.rows[slots[-1]]
         assert newest is not None  # a slot without a frame is present nowhere
         cut = [self._cut(plan, *numbered) for numbered in enumerate(present)]
@@ -206,7 +206,8 @@ class ClipReader:
         (slots,) = np.nonzero(present)
         missing = len(plan.rows) - len(slots)
         if missing > self.processor.max_missing:
-            return SkippedClip(end=plan.end, tile=tile, reason=self._too_few(missing))
+            reason = self._too_few(plan, len(slots), "the tile")
+            return SkippedClip(end=plan.end, tile=tile, reason=reason)
         if self.processor.marks_missing and not present[-1]:
             return SkippedClip(end=plan.end, tile=tile, reason=NO_NEWEST)
         frames = self._marked if self.processor.marks_missing else self._filled
@@ -230,9 +231,12 @@ class ClipReader:
             else:
                 yield nothing
 
-    def _too_few(self, missing: int) -> str:
-        limit = self.processor.max_missing
-        return f"{missing} of {self.processor.num_frames} frames missing, at most {limit} allowed"
+    def _too_few(self, plan: ClipPlan, present: int, tile: str) -> str:
+        count, limit = len(plan.rows), self.processor.max_missing
+        reason = f"{count - present} of {count} frames missing, at most {limit} allowed"
+        unseen = sum(row is not None for row in plan.rows) - present
+        share = share_of_a_frame(self.processor)
+        return reason + (f", and {unseen} show less than {share:.0%} of {tile}" if unseen else "")
 
 
 def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:

@@ -67,9 +67,16 @@ def place(source: Grid, target: Grid) -> Placement:
         SceneError: if they do not overlap.
     """
     offset = target.offset_in(source)
-    if offset is None or _may_meet_twice(source, target):
+    if offset is None or (
+        _may_meet_twice(source, target) and not _is_within(source, target, offset)
+    ):
         return _interpolation(source, target)
     return _crop(source, target, offset)
+
+
+def _is_within(source: Grid, target: Grid, offset: tuple[int, int]) -> bool:
+    """Whether all columns of a target are columns of the source."""
+    return 0 <= offset[0] <= source.width - target.width
 
 
 def _may_meet_twice(source: Grid, target: Grid) -> bool:

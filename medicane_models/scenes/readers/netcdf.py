@@ -47,7 +47,7 @@ def read_netcdf(paths: Sequence[Path], wanted: Sequence[str] | None) -> Recordin
     """
 
     def opened(path: Path) -> xr.Dataset:
-        return xr.open_dataset(path, chunks=None, decode_times=ANY_YEAR)
+        return xr.open_dataset(path, chunks=None, cache=False, decode_times=ANY_YEAR)
 
     return _read_all(paths, opened, wanted)
 
@@ -56,7 +56,8 @@ def read_cf_zarr(locations: Sequence[str | Path], wanted: Sequence[str] | None) 
     """Frames of Zarr stores that follow the CF conventions."""
 
     def opened(location: Location) -> xr.Dataset:
-        options: dict[str, Any] = {"chunks": None, "consolidated": None, "decode_times": ANY_YEAR}
+        options: dict[str, Any] = {"chunks": None, "cache": False, "decode_times": ANY_YEAR}
+        options["consolidated"] = None
         return xr.open_dataset(zarr_store(location), engine="zarr", **options)
 
     return _read_all(locations, opened, wanted)

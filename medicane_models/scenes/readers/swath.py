@@ -1,9 +1,9 @@
 """Pixels at longitudes and latitudes of their own: laid onto an equidistant plane around them."""
 
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -77,9 +77,8 @@ class Swath:
     """
 
     grid: Grid
-    x: Places
-    y: Places
-    _last: dict[Grid, tuple[slice, slice, Any]] = field(default_factory=dict, repr=False)
+    x: Float32[np.ndarray, "row column"]
+    y: Float32[np.ndarray, "row column"]
 
     @classmethod
     def from_lonlat(cls, lon: Places, lat: Places) -> "Swath":
@@ -94,41 +93,31 @@ class Swath:
             raise SceneError(
                 f"pixels reach more than {WIDEST_KM:g} km around their middle; cut a part out"
             )
-        return cls(_covering(crs, x, y), x, y)
+        return cls(_covering(crs, x, y), x.astype(np.float32), y.astype(np.float32))
 
     def laid(self, window: Grid, read: Cut) -> Float32[np.ndarray, "layer y x"]:
         """Bilinear between the four pixels around each point; NaN where one is missing."""
-        rows, columns, weights = self._weights(window)
+        rows, columns, weights = _weights(self, window)
         layers = read(rows, columns)
         flat = layers.reshape(len(layers), -1)
         placed = np.stack([weights @ layer for layer in flat])
         placed[:, np.diff(weights.indptr) == 0] = np.nan
         return placed.reshape(len(layers), window.height, window.width).astype(np.float32)
 
-    def _weights(self, window: Grid) -> tuple[slice, slice, Any]:
-        """Rows and columns to read, and the share of each of their pixels in those of a window."""
-        if window not in self._last:
-            column, row = self._positions(window)
-            rows, columns = _bounds(row), _bounds(column)
-            height, width = rows.stop - rows.start, columns.stop - columns.start
-            weights = bilinear_weights(column - columns.start, row - rows.start, width, height)
-            self._last.clear()
-            self._last[window] = (rows, columns, weights)
-            return rows, columns, weights
-        return self._last[window]
-
-    def _positions(self, window: Grid) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def positions(self, window: Grid) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Column and row of the swath at each pixel of a window, NaN where nothing was seen.
 
         From the nearest pixel on by the inverse of the local Jacobian (metres a column and a row).
         """
+        x, y = self.x.astype(np.float64), self.y.astype(np.float64)
         points = np.stack(np.meshgrid(window.x, window.y), axis=-1).reshape(-1, 2)
-        _, nearest = self._tree.query(points)
-        row, column = np.divmod(self._seen[nearest], self.x.shape[1])
-        apart = points - np.stack([self.x[row, column], self.y[row, column]], axis=-1)
-        steps = np.einsum("nij,nj->ni", self._per_metre[row, column], apart)
+        seen = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+        _, nearest = KDTree(np.stack([x.ravel(), y.ravel()], axis=-1)[seen]).query(points)
+        row, column = np.divmod(seen[nearest], x.shape[1])
+        apart = points - np.stack([x[row, column], y[row, column]], axis=-1)
+        steps = np.einsum("nij,nj->ni", _per_metre(x, y)[row, column], apart)
         column, row = column + steps[:, 0], row + steps[:, 1]
-        height, width = self.x.shape
+        height, width = x.shape
         is_seen = (np.abs(steps) <= FAR_PIXELS).all(axis=1)
         is_seen &= (np.abs(column - (width - 1) / 2) <= width / 2) & (
             np.abs(row - (height - 1) / 2) <= height / 2
@@ -136,24 +125,33 @@ class Swath:
         column, row = column.round(6).clip(0, width - 1), row.round(6).clip(0, height - 1)
         return np.where(is_seen, column, np.nan), np.where(is_seen, row, np.nan)
 
-    @cached_property
-    def _seen(self) -> np.ndarray:
-        """Flat numbers of the pixels that lie on Earth."""
-        return np.flatnonzero(np.isfinite(self.x) & np.isfinite(self.y))
 
-    @cached_property
-    def _tree(self) -> KDTree:
-        return KDTree(np.stack([self.x.ravel(), self.y.ravel()], axis=-1)[self._seen])
+class Sampling(NamedTuple):
+    """Rows and columns to read, and the share of each of their pixels in those of a window."""
 
-    @cached_property
-    def _per_metre(self) -> Float[np.ndarray, "row column 2 2"]:
-        """Columns and rows that a metre eastwards and northwards leads; NaN where folded."""
-        jacobian = _jacobian(self.x, self.y)
-        is_folded = ~(_areas(jacobian) > 0)
-        jacobian[is_folded] = np.eye(2)
-        inverse = np.linalg.inv(jacobian)
-        inverse[is_folded] = np.nan
-        return inverse
+    rows: slice
+    columns: slice
+    weights: Any
+
+
+@lru_cache(maxsize=2)  # of the last files only: each of a moving view has its own
+def _weights(swath: Swath, window: Grid) -> Sampling:
+    column, row = swath.positions(window)
+    rows, columns = _bounds(row), _bounds(column)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    return Sampling(
+        rows, columns, bilinear_weights(column - columns.start, row - rows.start, width, height)
+    )
+
+
+def _per_metre(x: Places, y: Places) -> Float[np.ndarray, "row column 2 2"]:
+    """Columns and rows that a metre eastwards and northwards leads; NaN where folded."""
+    jacobian = _jacobian(x, y)
+    is_folded = ~(_areas(jacobian) > 0)
+    jacobian[is_folded] = np.eye(2)
+    inverse = np.linalg.inv(jacobian)
+    inverse[is_folded] = np.nan
+    return inverse
 
 
 def _plane_around(lon: Places, lat: Places) -> str:

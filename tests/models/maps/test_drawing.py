@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
-from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs
+from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs, local_plane
 from medicane_models.errors import MissingExtraError, SceneError
 from medicane_models.maps.drawing import airmass_map, detection_map, save, track_map
 
@@ -185,6 +185,58 @@ def test_a_long_caption_stays_on_the_page():
 def test_filled_frames_are_mentioned():
     detections = table(SQUARE).assign(missing_frames=4)
     assert "up to 4 missing frames filled in" in texts(detections_figure(SQUARE, detections))
+
+
+WORLD = Grid.lonlat(west=-180, south=-60, east=179.5, north=60, step_degrees=0.5)
+
+
+def planes_figure(grid, centres, probabilities, **options):
+    planes = [local_plane(*centre, size=112, km=10.0) for centre in centres]
+    detections = pd.DataFrame(
+        {
+            "time": pd.Timestamp("2011-11-02 09:00"),
+            "probability": probabilities,
+            "detected": np.array(probabilities) >= 0.5,
+            "missing_frames": 3,
+            "lon": np.nan,
+        }
+    )
+    return detections_figure(grid, detections, planes=planes, tracks=None, **options)
+
+
+def test_missing_frames_of_planes_are_left_empty_and_tiles_that_are_not_drawn_counted():
+    centres = [(10.0 * column, 5.0) for column in range(25)]
+    figure = planes_figure(WORLD, centres, [0.9, *[0.1] * 24])
+    note = "up to 3 missing frames left empty · 24 tiles without a detection are not drawn"
+    assert note in texts(figure)
+    assert len(lines(figure, "detection, 0.5 or more")) == 1
+
+
+def test_a_plane_across_the_border_of_a_world_map_is_drawn_on_both_sides():
+    (outline,) = lines(planes_figure(WORLD, [(180.0, 10.0)], [0.9]), "detection, 0.5 or more")
+    x = points(outline)[:, 0]
+    assert np.nanmin(x) < 15
+    assert np.nanmax(x) > WORLD.width - 15
+    assert np.nanmax(abs(np.diff(x))) < 5
+
+
+def test_a_track_across_the_border_of_a_world_map_does_not_cross_the_map():
+    tracks = tracks_table([(178.9, 10.0)])
+    tracks["lon"] = (tracks["lon"] + 180) % 360 - 180
+    figure = track_map(None, WORLD, tracks, title="tracks")
+    steps = [np.diff(points(line)[:, 0]) for line in figure.axes[0].lines if line.get_ls() == "-"]
+    assert max(np.nanmax(abs(step), initial=0) for step in steps) < 20
+    arrows = [note for note in figure.axes[0].texts if note.arrow_patch and not note.get_text()]
+    assert arrows[0].xyann[0] > 0  # it moves eastwards
+
+
+def test_each_of_crowded_planes_has_a_place_for_its_probability():
+    grid = Grid.lonlat(west=0, south=0, east=15, north=15, step_degrees=0.05)
+    crowded = [(7.5, 7.5)] * 5
+    figure = planes_figure(grid, crowded, [0.9] * len(crowded))
+    labels = boxes(figure, lambda text: text == "0.90")
+    assert len(labels) == len(crowded)
+    assert overlapping_pairs(labels) == 0
 
 
 def test_an_empty_table_still_gives_a_map():

@@ -82,6 +82,25 @@ def test_a_box_crops_the_scene_and_one_elsewhere_is_refused():
         predictor().open(whole, domain="60,34,64,38")
 
 
+@pytest.mark.parametrize("west", [-180.0, 0.0])
+@pytest.mark.parametrize("box", ["170,-10,-165,15", "170,-10,195,15", "-15,-10,15,15"])
+def test_a_box_across_the_seam_of_the_globe_is_whole(west, box):
+    globe = Grid.lonlat(west=west, south=-60, east=west + 359.5, north=60, step_degrees=0.5)
+    at = (182.0, 3.0) if box.startswith("170") else (-1.0, 3.0)
+    seen = predictor().open(scene(at, globe, frames=1), domain=box)
+    assert seen.sizes["x"] == pytest.approx(2 * (30 if box.startswith("-15") else 25), abs=2)
+    assert np.isfinite(seen["IR_108"]).all()
+    found = predictor().predict(seen).table.query("detected")
+    assert great_circle_km(found.lon, found.lat, *at).min() < 30
+
+
+def test_a_scene_that_shows_too_little_of_a_plane_is_told_how_wide_one_is():
+    at = (20.0, 36.0)
+    small = Grid.lonlat(west=18, south=35, east=21, north=37, step_degrees=0.1)
+    with pytest.raises(SceneError, match=r"show less than 50% of any tile; give .* 640 km wide"):
+        predictor().predict(scene(at, small))
+
+
 def test_detections_on_planes_are_judged_and_written(tmp_path):
     at = (-75.0, -18.0)
     detections = predictor().predict(scene(at, grid_around(*at)))

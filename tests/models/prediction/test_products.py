@@ -75,6 +75,18 @@ def test_every_map_says_scene_time_and_models(drawn, tmp_path):
     assert drawn[-1]["subtitle"].endswith(" · 1 track")
 
 
+@pytest.mark.parametrize(
+    ("told", "title"),
+    [
+        ({"platform": "Meteosat-11"}, "Meteosat-11"),
+        ({"platform": "unknown", "sensor": "gridsat-b1"}, "GridSat-B1"),
+        ({"platform": "unknown", "sensor": "unknown"}, "Satellite unknown"),
+    ],
+)
+def test_a_map_names_the_satellite_or_else_the_product(told, title):
+    assert products._scene({"scene": {"sensor": "seviri", **told}}) == title
+
+
 @pytest.mark.parametrize(("platform", "warned"), [("simulated", True), ("Meteosat-11", False)])
 def test_maps_of_simulated_scenes_say_so(drawn, tmp_path, platform, warned):
     write(tmp_path, platform=platform)

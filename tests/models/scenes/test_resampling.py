@@ -4,7 +4,7 @@ from scene_files import GRID, STEP_M
 from scipy.ndimage import map_coordinates
 
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.scenes.resampling import place
+from medicane_models.scenes.resampling import Crop, place
 
 
 def shifted(x: float, y: float, width: int = 8, height: int = 6) -> Grid:
@@ -64,6 +64,15 @@ def test_nothing_outside_the_neighbours_is_needed():
     window = place(GRID, shifted(2.5, 1.5, 3, 2)).window
     assert window.offset_in(GRID) == (2, 1)
     assert (window.width, window.height) == (4, 3)
+
+
+@pytest.mark.parametrize("first", [0, 100])
+def test_a_part_of_the_globe_is_cropped_and_no_more_is_needed(first):
+    globe = Grid.lonlat(west=-180, south=-60, east=179.5, north=60, step_degrees=0.5)
+    target = globe.window(first, 10, globe.width - first, 100)
+    assert isinstance(place(globe, target), Crop)
+    pixels = np.random.default_rng(0).random((globe.height, globe.width)).astype(np.float32)
+    np.testing.assert_array_equal(placed(pixels, target, globe), pixels[10:110, first:])
 
 
 def test_another_satellite_sees_what_scipy_interpolates():

@@ -1,5 +1,7 @@
 """Pixels at longitudes and latitudes of their own: against fields known in closed form."""
 
+import tracemalloc
+
 import numpy as np
 import pyproj
 import pytest
@@ -106,6 +108,21 @@ def test_files_of_one_view_are_one_scene(tmp_path):
     scene = open_scene(tmp_path)
     assert scene.sizes["time"] == 2
     np.testing.assert_array_equal(scene["IR_108"][0], scene["IR_108"][1])
+
+
+def test_memory_does_not_grow_with_the_files_of_a_moving_view(tmp_path):
+    for hour in range(6):
+        lon, lat = places(150.0 + hour, 10.0, shape=(150, 150))
+        dataset = swath_dataset(lon, lat).assign_coords(time=times(f"2020-01-01T{hour:02}", 1))
+        dataset.to_netcdf(tmp_path / f"{hour}.nc")
+    scene = open_scene(tmp_path)
+    tracemalloc.start()
+    held = []
+    for hour in range(6):
+        scene.isel(time=hour).compute(scheduler="synchronous")
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[-1] - held[1] < 8 * 150 * 150  # no file keeps as much as a number a pixel
 
 
 def test_numbers_of_rows_and_columns_are_no_projection():
