@@ -11,7 +11,7 @@ from medicane_models.scenes.processing import Band
 from medicane_training.store.clip_store import decode
 from medicane_training.store.spirals import spiral_score
 
-__all__ = ["coldness", "decoded_kelvin", "spirality"]
+__all__ = ["coldest_kelvin", "decoded_kelvin", "spirality"]
 
 COLD_KM = 60.0
 SEEN = 0.5
@@ -22,7 +22,7 @@ def decoded_kelvin(codes: UInt8[np.ndarray, "*n"], band: Band) -> Float[np.ndarr
     return band.low + decode(codes) * (band.high - band.low)
 
 
-def coldness(kelvin: Float[np.ndarray, "H W"], km: float) -> float:
+def coldest_kelvin(kelvin: Float[np.ndarray, "H W"], km: float) -> float:
     """The coldest mean over 60 km, in kelvin; NaN where so much is seen nowhere.
 
     Args:

@@ -27,7 +27,7 @@ from medicane_models.scenes.plane_sampling import PlaneSampler, is_within_limb
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.tiles import LocalPlanes, is_present, share_of_a_frame
 from medicane_training.store.clip_store import ClipStore, encode, save_table
-from medicane_training.store.hardness import coldness, decoded_kelvin, spirality
+from medicane_training.store.hardness import coldest_kelvin, decoded_kelvin, spirality
 from medicane_training.store.known_storms import STRENGTH, KnownStorms
 from medicane_training.store.plane_index import (
     PlaneSettings,
@@ -223,7 +223,7 @@ class SceneSamples:
         """By the ranks of coldness and spirality among the planes of a frame."""
         band, km = self.store.processor.bands[0], self.store.grid.x_step / 1000
         kelvin = [decoded_kelvin(encode(plane[0]), band) for plane in planes]
-        cold = pd.Series([-coldness(plane, km) for plane in kelvin], dtype=float)
+        cold = pd.Series([-coldest_kelvin(plane, km) for plane in kelvin], dtype=float)
         spiral = pd.Series([spirality(plane, km) for plane in kelvin], dtype=float)
         return EASIEST + cold.rank(pct=True).to_numpy() + spiral.rank(pct=True).to_numpy()
 

@@ -16,7 +16,7 @@ from medicane_models.domain import Tile, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import from_mapping
 from medicane_training.store.clip_store import CLIP_COLUMNS, PLANE_COLUMNS, ClipStore, save_table
-from medicane_training.store.hardness import coldness, decoded_kelvin, spirality
+from medicane_training.store.hardness import coldest_kelvin, decoded_kelvin, spirality
 from medicane_training.store.index import CONTENTS_COLUMNS, describe_clip
 from medicane_training.store.labels import CYCLONE, IGNORE, NO_CYCLONE
 from medicane_training.store.selection import SETTINGS_FILE
@@ -142,7 +142,7 @@ def _hardness(store: ClipStore, row: int, tile: Tile) -> tuple[float, float]:
     """Coldness and spirality of a frame of a tile."""
     codes = store.read_frames([row], tile)[0, 0]
     kelvin, km = decoded_kelvin(codes, store.processor.bands[0]), store.grid.x_step / 1000
-    return coldness(kelvin, km), spirality(kelvin, km)
+    return coldest_kelvin(kelvin, km), spirality(kelvin, km)
 
 
 def _labels(index: pd.DataFrame, store: ClipStore, settings: PlaneSettings) -> dict[str, Any]:
