@@ -122,10 +122,10 @@ class LocalPlanes:
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""
         names = self.processor.channels
-        kelvin = np.stack([frame[name].to_numpy() for name in names])  # (channel, y, x)
+        kelvin = [frame[name].to_numpy() for name in names]  # views: a full disk is 120 MB
         planes = self._sampler(kelvin)  # (plane, channel, H, W)
         pixels = list(self.processor.bands_of(dict(zip(names, planes.swapaxes(0, 1), strict=True))))
-        thin = _thinned(kelvin)
+        thin = map(_thinned, kelvin)
         return CutFrame(
             pixels=pixels,
             present=_present(pixels, self.processor),
