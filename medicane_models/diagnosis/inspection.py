@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from medicane_models.diagnosis.headers import onnx_properties, tensor_shapes
+from medicane_models.domain import Grid
+from medicane_models.domain.projections import crs_text
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.files import read_json, to_plain
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
@@ -112,9 +114,16 @@ def inspect_scene(source: str | Path) -> Description:
             "last": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
             "median_minutes": apart[len(apart) // 2].total_seconds() / 60 if apart else None,
         },
-        "extent": dict(zip(("west", "south", "east", "north"), grid.extent, strict=True)),
+        "extent": _extent(grid),
         "grid": grid.to_dict(),
     }
+
+
+def _extent(grid: Grid) -> dict[str, float]:
+    west, south, east, north = grid.extent
+    if grid.goes_round:
+        west, east = -180.0, 180.0
+    return {"west": west, "south": south, "east": east, "north": north}
 
 
 def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptions]) -> Description:
@@ -270,7 +279,7 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
     if grid := description.get("grid"):
         size = f"{grid['width']} × {grid['height']} px"
         step = f"{abs(grid['x_step']):g} × {abs(grid['y_step']):g}"
-        rows.append(("grid", f"{size} of {step} in {grid['crs']}"))
+        rows.append(("grid", f"{size} of {step} in {crs_text(grid['crs'])}"))
     rows += [("file", f"{name}, {_size(n)}") for name, n in description.get("files", {}).items()]
     return [(label.replace("_", " "), text) for label, text in rows]
 
@@ -314,6 +323,8 @@ def _text(key: str, value: Any) -> str:
         return ", ".join(f"{name} {_text('', item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_text("", item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return f"{value:,}" if key == "parameters" else f"{value}"
 
 

@@ -17,6 +17,7 @@ from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.domain.distances import EARTH_RADIUS_KM, Array
 from medicane_models.domain.projections import (
     check_projection,
+    crs_text,
     from_lonlat,
     geostationary_crs,
     is_geographic,
@@ -291,7 +292,7 @@ class Grid:
         else:
             x, y = self.lonlat_to_pixel(*other.pixel_to_lonlat(*other.outline()))
         if not np.isfinite(x).any():
-            raise SceneError(f"no point of the domain ({other}) is visible in {self.crs}")
+            raise SceneError(f"no point of the domain ({other}) is visible in {crs_text(self.crs)}")
         tolerance = 1e-3  # of a pixel, so that aligned grids do not grow by one
         left, top = (int(np.floor(np.nanmin(v) + 0.5 + tolerance)) - margin for v in (x, y))
         right, bottom = (int(np.ceil(np.nanmax(v) - 0.5 - tolerance)) + margin for v in (x, y))
@@ -339,7 +340,7 @@ class Grid:
         west, south, east, north = self.extent
         return (
             f"{self.width} × {self.height} px, "
-            f"{west:.1f}…{east:.1f}°E {south:.1f}…{north:.1f}°N, {self.crs}"
+            f"{west:.1f}…{east:.1f}°E {south:.1f}…{north:.1f}°N, {crs_text(self.crs)}"
         )
 
     @property

@@ -1,5 +1,6 @@
 """Map projections: what they are called, which are the same, and how points get onto them."""
 
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from medicane_models.errors import ConfigurationError
 
 __all__ = [
     "check_projection",
+    "crs_text",
     "from_lonlat",
     "geostationary_crs",
     "is_geographic",
@@ -80,6 +82,15 @@ def _refuse_unknown_parameters(crs: str) -> None:
     for word in crs.split():
         if not word.startswith("+") or word[1:].partition("=")[0] not in PROJ_PARAMETERS:
             raise CRSError(f"{word} is no parameter")
+
+
+def crs_text(crs: str) -> str:
+    """A projection as a person reads it: WKT as PROJ writes it in short, as far as it can."""
+    if crs.startswith("+"):
+        return crs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # PROJ strings leave the names of datums out
+        return projection_of(crs).to_proj4() or projection_of(crs).name
 
 
 def same_crs(one: str, other: str) -> bool:

@@ -47,6 +47,7 @@ LINE_HEIGHT = 1.35
 
 COAST, GRATICULE, PAGE, NO_DATA = "black", "#C0C0C0", "#2B2B2B", "#808080"
 LAND, SEA = (0.86, 0.84, 0.78), (0.95, 0.97, 0.99)
+CLOSEST_TICKS = 0.04  # of the map's longer side
 WIDEST_SCALE = 0.2  # of the map's width
 LEGEND = {"fontsize": 9, "facecolor": PAGE, "labelcolor": "white", "framealpha": 1}
 
@@ -202,8 +203,11 @@ def _draw_picture(axes: "Axes", image: Picture, grid: Grid) -> None:
 def _draw_graticule(axes: "Axes", grid: Grid) -> None:
     """Meridians labelled at the lower border, parallels at the left one; else in the middle."""
     meridians, parallels = graticule(grid)
+    closest = CLOSEST_TICKS * max(grid.width, grid.height)
     for family, set_ticks in ((meridians, axes.set_xticks), (parallels, axes.set_yticks)):
         ticks = [(tick, line.label) for line in family for tick in line.ticks]
+        if np.diff(sorted(tick for tick, _ in ticks)).min(initial=np.inf) < closest:
+            ticks = []  # meridians that meet at the limb
         set_ticks([tick for tick, _ in ticks], [label for _, label in ticks], size=9)
         for line in family:
             draw_lines(axes, line.lines, colors=GRATICULE, linewidths=0.6, linestyles="--")

@@ -174,7 +174,7 @@ class MedicanePredictor:
         if self.processor.uses_planes:
             return self._open_for_planes(source, domain, **options)
         if domain != "native":
-            return open_scene(source, domain=self._domain(domain), **options)
+            return self._open_on(self._domain(domain), source, **options)
         scene = open_scene(source, **options)
         if self._same_pixels(scene_grid(scene)):
             return scene
@@ -290,6 +290,14 @@ class MedicanePredictor:
         if run.warning is not None:
             warnings.warn(run.warning, stacklevel=3)
         return run
+
+    def _open_on(self, grid: Grid, source: Any, **options: Any) -> "xr.Dataset":
+        """The scene on a grid; one without the model's channels is refused for that, first."""
+        try:
+            return open_scene(source, domain=grid, **options)
+        except SceneError:
+            self.processor.check_channels(open_scene(source, **options))
+            raise
 
     def _open_for_planes(self, source: Any, domain: Grid | str, **options: Any) -> "xr.Dataset":
         """The scene in its own pixels, cropped to the domain."""

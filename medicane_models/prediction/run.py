@@ -280,7 +280,7 @@ class PredictionRun:
         remedy = "give more frames, or raise --max-missing"
         if processor.max_missing == processor.num_frames - 1:
             km = processor.tile_size * processor.grid.x_step / 1000
-            remedy = f"give frames that show more of a tile, which is {km:.0f} km wide"
+            remedy = f"give frames or a --domain with more of a tile, which is {km:.0f} km wide"
         return (
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             f"{remedy}"

@@ -236,7 +236,9 @@ class ClipReader:
         reason = f"{count - present} of {count} frames missing, at most {limit} allowed"
         unseen = sum(row is not None for row in plan.rows) - present
         share = share_of_a_frame(self.processor)
-        return reason + (f", and {unseen} show less than {share:.0%} of {tile}" if unseen else "")
+        if unseen:
+            reason += f"; {unseen} of them show less than {share:.0%} of {tile}"
+        return reason
 
 
 def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:

@@ -397,7 +397,7 @@ def band_text(sensor: str, platform: str, seviri: str) -> str:
     channels = imager.channels if imager else ()
     own = [channel for channel in channels if seviri in (channel.seviri, channel.name)]
     if imager is None or not own:
-        return f"band of {sensor} unknown"
+        return "imager unknown" if sensor == "unknown" else f"band of {sensor}"
     return f"{own[-1].name} of {imager.title}, {own[-1].micrometres:g} µm"
 
 

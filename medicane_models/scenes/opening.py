@@ -286,12 +286,18 @@ def _timed(frames: Sequence[Frame]) -> list[Frame]:
 def _between(frames: Sequence[Frame], start: Instant | None, end: Instant | None) -> list[Frame]:
     if not frames:
         raise SceneError("the input holds no frame")
-    first = frames[0].time if start is None else utc(start)
-    last = frames[-1].time if end is None else utc(end)
-    chosen = [frame for frame in frames if first <= frame.time <= last]
+    first = None if start is None else utc(start)
+    last = None if end is None else utc(end)
+    chosen = [
+        frame
+        for frame in frames
+        if (first is None or first <= frame.time) and (last is None or frame.time <= last)
+    ]
     if not chosen:
+        since = "" if first is None else f" from {first}"
+        until = "" if last is None else f" to {last}"
         raise SceneError(
-            f"no frame between {first} and {last} UTC; the scene has {len(frames)}, "
+            f"no frame{since or ' up'}{until or ' on'} UTC; the scene has {len(frames)}, "
             f"from {frames[0].time} to {frames[-1].time}"
         )
     return chosen

@@ -126,10 +126,11 @@ class LocalPlanes:
 
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""
-        names, kelvin = self.processor.channels, _channels(frame, self.processor)
+        names = self.processor.channels
+        kelvin = [frame[name].to_numpy() for name in names]  # views: a full disk is 120 MB
         planes = self._sampler(kelvin)  # (plane, channel, H, W)
         pixels = list(self.processor.bands_of(dict(zip(names, planes.swapaxes(0, 1), strict=True))))
-        thin = _thinned(kelvin)
+        thin = map(_thinned, kelvin)
         return CutFrame(
             pixels=pixels,
             present=_present(pixels, self.processor),

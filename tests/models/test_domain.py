@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from medicane_models.domain import (
     geostationary_crs,
     great_circle_km,
     legacy_pixel,
+    local_plane,
     parse_box,
     same_crs,
 )
@@ -275,3 +277,9 @@ def test_a_grid_too_large_for_memory_is_refused():
 def test_a_lonlat_grid_needs_a_step(step):
     with pytest.raises(ConfigurationError, match="a positive step"):
         Grid.lonlat(west=0, south=0, east=10, north=10, step_degrees=step)
+
+
+def test_a_projection_told_by_wkt_is_short_in_messages():
+    plane = local_plane(116.6, -20.9, size=112, km=10.0)
+    told = replace(plane, crs=plane.projection.to_wkt())
+    assert "+proj=aeqd +lat_0=-20.9 +lon_0=116.6" in str(told)

@@ -164,7 +164,7 @@ def _plane_around(lon: Places, lat: Places) -> str:
     middle = np.degrees([np.arctan2(north, east), np.arctan2(up, np.hypot(east, north))])
     return (
         f"+proj=aeqd +lat_0={middle[1]:.4f} +lon_0={middle[0]:.4f} "
-        f"+R={EARTH_RADIUS_KM * 1000:g} +units=m"
+        f"+R={EARTH_RADIUS_KM * 1000} +units=m"
     )
 
 

@@ -7,7 +7,7 @@ from cold_spots import ColdestPixel
 from plane_scenes import grid_around, scene
 
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
-from medicane_models.domain import great_circle_km
+from medicane_models.domain import Grid, great_circle_km
 from medicane_models.errors import SceneError
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.verification.fixes import judge_run
@@ -94,10 +94,16 @@ def test_a_box_across_the_seam_of_the_globe_is_whole(west, box):
     assert great_circle_km(found.lon, found.lat, *at).min() < 30
 
 
+def test_a_model_of_other_channels_says_so_wherever_the_scene_lies():
+    airmass = MedicanePredictor.from_pretrained()
+    with pytest.raises(SceneError, match=r"reads WV_062.*the scene of .* has IR_108; give files"):
+        airmass.open(scene((140.0, 15.0), grid_around(140.0, 15.0)))
+
+
 def test_a_scene_that_shows_too_little_of_a_plane_is_told_how_wide_one_is():
     at = (20.0, 36.0)
     small = Grid.lonlat(west=18, south=35, east=21, north=37, step_degrees=0.1)
-    with pytest.raises(SceneError, match=r"show less than 50% of any tile; give .* 640 km wide"):
+    with pytest.raises(SceneError, match=r"3 of them show less .* any tile; give .* 640 km wide"):
         predictor().predict(scene(at, small))
 
 

@@ -211,8 +211,8 @@ def test_a_file_without_the_window_is_refused_with_what_is_there():
 def test_a_person_reads_the_band_in_the_imager_s_terms():
     assert band_text("abi", "G16", "IR_108") == "C13 of ABI (GOES-16 … 19), 10.35 µm"
     assert band_text("agri", "FY-4A", "IR_108") == "C12 of AGRI (FY-4A), 10.8 µm"
-    assert band_text("agri", "", "IR_108") == "band of agri unknown"
-    assert band_text("unknown", "", "IR_108") == "band of unknown unknown"
+    assert band_text("agri", "", "IR_108") == "band of agri"
+    assert band_text("unknown", "", "IR_108") == "imager unknown"
 
 
 def test_an_unknown_sensor_is_no_imager():
