@@ -322,10 +322,22 @@ def _store_samples(path: Path, processor: MedicaneProcessor, count: int) -> Iter
     size = processor.tile_size
     for place in _spread(len(index), count):
         row = index.iloc[place]
-        tile = Tile(int(row["tile_x"]), int(row["tile_y"]))
+        tile, rows = Tile(int(row["tile_x"]), int(row["tile_y"])), np.asarray(row["rows"])
         window = frames.isel(y=slice(tile.y, tile.y + size), x=slice(tile.x, tile.x + size))
-        clip = window.isel(time=np.asarray(row["rows"])).to_numpy()
-        yield processor.normalise(clip.astype(np.float32)), None, tile
+        clip = window.isel(time=rows).to_numpy().astype(np.float32)
+        clip[rows < 0] = np.nan  # a slot without a frame, which isel takes for the last one
+        name = _plane_of(row, tile, frames.sizes["y"], processor) if processor.uses_planes else tile
+        yield processor.normalise(clip), None, name
+
+
+def _plane_of(row: Any, tile: Tile, sample_size: int, processor: MedicaneProcessor) -> PlaneCentre:
+    """The centre of a tile in a stored sample; that of the plane for all where it is not known."""
+    if not np.isfinite(row["plane_lon"]):
+        return PlaneCentre(0.0, 0.0)
+    km, middle = processor.grid.x_step / 1000, (processor.tile_size - 1) / 2
+    sample = local_plane(row["plane_lon"], row["plane_lat"], size=sample_size, km=km)
+    lon, lat = sample.pixel_to_lonlat(tile.x + middle, tile.y + middle)
+    return PlaneCentre(float(lon), float(lat))
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -294,19 +294,27 @@ def _input(config: MedicaneConfig, processor: MedicaneProcessor | None) -> str:
     return f"## Input\n\n{shape}\n\n{_preprocessing(processor)}"
 
 
+_SCAN = {"end_of_scan": "ends", "start_of_scan": "begins"}
+
+
 def _preprocessing(processor: MedicaneProcessor | None) -> str:
     if processor is None:
         return "Sensor, channels, cadence and region are not stated: there is no processor."
-    scan = {"end_of_scan": "ends", "start_of_scan": "begins"}[processor.time_convention]
     bands = "\n".join(f"- {band.name} = {band}" for band in processor.bands)
     return (
         f"From {_sensor_text(processor)}, a frame every {processor.cadence_minutes:g} minutes, "
         f"normalised as `preprocessor_config.json` says:\n\n{bands}\n\n"
         f"{_tiles_text(processor)}\n\n"
-        f"Times are UTC: of a frame when its scan {scan}, of a clip that of its last frame. Up to "
+        f"Times are UTC: of a frame {_moment(processor)}, of a clip that of its last frame. Up to "
         f"{processor.max_missing} of the {processor.num_frames} frames may be missing and are "
         f"{_missing_text(processor)}; a clip that lacks more is not judged."
     )
+
+
+def _moment(processor: MedicaneProcessor) -> str:
+    if processor.uses_planes:
+        return "what its file gives it"
+    return f"when its scan {_SCAN[processor.time_convention]}"
 
 
 def _sensor_text(processor: MedicaneProcessor) -> str:

@@ -19,20 +19,14 @@ from medicane_models.scenes.clips import SkippedClip
 
 __all__ = [
     "DETECTION_COLUMNS",
+    "FIX_COLUMNS",
     "Detections",
     "geometry_of",
     "software_versions",
     "stored_geometry",
 ]
 
-DETECTION_COLUMNS = (
-    "time",
-    "tile_x",
-    "tile_y",
-    "tile_lon",
-    "tile_lat",
-    "probability",
-    "detected",
+FIX_COLUMNS = (
     "center_x",
     "center_y",
     "lon",
@@ -42,6 +36,18 @@ DETECTION_COLUMNS = (
     "observed",
     "parallax_east_km",
     "parallax_north_km",
+)
+"""What a fix adds to the row of its tile."""
+
+DETECTION_COLUMNS = (
+    "time",
+    "tile_x",
+    "tile_y",
+    "tile_lon",
+    "tile_lat",
+    "probability",
+    "detected",
+    *FIX_COLUMNS,
     "newest_frame",
     "missing_frames",
     "model",

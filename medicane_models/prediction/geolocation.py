@@ -11,33 +11,21 @@ from jaxtyping import Float
 from medicane_models.domain import Grid, cloud_top_height_km, nearest_turn, true_position
 from medicane_models.domain.distances import EARTH_RADIUS_KM, Array
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.prediction.detections import FIX_COLUMNS
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.uncertainty import normal_radius
 from medicane_models.runtimes.interface import Centres
 from medicane_models.scenes.clips import TileClip
 from medicane_models.scenes.processing import Band
+from medicane_models.scenes.readers.channels import WINDOW
 from medicane_models.scenes.readers.recording import SCAN_TIMES
 from medicane_models.scenes.scan_times import pixel_time
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["FIX_COLUMNS", "Geolocator", "check_window"]
+__all__ = ["Geolocator", "check_window"]
 
-FIX_COLUMNS = (
-    "center_x",
-    "center_y",
-    "lon",
-    "lat",
-    "radius_50_km",
-    "radius_95_km",
-    "observed",
-    "parallax_east_km",
-    "parallax_north_km",
-)
-"""What a fix adds to the row of its tile in a table of detections."""
-
-WINDOW = "IR_108"
 AROUND = 2  # pixels to each side of a centre whose coldest is taken for its cloud top
 
 

@@ -189,6 +189,7 @@ class MedicanePredictor:
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
+        reader: str | None = None,
         every_minutes: int = 60,
     ) -> Detections:
         """Judge every tile of every clip and link what was found into tracks.
@@ -199,12 +200,13 @@ class MedicanePredictor:
             extent: as in :meth:`open`.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
+            reader: as in :meth:`open`.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
 
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
-        bounds = {"domain": domain, "extent": extent, "start": start, "end": end}
+        bounds = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
         run = self._opened_run(source, every_minutes, pictures=False, **bounds)
         for _ in run:
             pass
@@ -218,6 +220,7 @@ class MedicanePredictor:
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
+        reader: str | None = None,
         every_minutes: int = 60,
         pictures: bool = False,
     ) -> PredictionRun:
@@ -233,13 +236,14 @@ class MedicanePredictor:
             extent: as in :meth:`open`.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
+            reader: as in :meth:`open`.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
             pictures: whether each clip comes with the picture of its newest frame.
 
         Raises:
             SceneError: if the scene does not fit the model.
         """
-        bounds = {"domain": domain, "extent": extent, "start": start, "end": end}
+        bounds = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
         return self._opened_run(source, every_minutes, pictures=pictures, **bounds)
 
     def run(

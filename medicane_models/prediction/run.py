@@ -10,8 +10,13 @@ from jaxtyping import Float
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
-from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections, software_versions
-from medicane_models.prediction.geolocation import FIX_COLUMNS, Geolocator
+from medicane_models.prediction.detections import (
+    DETECTION_COLUMNS,
+    FIX_COLUMNS,
+    Detections,
+    software_versions,
+)
+from medicane_models.prediction.geolocation import Geolocator
 from medicane_models.prediction.linking import LinkSettings, link_detections
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.runtimes.interface import Runtime

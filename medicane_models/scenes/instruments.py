@@ -14,6 +14,7 @@ __all__ = [
     "Channel",
     "Imager",
     "band_text",
+    "bands_at",
     "candidates",
     "imager_of",
     "meanings",
@@ -24,6 +25,19 @@ __all__ = [
 NEAR_DEGREES = 3.0  # how far from its usual longitudes a satellite may stand
 SEVIRI = ("IR_039", "WV_062", "WV_073", "IR_087", "IR_097", "IR_108", "IR_120", "IR_134")
 """Names of SEVIRI's bands, which stand for those of all imagers."""
+
+MICROMETRES = {
+    "IR_039": (3.5, 4.2),
+    "WV_062": (5.7, 6.85),
+    "WV_073": (7.0, 7.6),
+    "IR_087": (8.2, 8.9),
+    "IR_097": (9.3, 9.9),
+    "IR_108": (10.2, 11.5),
+    "IR_120": (11.7, 12.6),
+    "IR_134": (13.0, 13.7),
+}
+"""Central wavelengths of the imagers' bands that are like SEVIRI's; the third water-vapour band of
+ABI and AHI, at 6.9 µm, is like none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +79,6 @@ class Imager:
         platforms: parts of the satellites' names, where imagers of one key differ.
         longitudes: where its satellites stand, in degrees.
         satpy_readers: names of satpy's readers for its files.
-        cycle_minutes: from an image to the next, nominally.
         sweep: which axis of the instrument sweeps; None where no file needs it.
         times: what the time coordinate of its files means; None where files differ.
         is_product: gridded from several imagers; its own names of variables are proof enough.
@@ -78,7 +91,6 @@ class Imager:
     platforms: tuple[str, ...] = ()
     longitudes: tuple[float, ...] = ()
     satpy_readers: tuple[str, ...] = ()
-    cycle_minutes: float
     sweep: Literal["x", "y"] | None = None
     times: Literal["start", "middle", "nominal"] | None = None
     is_product: bool = False
@@ -117,7 +129,6 @@ IMAGERS = (
         ),
         longitudes=(0.0, 9.5, 41.5, 45.5),
         satpy_readers=("seviri_l1b_hrit", "seviri_l1b_native", "seviri_l1b_nc"),
-        cycle_minutes=15,
         sweep="y",
     ),
     Imager(
@@ -136,7 +147,6 @@ IMAGERS = (
         words=("flexible combined imager",),
         longitudes=(0.0, 9.5),
         satpy_readers=("fci_l1c_nc",),
-        cycle_minutes=10,
         sweep="y",
     ),
     Imager(
@@ -157,7 +167,6 @@ IMAGERS = (
         words=("advanced baseline imager",),
         longitudes=(-75.0, -89.5, -137.0),
         satpy_readers=("abi_l1b", "abi_l2_nc"),
-        cycle_minutes=10,
         sweep="x",
         times="middle",
     ),
@@ -179,7 +188,6 @@ IMAGERS = (
         words=("advanced himawari imager",),
         longitudes=(140.7,),
         satpy_readers=("ahi_hsd", "ahi_hrit", "ahi_l1b_gridded_bin"),
-        cycle_minutes=10,
         sweep="y",
     ),
     Imager(
@@ -200,7 +208,6 @@ IMAGERS = (
         words=("advanced meteorological imager",),
         longitudes=(128.2,),
         satpy_readers=("ami_l1b",),
-        cycle_minutes=10,
         sweep="y",
     ),
     Imager(
@@ -220,7 +227,6 @@ IMAGERS = (
         platforms=("FY-4A", "FY4A", "Fengyun-4A"),
         longitudes=(86.5, 99.5, 104.7),
         satpy_readers=("agri_fy4a_l1",),
-        cycle_minutes=15,
         sweep="y",
     ),
     Imager(
@@ -241,7 +247,6 @@ IMAGERS = (
         platforms=("FY-4B", "FY4B", "Fengyun-4B"),
         longitudes=(105.0, 123.5, 133.0),
         satpy_readers=("agri_fy4b_l1",),
-        cycle_minutes=15,
         sweep="y",
     ),
     Imager(
@@ -256,7 +261,6 @@ IMAGERS = (
         words=("insat3d_img", "insat-3d", "insat3d", "insat-3dr", "insat-3ds"),
         longitudes=(74.0, 82.0),
         satpy_readers=("insat3d_img_l1b_h5",),
-        cycle_minutes=30,
         sweep="y",
     ),
     Imager(
@@ -272,7 +276,6 @@ IMAGERS = (
         words=("goes_imager",),
         longitudes=(-60.0, -75.0, -105.0, -135.0),
         satpy_readers=("goes-imager_nc", "goes-imager_hrit"),
-        cycle_minutes=30,
         sweep="x",
     ),
     Imager(
@@ -287,7 +290,6 @@ IMAGERS = (
         words=("jami", "mtsat2_imager", "mtsat-2", "mtsat-1r", "gms5-vissr"),
         longitudes=(140.0, 145.0),
         satpy_readers=("jami_hrit", "mtsat2-imager_hrit", "gms5-vissr_l1b"),
-        cycle_minutes=60,
         sweep="y",
     ),
     Imager(
@@ -296,7 +298,6 @@ IMAGERS = (
         channels=_channels(("WV", 6.40, "WV_062"), ("IR", 11.5, "IR_108")),
         longitudes=(0.0, 57.0, 63.0),
         satpy_readers=("mviri_l1b_fiduceo_nc",),
-        cycle_minutes=30,
         sweep="y",
     ),
     Imager(
@@ -304,7 +305,6 @@ IMAGERS = (
         title="GridSat-B1 (all imagers on one grid)",
         channels=_channels(("irwin_cdr", 11.0, "IR_108"), ("irwvp", 6.7, "WV_062")),
         words=("gridsat",),
-        cycle_minutes=180,
         times="nominal",
         is_product=True,
     ),
@@ -313,7 +313,6 @@ IMAGERS = (
         title="merged infrared of CPC (all imagers on one grid)",
         channels=_channels(("Tb", 11.0, "IR_108")),
         words=("merg", "merged ir"),
-        cycle_minutes=30,
         times="start",
         is_product=True,
     ),
@@ -327,7 +326,6 @@ IMAGERS = (
             ("IRSPL", 12.0, "IR_120"),
         ),
         words=("hursat",),
-        cycle_minutes=180,
         times="nominal",
         is_product=True,
     ),
@@ -382,6 +380,13 @@ def meanings(name: str, imagers: Sequence[Imager] = IMAGERS) -> frozenset[str]:
         for imager in imagers
         for channel in imager.channels
         if name.lower() in map(str.lower, channel.names)
+    )
+
+
+def bands_at(micrometres: float) -> frozenset[str]:
+    """The band of SEVIRI that a band of this central wavelength is like, or none."""
+    return frozenset(
+        name for name, (low, high) in MICROMETRES.items() if low <= micrometres <= high
     )
 
 

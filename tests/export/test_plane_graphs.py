@@ -5,12 +5,13 @@ import onnxruntime
 import pytest
 from export_models import tiny_source
 from plane_scenes import grid_around, scene
+from sample_stores import KM, SAMPLE_SIZE, SIZE, picture, sample, sample_store
 
 from medicane_export.comparing.reference import torch_outputs
 from medicane_export.exporting import export_onnx
 from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
 from medicane_export.request import OnnxRequest
-from medicane_export.sample_clips import random_clips, simulated_clips
+from medicane_export.sample_clips import given_clips, random_clips, simulated_clips
 from medicane_models import MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import great_circle_km
 
@@ -80,6 +81,22 @@ def test_simulated_clips_are_planes_too():
     assert clips is not None
     assert clips.pixel_values.shape == (2, *PROCESSOR.clip_shape)
     assert clips.plane_center is not None
+
+
+def test_stored_samples_lie_where_they_were_taken_and_their_gaps_stay_gaps(tmp_path):
+    short = [sample(str(n), n, stretched=picture(n, frames=2), lat=20.0 * n - 30) for n in range(4)]
+    stored = sample_store(tmp_path / "store.zarr", short)
+    config = tiny_source("tracking", stored.processor, in_channels=2).model.config
+    count = len(stored.clips)
+    clips = given_clips(str(stored.path), config, stored.processor, count=count)
+    assert (stored.rows[:, :2] == -1).all()
+    assert (clips.pixel_values[:, :2] == 0).all()  # neither values nor marks of the last frame
+    assert (clips.pixel_values[:, 2:, 1] == 1).all()
+    # on the plane, distances from its centre are true
+    offset = stored.clips[["tile_x", "tile_y"]].to_numpy() + (SIZE - SAMPLE_SIZE) / 2
+    places = stored.clips[["plane_lon", "plane_lat"]].to_numpy()
+    away = great_circle_km(*clips.plane_center.T, *places.T)
+    assert away == pytest.approx(KM * np.hypot(*offset.T), abs=0.01)
 
 
 def test_an_exported_pair_predicts_as_torch_does(tmp_path):

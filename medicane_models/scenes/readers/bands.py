@@ -11,7 +11,9 @@ import xarray as xr
 from medicane_models.errors import SceneError
 from medicane_models.scenes.instruments import (
     IMAGERS,
+    SEVIRI,
     Imager,
+    bands_at,
     candidates,
     imager_of,
     meanings,
@@ -29,18 +31,6 @@ PLATFORM_ATTRIBUTES = (
 )  # fmt: skip
 STANDARD_NAMES = {"toa_brightness_temperature", "brightness_temperature"}
 WAVELENGTH_NAMES = ("sensor_band_central_radiation_wavelength", "wavelength", "central_wavelength")
-MICROMETRES = {
-    "IR_039": (3.5, 4.2),
-    "WV_062": (5.7, 6.9),
-    "WV_073": (7.0, 7.6),
-    "IR_087": (8.2, 8.9),
-    "IR_097": (9.3, 9.9),
-    "IR_108": (10.2, 11.5),
-    "IR_120": (11.7, 12.6),
-    "IR_134": (13.0, 13.7),
-}
-"""Central wavelengths of the imagers' bands that are like SEVIRI's."""
-
 BY_NUMBER = {"CMI", "Rad"}  # ABI's name of any band, whose number is beside it
 NANOMETRES = 100.0  # from here on a wavelength is no longer in µm
 
@@ -126,7 +116,7 @@ def _meaning(
     named, measured = meanings(name, imagers), _by_wavelength(array)
     if not named or not measured:
         return named or measured
-    other = {band for band in named if band not in MICROMETRES}  # which SEVIRI has not
+    other = {band for band in named if band not in SEVIRI}  # which SEVIRI has not
     both = named & (measured | other)
     if not both:
         raise SceneError(
@@ -145,7 +135,7 @@ def _by_wavelength(array: xr.DataArray) -> frozenset[str]:
     )
     if length is None or not is_temperature:
         return frozenset()
-    return frozenset(name for name, (low, high) in MICROMETRES.items() if low <= length <= high)
+    return bands_at(length)
 
 
 def _wavelength(array: xr.DataArray) -> float | None:

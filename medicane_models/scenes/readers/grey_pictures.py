@@ -12,6 +12,7 @@ from PIL import Image
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.instruments import meanings
+from medicane_models.scenes.readers.channels import WINDOW
 from medicane_models.scenes.readers.georeference import (
     GREY_GUESS,
     Georeference,
@@ -38,7 +39,6 @@ __all__ = ["GEOREFERENCE", "is_georeference", "is_picture", "read_pictures"]
 
 GEOREFERENCE = "georeference.yaml"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp"}
-WINDOW = "IR_108"
 COLOUR = 30  # difference of channels that no grey has
 FEWEST_COMPARED, MOST_COMPARED = 3, 24  # clouds stay where they are in fewer
 

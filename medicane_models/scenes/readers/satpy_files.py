@@ -18,6 +18,7 @@ from jaxtyping import Float32
 
 from medicane_models.domain import Grid
 from medicane_models.errors import MissingExtraError, SceneError, require
+from medicane_models.scenes.instruments import Imager, bands_at, candidates, sensor_of_text
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.file_names import form_of, readers_of, told_by_name
 from medicane_models.scenes.readers.mapping import earth_crs
@@ -34,18 +35,6 @@ from medicane_models.scenes.readers.recording import (
 from medicane_models.scenes.readers.slots import Slot, slots_of
 
 __all__ = ["canonical_bands", "origin_of", "read_by_satpy"]
-
-BANDS = {
-    "IR_039": (3.6, 4.1),
-    "WV_062": (6.1, 6.5),
-    "WV_073": (7.0, 7.5),
-    "IR_087": (8.3, 8.9),
-    "IR_097": (9.5, 9.9),
-    "IR_108": (10.3, 11.6),
-    "IR_120": (11.9, 12.6),
-    "IR_134": (13.2, 13.7),
-}
-"""Central wavelengths in micrometres; of several bands of an imager in one range, the shortest."""
 
 ABSENT = re.compile(r"No module named '([\w.]+)'")
 
@@ -167,7 +156,7 @@ def _header(slot: Slot, wanted: Sequence[str] | None) -> Header:
     with _SATPY:
         scene = _satpy_scene(slot)
         bands = _bands(scene)
-        names = _found(bands, wanted, str(slot))
+        names = _found(bands, wanted, str(slot), _imagers(scene))
         data = _loaded(scene, [bands[next(iter(names.values()))]], slot)[0]
     times = data.attrs.get("time_parameters", {})
     return Header(
@@ -230,25 +219,35 @@ def _bands(scene: Any) -> dict[str, Any]:
     return bands
 
 
-def _found(bands: Mapping[str, Any], wanted: Sequence[str] | None, file: str) -> dict[str, str]:
+def _imagers(scene: Any) -> Sequence[Imager]:
+    return candidates(sensor_of_text(_sensor(scene.sensor_names)), "")
+
+
+def _found(
+    bands: Mapping[str, Any],
+    wanted: Sequence[str] | None,
+    file: str,
+    imagers: Sequence[Imager],
+) -> dict[str, str]:
     """Canonical name → satpy's; wanted may be names of either kind, or of another imager.
 
     satpy tells wavelengths, which mean the same with every imager, as its names do not.
     """
     there = canonical_bands(bands)
     own = {name: canonical for canonical, name in there.items()}
-    names = [own.get(name, name) for name in wanted or channels.DEFAULT_CHANNELS]
-    return {name: there[name] for name in channels.found(sorted(there), names, file)}
+    names = None if wanted is None else [own.get(name, name) for name in wanted]
+    return {name: there[name] for name in channels.found(sorted(there), names, file, imagers)}
 
 
 def canonical_bands(bands: Mapping[str, Any]) -> dict[str, str]:
-    """Canonical name → satpy's, of bands with their wavelengths; unknown ones are left out."""
+    """Canonical name → satpy's, of bands with their wavelengths; unknown ones are left out.
+
+    Of several bands of an imager that are like one of SEVIRI the shortest stands for it.
+    """
     by_wavelength = sorted(bands, key=lambda name: (bands[name]["wavelength"].central, name))
     there: dict[str, str] = {}
     for name in by_wavelength:
-        length = bands[name]["wavelength"].central
-        canonical = next((c for c, (low, high) in BANDS.items() if low <= length <= high), None)
-        if canonical is not None:
+        for canonical in bands_at(bands[name]["wavelength"].central):
             there.setdefault(canonical, name)
     return there
 

@@ -242,6 +242,8 @@ def data_id(name: str, micrometres: float):
 class FakeScene(dict):
     """As much of a satpy Scene as the reader asks for."""
 
+    sensor_names = frozenset({"seviri"})
+
     def available_dataset_ids(self) -> list[object]:
         return list(self)
 

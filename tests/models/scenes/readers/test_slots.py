@@ -242,6 +242,16 @@ def thermal_bands(reader: str) -> dict[str, dict[str, SimpleNamespace]]:
     }
 
 
+@pytest.mark.parametrize(("reader", "name"), [("abi_l1b", "C09"), ("ahi_hsd", "B09")])
+def test_the_third_water_vapour_band_stands_for_none_of_seviri(reader, name):
+    assert canonical_bands({name: thermal_bands(reader)[name]}) == {}
+
+
+def test_the_window_alone_is_read_where_nothing_is_asked_for(tmp_path):
+    ten_minutes(tmp_path, 0, bands=("B13",))
+    assert list(open_quietly(tmp_path).data_vars) == ["IR_108"]
+
+
 @pytest.mark.parametrize(("reader", "name"), WINDOW.items())
 def test_the_infrared_window_of_an_imager_is_told_by_its_wavelength(reader, name):
     assert canonical_bands(thermal_bands(reader))["IR_108"] == name
