@@ -47,7 +47,8 @@ def split_planes(
 
     Returns:
         On the index of ``clips`` one of :data:`splits.PARTS`, or :data:`splits.UNUSED`. A storm has
-        clips in one part alone; those of unknown time, or of a storm without a name, only train.
+        clips in one part alone; those of unknown time, or of a storm without a name, only train,
+        but for those that are held out.
 
     Raises:
         ConfigurationError: if there are fewer storms than parts.

@@ -204,13 +204,13 @@ def check_leaks(
 
 
 def _timed(clips: pd.DataFrame, split: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
-    """The clips whose time is known; of local planes others may be there, in training alone."""
+    """The clips whose time is known; of local planes others may train, or be tested if held out."""
     if not set(PLACE) <= set(clips.columns):
         return clips, split
     timed = clips["end"].notna().to_numpy(bool)
-    if not split.loc[~timed].isin(["train", UNUSED]).all():
+    if (split.loc[~timed] == "validation").any():
         raise ConfigurationError(
-            f"{(~timed).sum()} clips have no time and some of them judge; let them train"
+            f"{(~timed).sum()} clips have no time and some of them choose; let them train"
         )
     return clips.loc[timed], split.loc[timed]
 
