@@ -133,7 +133,7 @@ def test_leaks_on_earth_are_named():
     with pytest.raises(ConfigurationError, match=r"1 clips of train have some of test within 24 h"):
         check_leaks(clips, split)
     check_leaks(clips.assign(plane_lon=[0.0, 30.0]), split)
-    timeless = clips.assign(end=pd.NaT)
+    timeless = clips.assign(end=[start, pd.NaT])
     check_leaks(timeless, split)
     with pytest.raises(ConfigurationError, match="have no time and some of them choose"):
         check_leaks(timeless, split.replace("test", "validation"))
