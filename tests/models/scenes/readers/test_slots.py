@@ -37,7 +37,7 @@ NORTHERN = AHI_GRID.window(20, 5, 8, 10)  # segments 2 and 3
 
 def open_quietly(*arguments, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", SceneWarning)
         return open_scene(*arguments, **options)
 
 
