@@ -44,7 +44,7 @@ from medicane_training.store.plane_samples import UNNAMED, PlaneSample, PlaneSam
 from medicane_training.store.writer import alone
 
 PROCESSOR = MedicaneProcessor.planes()
-SETTINGS = PlaneSettings()
+SETTINGS = PlaneSettings(negatives_per_frame=12)
 GEOREFERENCES = Path(__file__).parent / "georeferences"
 SCENES = {
     "himawari_ir_png": "himawari.yaml",

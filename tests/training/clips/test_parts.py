@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from clip_stores import small_store
+from plane_stores import plane_store
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.clips.parts import Clips
@@ -212,3 +213,15 @@ def test_a_run_rolls_back_in_the_middle_of_an_epoch(store, workers):
             state = loader.state_dict()
     loader.load_state_dict(state)
     assert [batch.clip.tolist() for batch in islice(loader, 2)] == first[2:]
+
+
+def test_weak_storms_are_tested_alone(tmp_path, store):
+    planes = plane_store(tmp_path / "s.zarr")
+    split = SplitSettings(fractions=(0.5, 0.5, 0.0), guard_km=0.0, test_storms=("south",))
+    data = DataSettings(store=str(planes.path), split=split, least_wind_kt=70.0)
+    clips = Clips(planes, data, seed=0)
+    shown = pd.concat([clips.table("train"), clips.table("validation")])["wind_kt"].dropna()
+    assert shown.unique().tolist() == [80.0]
+    assert sorted(clips.table("test")["wind_kt"].dropna().unique()) == [60.0, 80.0]
+    with pytest.raises(ConfigurationError, match=r"least_wind_kt is 70, and no clip of .* a wind"):
+        Clips(store, settings(store, least_wind_kt=70.0), seed=0)

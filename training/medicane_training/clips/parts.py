@@ -65,6 +65,8 @@ class Clips:
         self.processor: MedicaneProcessor = store.processor
         self.settings = settings
         self.part = split_by_settings(store.clips, settings.split)
+        if settings.least_wind_kt is not None:
+            self._leave_out_weaker(settings.least_wind_kt)
         self._seed = seed
         self._eligible = np.full(len(self.part), True) if eligible is None else eligible
         self._check()
@@ -160,6 +162,15 @@ class Clips:
         table = self.store.clips[self.store.key].assign(part=self.part.to_numpy())
         with replacing(Path(path)) as temporary:
             table.to_csv(temporary, index=False, date_format=TIME_FORMAT)
+
+    def _leave_out_weaker(self, wind_kt: float) -> None:
+        if "wind_kt" not in self.store.clips:
+            raise ConfigurationError(
+                f"data.least_wind_kt is {wind_kt:g}, and no clip of {self.store.path} has a wind; "
+                "set it to null"
+            )
+        weak = (self.store.clips["wind_kt"] < wind_kt).to_numpy() & (self.part != "test").to_numpy()
+        self.part = self.part.mask(weak, UNUSED)
 
     def _order(self) -> Order:
         rows, settings = self.rows("train"), self.settings

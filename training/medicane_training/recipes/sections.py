@@ -214,6 +214,8 @@ class DataSettings:
             only. None does not tell them apart.
         hard: share of the hardest fifth, the coldest and most like a spiral, among the clips of
             local planes without a cyclone; ``balanced`` only. None draws all alike.
+        least_wind_kt: storms whose wind is known to be weaker neither train nor choose, as
+            disturbances that nobody calls a cyclone; they are tested. None takes all.
         augmentation: None shows every clip as it is.
         num_views: of each clip in a batch (repeated augmentation).
         workers: processes of each rank that read ahead.
@@ -228,6 +230,7 @@ class DataSettings:
     storm_power: float | None = None
     datasets: Mapping[str, float] | None = None
     hard: float | None = None
+    least_wind_kt: float | None = None
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     num_views: int = 1
     workers: int = 0
