@@ -39,7 +39,6 @@ from medicane_models.verification.scores import error_summary
 from medicane_training.recipes.kinds import ClassificationRecipe, Recipe, TrackingRecipe
 from medicane_training.recipes.sections import (
     Augmentation,
-    ClassificationSettings,
     DataSettings,
     ModelSettings,
     OptimizerSettings,
@@ -235,11 +234,11 @@ def tracking_recipe(data: Mapping[str, Any], training: TrainingSettings) -> Trac
     """0.7 million parameters, patches of 160 km, cells of 40 km."""
     augmentation = Augmentation(shift_px=(0, 30), **TURNED)
     return TrackingRecipe(
-        model=ModelSettings(preset="tiny", changes={**SIZES, "head": "heatmap"}),
+        model=ModelSettings(preset="tiny", changes={**SIZES, "head": "heatmap", "views": "eight"}),
         data=DataSettings(order="balanced", samples=1024, augmentation=augmentation, **data),
         optimizer=OPTIMIZER,
         training=training,
-        tracking=TrackingSettings(test_views="eight", baselines=False),
+        tracking=TrackingSettings(baselines=False),
     )
 
 
@@ -247,11 +246,10 @@ def detection_recipe(data: Mapping[str, Any], training: TrainingSettings) -> Cla
     """The same backbone on smaller tiles."""
     augmentation = Augmentation(shift_px=(0, 11), **TURNED)
     return ClassificationRecipe(
-        model=ModelSettings(preset="tiny", changes=SIZES),
+        model=ModelSettings(preset="tiny", changes={**SIZES, "views": "eight"}),
         data=DataSettings(order="balanced", samples=1024, augmentation=augmentation, **data),
         optimizer=OPTIMIZER,
         training=training,
-        classification=ClassificationSettings(test_views="eight"),
     )
 
 

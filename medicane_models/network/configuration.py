@@ -51,6 +51,7 @@ DataKind = Literal["real", "simulated", "mixed"]
 TokenGrid = tuple[Count, Count, Count]
 """Tokens along time, rows and columns."""
 
+RadiusCalibration = tuple[tuple[Positive, Positive], tuple[Positive, Positive]]
 Covariance = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -101,10 +102,15 @@ class MedicaneConfig:
             deviation of a uniform position in the tile.
         error_covariance_px: covariance of a regression head's error measured on validation storms,
             px², ((xx, xy), (xy, yy)); None means it was never measured.
+        radius_calibration: (factor, power) of the circles that hold 50 % and 95 % of the errors:
+            in km, factor · r^power, where r is that of a normal error of the model's covariance.
+            Measured on validation storms; None means never.
         heatmap_stride: pixels along each side of a heatmap cell.
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
         heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
         heatmap_offset: every cell says where in its neighbourhood a centre would be.
+        views: of each tile, that prediction averages: ``"one"``, itself; ``"flips"``, mirrored too;
+            ``"eight"``, mirrored and turned.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -142,10 +148,12 @@ class MedicaneConfig:
     center_mean_px: tuple[float, float] | None = None
     center_scale_px: tuple[Positive, Positive] | None = None
     error_covariance_px: Covariance | None = None
+    radius_calibration: RadiusCalibration | None = None
     heatmap_stride: Count = 4
     heatmap_center: Literal["mode", "mean"] = "mode"
     heatmap_features: bool = False
     heatmap_offset: bool = False
+    views: Literal["one", "flips", "eight"] = "one"
     trained_on: str | None = None
     data_kind: DataKind | None = None
 

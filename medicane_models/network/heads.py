@@ -194,6 +194,15 @@ class HeatmapHead(nn.Module):
             origin_px=self.origin_px,
         )
 
+    def mean(self, raw: Sequence[Float[Tensor, "b *three i j"]]) -> Float[Tensor, "b *three i j"]:
+        """Outputs whose distribution at temperature 1 is the mean of several, as are offsets."""
+        maps = [_log_softmax(self._parts(one)[0]) for one in raw]
+        logits = torch.stack(maps).logsumexp(0)
+        if not self.offset:
+            return logits
+        offsets = torch.stack([one[:, 1:] for one in raw]).mean(0)
+        return torch.cat((logits[:, None], offsets), 1)
+
     def _parts(
         self, raw: Float[Tensor, "b *three i j"]
     ) -> tuple[Float[Tensor, "b i j"], Float[Tensor, "b 2 i j"] | None]:

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from medicane_models.domain import Grid, cloud_top_height_km, nearest_turn, true_position
 from medicane_models.domain.distances import EARTH_RADIUS_KM, Array
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.network.configuration import RadiusCalibration
 from medicane_models.prediction.detections import FIX_COLUMNS
 from medicane_models.prediction.models import ModelDescription
-from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.prediction.uncertainty import error_radii
 from medicane_models.runtimes.interface import Centres
 from medicane_models.scenes.clips import TileClip
 from medicane_models.scenes.processing import Band
@@ -50,11 +51,13 @@ class Geolocator:
     Attributes:
         scene: as ``open_scene`` returned it.
         grid: its own.
+        radius_calibration: of the tracker.
         window: the band in kelvin that tells the height of clouds, if parallax is to be taken out.
     """
 
     scene: "xr.Dataset"
     grid: Grid
+    radius_calibration: RadiusCalibration | None = None
     window: Band | None = None
 
     def __post_init__(self) -> None:
@@ -83,9 +86,8 @@ class Geolocator:
         covariance_km = to_km @ centres.covariance @ np.swapaxes(to_km, -1, -2)
         table = pd.DataFrame(index=range(len(tiles)), columns=list(FIX_COLUMNS), dtype=float)
         table[["center_x", "center_y"]] = centres.center
-        table["radius_50_km"], table["radius_95_km"] = (
-            normal_radius(covariance_km, share) for share in (0.5, 0.95)
-        )
+        radii = error_radii(covariance_km, self.radius_calibration)
+        table[["radius_50_km", "radius_95_km"]] = radii
         table["observed"] = self._observed(lon, lat, frame)
         table["lon"], table["lat"] = lon, lat
         if self.window is not None:

@@ -115,7 +115,12 @@ class PredictionRun:
         self.grid = scene_grid(scene)
         self.parallax = parallax
         window = processor.bands[0] if parallax else None
-        self._geolocator = Geolocator(scene=self.scene, grid=self.grid, window=window)
+        self._geolocator = Geolocator(
+            scene=self.scene,
+            grid=self.grid,
+            radius_calibration=self.tracker and self.tracker.config.radius_calibration,
+            window=window,
+        )
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.pictures = pictures

@@ -3,10 +3,31 @@
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["normal_radius"]
+from medicane_models.network.configuration import RadiusCalibration
+
+__all__ = ["RADIUS_SHARES", "error_radii", "normal_radius"]
+
+RADIUS_SHARES = (0.5, 0.95)
+"""Of the errors that the circles of a fix hold."""
 
 _ANGLES = (np.arange(128) + 0.5) * np.pi / 128
 _BISECTIONS = 40
+
+
+def error_radii(
+    covariance_km: Float[np.ndarray, "*batch 2 2"], calibration: RadiusCalibration | None
+) -> Float[np.ndarray, "*batch shares"]:
+    """Radii in km of the circles that hold RADIUS_SHARES of the errors.
+
+    Args:
+        covariance_km: as the model gives it, km²; NaN gives NaN.
+        calibration: (factor, power) of each, see `MedicaneConfig`; None takes errors as normal.
+    """
+    radii = [normal_radius(covariance_km, share) for share in RADIUS_SHARES]
+    if calibration is not None:
+        lines = zip(radii, calibration, strict=True)
+        radii = [factor * radius**power for radius, (factor, power) in lines]
+    return np.stack(radii, axis=-1)
 
 
 def normal_radius(

@@ -3,7 +3,8 @@
 Letters: B clips, T frames, C bands, H rows, W columns.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args, runtime_checkable
 
@@ -76,19 +77,25 @@ class TorchRuntime:
 
     def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`Runtime.probabilities`."""
-        outputs = self._run(self._detector, clips)
+        from medicane_models.network.averaging import average_classification
+
+        outputs = self._run(partial(average_classification, self._detector), clips)
         return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`Runtime.centres`."""
+        from medicane_models.network.averaging import average_tracking
+
         assert self._tracker is not None
-        outputs = list(self._run(self._tracker, clips))
+        outputs = list(self._run(partial(average_tracking, self._tracker), clips))
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),
             np.concatenate([_numpy(out.covariance) for out in outputs]),
         )
 
-    def _run(self, model: "torch.nn.Module", clips: Iterable[PixelValues]) -> Iterator[Any]:
+    def _run(
+        self, average: "Callable[[torch.Tensor], Any]", clips: Iterable[PixelValues]
+    ) -> Iterator[Any]:
         """Outputs of batches of at least one clip; no more than one batch is held."""
         import torch
 
@@ -96,7 +103,7 @@ class TorchRuntime:
         while batch := list(islice(remaining, self.batch_size)):
             pixels = torch.from_numpy(np.stack(batch)).to(self.device)  # B T C H W
             with torch.inference_mode():
-                yield model(pixels)
+                yield average(pixels)
 
 
 def _numpy(tensor: "torch.Tensor") -> np.ndarray:

@@ -17,7 +17,14 @@ from medicane_models.domain import great_circle_km
 
 PROCESSOR = MedicaneProcessor.planes(size=32, km=30.0, num_frames=4)
 SOURCES = {
-    task: tiny_source(task, PROCESSOR, in_channels=2) for task in ("classification", "tracking")
+    "classification": tiny_source("classification", PROCESSOR, in_channels=2, views="flips"),
+    "tracking": tiny_source(
+        "tracking",
+        PROCESSOR,
+        in_channels=2,
+        views="eight",
+        radius_calibration=((0.4, 1.2), (2.0, 0.9)),
+    ),
 }
 
 

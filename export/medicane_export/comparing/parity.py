@@ -101,8 +101,7 @@ def _differences(
 ) -> dict[str, Any]:
     """Of each output, of what the predictor makes of it, and of what is decided on it."""
     if "lonlat" in expected and "lonlat" not in given:
-        assert source.processor is not None
-        given = given | on_the_ground(given, clips, source.processor)
+        given = given | on_the_ground(given, clips, source)
     result: dict[str, Any] = {
         "outputs": {
             name: _difference(given[name], expected[name]) for name in expected if name in given

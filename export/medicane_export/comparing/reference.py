@@ -11,13 +11,17 @@ from jaxtyping import Bool, Float
 
 from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet
+from medicane_models.network.averaging import average_classification, average_tracking
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.masking import tube_mask
-from medicane_models.network.modeling import MedicaneForTracking, VideoModel
+from medicane_models.network.modeling import (
+    MedicaneForTracking,
+    MedicaneForVideoClassification,
+    VideoModel,
+)
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.prediction.uncertainty import error_radii
 from medicane_models.runtimes.onnx_metadata import GraphContents
-from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Arrays", "example_masks", "on_the_ground", "torch_outputs"]
 
@@ -43,11 +47,13 @@ def torch_outputs(source: LoadedModel, contents: GraphContents, clips: ClipSet) 
     located = isinstance(source.model, MedicaneForTracking) and contents == "head"
     if not located or source.processor is None or not clips.has_places:
         return outputs
-    return outputs | on_the_ground(outputs, clips, source.processor)
+    return outputs | on_the_ground(outputs, clips, source)
 
 
-def on_the_ground(outputs: Arrays, clips: ClipSet, processor: MedicaneProcessor) -> Arrays:
+def on_the_ground(outputs: Arrays, clips: ClipSet, source: LoadedModel) -> Arrays:
     """Degrees and radii of centres, as the predictor computes them."""
+    processor = source.processor
+    assert processor is not None
     center = outputs["center"].astype(float)
     pairs = list(zip(clips.grids(processor), center, strict=True))
     to_km = np.stack([grid.jacobian_km(*pixel) for grid, pixel in pairs])
@@ -56,8 +62,8 @@ def on_the_ground(outputs: Arrays, clips: ClipSet, processor: MedicaneProcessor)
     if not processor.uses_planes:  # the graph knows the grid and what is near it
         x, y = processor.grid.lonlat_to_pixel(*lonlat.T)
         lonlat[~processor.grid.contains(x, y)] = np.nan
-    radii = {f"radius_{share}_km": normal_radius(in_km, share / 100) for share in (50, 95)}
-    return {"lonlat": lonlat, **radii}
+    small, large = error_radii(in_km, source.model.config.radius_calibration).T
+    return {"lonlat": lonlat, "radius_50_km": small, "radius_95_km": large}
 
 
 def example_masks(source: LoadedModel, count: int) -> Bool[np.ndarray, "n tokens"]:
@@ -79,12 +85,12 @@ def _forward(
         return _reconstruction(model, clips, torch.from_numpy(masks))
     if contents == "embeddings":
         return _embeddings(model, clips)
-    output = model(clips)
-    names = ("center", "covariance") if isinstance(model, MedicaneForTracking) else _CLASSES
-    return {name: getattr(output, name).numpy() for name in names}
-
-
-_CLASSES = ("logits", "probabilities")
+    if isinstance(model, MedicaneForTracking):
+        found = average_tracking(model, clips)
+        return {"center": found.center.numpy(), "covariance": found.covariance.numpy()}
+    assert isinstance(model, MedicaneForVideoClassification)
+    classes = average_classification(model, clips)
+    return {"logits": classes.logits.numpy(), "probabilities": classes.probabilities.numpy()}
 
 
 def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Arrays:

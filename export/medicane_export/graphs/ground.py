@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from medicane_models.domain import EARTH_RADIUS_KM, Grid
-from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.network.configuration import RadiusCalibration
+from medicane_models.prediction.uncertainty import RADIUS_SHARES, normal_radius
 from medicane_models.scenes.processing import MedicaneProcessor
 
 __all__ = ["Ground", "GroundMesh", "PlaneGround", "ground_mesh", "radius_quantiles"]
@@ -22,7 +23,6 @@ MESH_PX = 8
 """Pixels between the points of the mesh; on the Mediterranean grid linear interpolation between
 them puts a pixel at most 60 m off and is right to 0.01 % about its size."""
 
-RADIUS_SHARES = (0.5, 0.95)
 QUANTILE_STEPS = 257
 TINY = 1e-9
 
@@ -75,12 +75,13 @@ def radius_quantiles() -> Float[np.ndarray, "P S"]:
 
 
 class Radii(nn.Module):
-    """Radii of the circles that hold RADIUS_SHARES of a normal error in km."""
+    """Radii of the circles that hold RADIUS_SHARES of the errors in km, see `error_radii`."""
 
     quantiles: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, calibration: RadiusCalibration | None) -> None:
         super().__init__()
+        self.calibration = calibration or ((1.0, 1.0),) * len(RADIUS_SHARES)
         self.register_buffer("quantiles", torch.from_numpy(radius_quantiles()))
 
     def forward(self, in_km: Float[Tensor, "b 2 2"]) -> list[Float[Tensor, " b"]]:
@@ -93,9 +94,10 @@ class Radii(nn.Module):
         place = ratio.masked_fill(torch.isnan(ratio), 0.0) * (self.quantiles.shape[1] - 1)
         step = place.floor().clamp_max(float(self.quantiles.shape[1] - 2))
         share, index = place - step, step.long()
+        tables = zip(self.quantiles.unbind(0), self.calibration, strict=True)
         return [
-            large * (table[index] * (1 - share) + table[index + 1] * share)
-            for table in self.quantiles.unbind(0)[: len(RADIUS_SHARES)]
+            factor * (large * (table[index] * (1 - share) + table[index + 1] * share)) ** power
+            for table, (factor, power) in tables
         ]
 
 
@@ -106,14 +108,19 @@ class Ground(nn.Module):
     origin: Tensor
     last: Tensor
 
-    def __init__(self, processor: MedicaneProcessor, margin: int) -> None:
+    def __init__(
+        self,
+        processor: MedicaneProcessor,
+        margin: int,
+        calibration: RadiusCalibration | None = None,
+    ) -> None:
         super().__init__()
         mesh = ground_mesh(processor.grid, margin)
         rows, columns, _ = mesh.values.shape
         self.longitude = mesh.longitude
         self.columns = columns
         self.register_buffer("mesh", torch.from_numpy(mesh.values).flatten(0, 1))
-        self.radii = Radii()
+        self.radii = Radii(calibration)
         self.register_buffer("origin", torch.tensor(mesh.origin, dtype=torch.float32))
         self.register_buffer("last", torch.tensor([columns - 2, rows - 2], dtype=torch.float32))
 
@@ -154,11 +161,13 @@ class PlaneGround(nn.Module):
     it: distances from the plane's centre are true, those across are longer by arc over sine.
     """
 
-    def __init__(self, processor: MedicaneProcessor) -> None:
+    def __init__(
+        self, processor: MedicaneProcessor, calibration: RadiusCalibration | None = None
+    ) -> None:
         super().__init__()
         self.middle = (processor.tile_size - 1) / 2
         self.km = processor.grid.x_step / 1000
-        self.radii = Radii()
+        self.radii = Radii(calibration)
 
     def forward(
         self,

@@ -23,8 +23,10 @@ from medicane_export.graphs.graph_tensors import (
 from medicane_export.graphs.ground import Ground, PlaneGround
 from medicane_export.graphs.kelvin import KelvinFront
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.averaging import average_classification, average_tracking
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import BiasedAttention
+from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import (
     MedicaneForTracking,
     MedicaneForVideoClassification,
@@ -106,9 +108,11 @@ class _Head(nn.Module):
         self.model = model
 
     def forward(self, pixel_values: Float[Tensor, "b t c h w"]) -> tuple[Tensor, Tensor]:
-        output = self.model(pixel_values)
         if isinstance(self.model, MedicaneForVideoClassification):
-            return output.logits, output.probabilities
+            classes = average_classification(self.model, pixel_values)
+            return classes.logits, classes.probabilities
+        assert isinstance(self.model, MedicaneForTracking)
+        output = average_tracking(self.model, pixel_values)
         # a covariance measured once for all clips is still one a clip
         return output.center, output.covariance + 0 * output.center[:, :, None]
 
@@ -216,7 +220,7 @@ def kelvin_graph(
         )
     plain = normalised_graph(model, contents)
     located = isinstance(model, MedicaneForTracking) and contents == "head"
-    ground = _ground(processor, model.config.patch_size) if located else None
+    ground = _ground(processor, model.config) if located else None
     compute = _FromKelvin(plain.compute, processor, ground)
     place = PLANE_CENTER if processor.uses_planes else TILE_OFFSET
     inputs = (kelvin_of(processor), *((place,) if located else ()))
@@ -224,11 +228,11 @@ def kelvin_graph(
     return Graph(compute, inputs, outputs).eval()
 
 
-def _ground(processor: MedicaneProcessor, patch_size: int) -> Ground | PlaneGround:
+def _ground(processor: MedicaneProcessor, config: MedicaneConfig) -> Ground | PlaneGround:
     if processor.uses_planes:
-        return PlaneGround(processor)
+        return PlaneGround(processor, config.radius_calibration)
     # a centre may lie a patch outside the tile, and the tile at the grid's rim
-    return Ground(processor, margin=patch_size)
+    return Ground(processor, config.patch_size, config.radius_calibration)
 
 
 def _check_contents(model: MedicaneModel, contents: GraphContents) -> None:

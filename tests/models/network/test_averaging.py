@@ -11,7 +11,6 @@ from medicane_models.network.averaging import (
 )
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
-from medicane_models.network.outputs import TrackingOutput
 
 SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
@@ -26,16 +25,40 @@ def spot(x, y, rows=32, columns=32):
 
 
 def brightest(tile):
-    """A tracker that is always right: the brightest pixel, with errors along x only."""
+    """The raw outputs of a tracker that is always right."""
     index = tile[:, -1, 0].flatten(1).argmax(1)
-    center = torch.stack((index % tile.shape[4], index // tile.shape[4]), 1).float()
-    return TrackingOutput(center=center, covariance=torch.diag(torch.tensor([9.0, 0.0]))[None])
+    return torch.stack((index % tile.shape[4], index // tile.shape[4]), 1).float()
+
+
+def regression(covariance, monkeypatch, raw):
+    config = SMALL.replace(
+        head="regression",
+        center_mean_px=(0.0, 0.0),
+        center_scale_px=(1.0, 1.0),
+        error_covariance_px=covariance,
+    )
+    model = MedicaneForTracking(config).eval()
+    monkeypatch.setattr(model, "forward_raw", raw)
+    return model
 
 
 @pytest.fixture
 def tracker(monkeypatch):
-    model = MedicaneForTracking(SMALL).eval()
-    monkeypatch.setattr(model, "forward", brightest)
+    """With errors along x only."""
+    return regression(((9.0, 0.0), (0.0, 0.0)), monkeypatch, brightest)
+
+
+@pytest.fixture
+def heatmaps(monkeypatch):
+    """All of the distribution is on the cell that holds the brightest pixel."""
+    model = MedicaneForTracking(SMALL.replace(heatmap_stride=1, heatmap_offset=True)).eval()
+
+    def raw(tile):
+        logits = 1e3 * torch.nn.functional.pad(tile[:, -1, 0], [16] * 4)
+        tenth = torch.full_like(logits, 0.1).atanh()
+        return torch.stack((logits, tenth, -2 * tenth), 1)
+
+    monkeypatch.setattr(model, "forward_raw", raw)
     return model
 
 
@@ -60,12 +83,29 @@ def test_averaging_a_perfect_tracker_mixes_its_errors(tracker):
 
 
 def test_disagreement_widens_the_covariance(monkeypatch):
-    model = MedicaneForTracking(SMALL).eval()
-    stubborn = TrackingOutput(center=torch.tensor([[10.0, 15.5]]), covariance=torch.zeros(1, 2, 2))
-    monkeypatch.setattr(model, "forward", lambda _: stubborn)
+    nowhere = ((0.0, 0.0), (0.0, 0.0))
+    stubborn = torch.tensor([[10.0, 15.5]])
+    model = regression(nowhere, monkeypatch, lambda tiles: stubborn.expand(len(tiles), 2))
     estimate = average_tracking(model, spot(0, 0), [View(), View(flip_x=True)])
     assert estimate.center.tolist() == [[15.5, 15.5]]
     assert estimate.covariance.tolist() == [[[5.5**2, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize("view", EIGHT_WAYS)
+def test_peaks_and_their_offsets_come_back_to_where_they_were(view, heatmaps):
+    estimate = average_tracking(heatmaps, spot(12, 9), [view])
+    off = (-0.1 if view.flip_x else 0.1, 0.198 if view.flip_y else -0.198)
+    moved = estimate.center[0] - torch.tensor([12, 9])
+    assert moved.tolist() == pytest.approx(off[::-1] if view.transpose else off, abs=1e-3)
+
+
+def test_a_peak_that_few_views_see_does_not_count(heatmaps, monkeypatch):
+    right, wrong = (heatmaps.forward_raw(spot(x, 9)) for x in (12, 25))
+    monkeypatch.setattr(heatmaps, "forward_raw", lambda _: torch.cat([wrong, *[right] * 7]))
+    monkeypatch.setattr(View, "undo_raw", lambda self, raw: raw)
+    estimate = average_tracking(heatmaps, spot(12, 9), EIGHT_WAYS)
+    assert estimate.center[0, 0] == pytest.approx(12.1, abs=0.01)
+    assert estimate.heatmap.amax() == pytest.approx(7 / 8)
 
 
 def test_correlations_change_sign_with_one_flip():
@@ -80,8 +120,8 @@ def test_probabilities_are_averaged():
     model = MedicaneForVideoClassification(SMALL.replace(temperature=2.0)).eval()
     frames = torch.randn(2, *SMALL.clip_shape)
     averaged = average_classification(model, frames, FLIPS)
-    singles = [model(view.apply(frames, (32, 32))).probabilities for view in FLIPS]
-    torch.testing.assert_close(averaged.probabilities, sum(singles) / 4)
+    singles = [model(view.apply(frames, (32, 32))).logits.softmax(1) for view in FLIPS]
+    torch.testing.assert_close(averaged.logits.exp(), sum(singles) / 4)
     torch.testing.assert_close((averaged.logits / 2).softmax(1), averaged.probabilities)
 
 

@@ -44,6 +44,17 @@ def test_radii_are_those_of_the_covariance_on_the_ground():
     assert 2 * east * 2.4477 < found.radius_95_km < 2 * north * 2.4477
 
 
+def test_radii_are_calibrated_as_the_tracker_says():
+    calibrated = predictor()
+    config = calibrated.tracker.config.replace(radius_calibration=((0.5, 1.0), (1.0, 2.0)))
+    calibrated.tracker = replace(calibrated.tracker, config=config)
+    plain, fitted = (
+        each.predict(scene()).table.query("detected") for each in (predictor(), calibrated)
+    )
+    assert fitted.radius_50_km.to_numpy() == pytest.approx(plain.radius_50_km.to_numpy() / 2)
+    assert fitted.radius_95_km.to_numpy() == pytest.approx(plain.radius_95_km.to_numpy() ** 2)
+
+
 def test_tiles_without_a_cyclone_have_no_centre():
     table = predictor().predict(scene()).table
     calm = table[table.probability < 0.3]

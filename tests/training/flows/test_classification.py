@@ -222,21 +222,22 @@ def test_weights_of_the_loss_count_where_validation_cannot_tell(store):
     assert finished.head.bias[1].item() - before == pytest.approx(np.log(0.01 / 0.99), rel=1e-5)
 
 
-def test_views_are_averaged_as_probabilities(store, learned):
-    _, model, _ = learned
-    flow = ClassificationFlow.open(classification(store, test_views="flips"))
+def test_views_are_averaged_as_probabilities(learned, monkeypatch):
+    flow, model, _ = learned
+    monkeypatch.setattr(model, "config", model.config.replace(views="flips"))
     batch = clips(flow, 30, 31)
     pixels = batch.pixel_values(PROCESSOR)[0]
     with torch.no_grad():
-        found = flow.judge_test(model, batch)["probability"]
+        found = flow.judge_released(model, batch)["probability"]
         flipped = [pixels.flip(axes) for axes in ([], [3], [4], [3, 4])]
-        expected = torch.stack([model(view).probabilities[:, 1] for view in flipped]).mean(0)
+        likely = torch.stack([model(view).logits.softmax(1) for view in flipped]).mean(0)
+        expected = (likely.log() / model.config.temperature).softmax(1)[:, 1]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_report_stands_beside_baselines(learned):
     flow, model, _ = learned
-    table = judged(flow, model, flow.judge_test)
+    table = judged(flow, model, flow.judge_released)
     report = flow.report(model, table)
     truth = (table["label"] == 1).to_numpy()
     alarms = (table["probability"] >= model.config.threshold).to_numpy()
@@ -257,6 +258,6 @@ def test_the_report_stands_beside_baselines(learned):
 
 def test_one_storm_gives_no_interval(learned):
     flow, model, _ = learned
-    report = flow.report(model, judged(flow, model, flow.judge_test))
+    report = flow.report(model, judged(flow, model, flow.judge_released))
     score = report["scores"]["model"]["pod"]
     assert np.isnan([score["low"], score["high"]]).all()

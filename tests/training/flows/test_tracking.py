@@ -249,14 +249,15 @@ def test_a_regression_heads_error_is_that_of_validation_storms_alike(store):
     assert "2 storms" in (released.config.trained_on or "")
 
 
-def test_a_final_test_may_average_mirrored_views(store):
-    flow = flow_of(store, tracking=TrackingSettings(test_views="flips"))
+def test_a_released_model_may_average_mirrored_views(store):
+    flow = flow_of(store)
     model = untrained(flow)
+    model.config = model.config.replace(views="flips")
     rows = flow.clips.rows("train")
     batch, plain = judged(flow, model, rows)
     pixels, _ = batch.pixel_values(store.processor)
     with torch.no_grad():
-        columns = flow.judge_test(model, batch)
+        columns = flow.judge_released(model, batch)
         expected = average_tracking(model, pixels, FLIPS).center
     np.testing.assert_allclose(np.stack([columns["x"], columns["y"]], 1), expected, rtol=1e-5)
     np.testing.assert_allclose(columns["loss"], plain["loss"])
@@ -344,7 +345,7 @@ def test_the_report_sets_the_model_beside_the_baselines(store):
 
 
 def test_a_run_trains_draws_and_tests(store, tmp_path):
-    small = recipe(store, tracking=TrackingSettings(test_views="eight"))
+    small = recipe(store, views="eight")
     run_recipe(small, tmp_path / "run", test=True)
     model = MedicaneForTracking.from_pretrained(tmp_path / "run")
     assert model.config.trained_on is not None

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.network.averaging import View, average_classification
+from medicane_models.network.averaging import VIEWS, View, average_classification
 from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_models.network.modeling import MedicaneForVideoClassification
 from medicane_training.clips.dataset import ClipBatch
@@ -26,7 +26,7 @@ from medicane_training.clips.parts import Clips
 from medicane_training.clips.sampling import present_shares
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_model
-from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
+from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import ClassificationSettings
@@ -154,20 +154,18 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
 
     def judge(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """``loss`` (of plain labels), ``label``, ``logit_0`` …, ``probability``, ``embedding``."""
-        return self._judged(model, batch, TEST_VIEWS["one"])
+        return self._judged(model, batch, VIEWS["one"])
 
-    def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
-        """The same, averaged over views, and ``coldness``, the baseline's.
-
-        The threshold has been fitted without views, which make probabilities less extreme.
+    def judge_released(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
+        """The same, averaged over the model's views, and ``coldness``, the baseline's.
 
         Mirrored and turned tiles are fair views where the training mirrored and turned, and where
         pixels are about square on the ground; a geostationary tile far from the sub-satellite
         point is stretched along one axis, which a quarter turn swaps with the other.
         """
-        views = TEST_VIEWS[self.settings.test_views]
         cold = coldness(self.clips.store, batch.clip.cpu().numpy())
-        return {**self._judged(model, batch, views), "coldness": cold.astype(np.float32)}
+        judged = self._judged(model, batch, VIEWS[model.config.views])
+        return {**judged, "coldness": cold.astype(np.float32)}
 
     def kept(self, table: Table) -> Table:
         """Of the columns those that ``classification.keep`` asks for, always the loss."""
@@ -263,7 +261,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
             "trained_on": model.config.trained_on,
             "threshold": model.config.threshold,
             "temperature": model.config.temperature,
-            "views": self.settings.test_views,
+            "views": model.config.views,
             "loss": float(judged["loss"].to_numpy().mean()),
             "confusion": self._confusion(judged, of_model.forecast),
             **scored,
@@ -290,7 +288,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         return {"coldest_60_km": coldest, "never": never}
 
     def _coldness(self, judged: Table) -> Float[np.ndarray, " n"]:
-        """As `judge_test` has it; what `judge` has judged is looked at here."""
+        """As `judge_released` has it; what `judge` has judged is looked at here."""
         if "coldness" in judged:
             return judged["coldness"].to_numpy(np.float64)
         return coldness(self.clips.store, judged["clip"].to_numpy())
@@ -336,7 +334,7 @@ class ClassificationFlow(Flow[ClassificationRecipe]):
         assert isinstance(model, MedicaneForVideoClassification)
         pixels, _ = batch.pixel_values(self.clips.processor)
         labels = self._labels(batch)
-        output = average_classification(model, pixels, views) if len(views) > 1 else model(pixels)
+        output = average_classification(model, pixels, views)
         logits = output.logits.float().clamp_min(LEAST_LOGIT)
         scaled = logits / model.config.temperature
         columns = {

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from medicane_models.network.averaging import EIGHT_WAYS, FLIPS, View
 from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.clips.parts import Clips
@@ -23,7 +22,7 @@ from medicane_training.engines.interface import Forward
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["TEST_VIEWS", "Columns", "Flow", "Step", "Table"]
+__all__ = ["Columns", "Flow", "Step", "Table"]
 
 Columns = Mapping[str, np.ndarray]
 """Of each clip of a batch, in its order, what the model made of it; arrays (clips, …)."""
@@ -32,13 +31,6 @@ Table = pd.DataFrame
 """One row a clip: ``clip`` (row in the store's index) and the columns that `Flow.judge` gave."""
 
 R = TypeVar("R", bound=Recipe)
-
-TEST_VIEWS: Mapping[str, tuple[View, ...]] = {
-    "one": (View(),),
-    "flips": FLIPS,
-    "eight": EIGHT_WAYS,
-}
-"""What a recipe's ``test_views`` average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +160,6 @@ class Flow(ABC, Generic[R]):
         settings of the model that they depend on.
         """
 
-    def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
-        """As `judge`, with the views that the final test averages; by default one."""
+    def judge_released(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
+        """As `judge`, with the views that prediction averages."""
         return self.judge(model, batch)

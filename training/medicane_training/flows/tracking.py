@@ -21,7 +21,7 @@ from medicane_models.network.outputs import TrackingOutput
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
-from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, Table
+from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.flows.sureness import label_weights, label_widths_km
 from medicane_training.recipes.kinds import TrackingRecipe
@@ -38,6 +38,7 @@ from medicane_training.scores.centres import (
     radii_km,
 )
 from medicane_training.scores.intervals import weather_blocks, with_intervals
+from medicane_training.scores.radii import fit_radii
 from medicane_training.store.labels import CYCLONE
 
 __all__ = ["JUDGED_COLUMNS", "TrackingFlow", "trackable"]
@@ -154,21 +155,14 @@ class TrackingFlow(Flow[TrackingRecipe]):
         loss = torch.stack([tracker.head.loss(one, center) for one, center in rows])
         return self._columns(tracker.head.decode(raw), loss, batch)
 
-    def judge_test(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
-        """The same from the mean over mirrored and turned views, if the recipe says so.
-
-        The loss is that of the clip as it is.
-        """
+    def judge_released(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
+        """The same from the mean over the model's views; the loss is that of the clip as it is."""
         judged = self.judge(model, batch)
-        views = TEST_VIEWS[self.recipe.tracking.test_views]
-        if len(views) == 1:
+        if model.config.views == "one":
             return judged
         pixels, _ = batch.pixel_values(self.clips.processor)
-        return self._columns(
-            average_tracking(_tracker(model), pixels, views),
-            torch.from_numpy(judged["loss"]),
-            batch,
-        )
+        output = average_tracking(_tracker(model), pixels)
+        return self._columns(output, torch.from_numpy(judged["loss"]), batch)
 
     def _columns(
         self, output: TrackingOutput, loss: Float[Tensor, " b"], batch: ClipBatch
@@ -194,7 +188,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         """See :meth:`medicane_training.scores.centres.JudgedCentres.scores`."""
         return self._judged(table).scores()
 
-    def _judged(self, table: Table) -> JudgedCentres:
+    def _judged(self, table: Table, model: MedicaneModel | None = None) -> JudgedCentres:
+        """With the radii of a released model, or of normal errors."""
         xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
         covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
         found = table[["x", "y"]].to_numpy(float)
@@ -204,12 +199,18 @@ class TrackingFlow(Flow[TrackingRecipe]):
             truth=table[["true_x", "true_y"]].to_numpy(float),
             covariance=covariance,
             error_km=table["error_km"].to_numpy(float),
-            radii_km=radii_km(self.clips.store.grid, tiles, found, covariance),
+            radii_km=radii_km(
+                self.clips.store.grid,
+                tiles,
+                found,
+                covariance,
+                model and model.config.radius_calibration,
+            ),
             loss=table["loss"].to_numpy(float),
         )
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
-        """With the error of a regression head on validation storms, and what trained it."""
+        """With its error on validation storms, and what trained it."""
         fitted = training_data(self.clips, self.recipe.model)
         head = _tracker(model).head
         if isinstance(head, RegressionHead):
@@ -217,6 +218,10 @@ class TrackingFlow(Flow[TrackingRecipe]):
             head.error_covariance = fitted["error_covariance_px"] = covariance
             (xx, xy), (_, yy) = covariance
             validation = validation.assign(variance_x=xx, covariance_xy=xy, variance_y=yy)
+        else:
+            judged = self._judged(validation)
+            storms = self._storms(validation)
+            fitted["radius_calibration"] = fit_radii(judged.radii_km, judged.error_km, storms)
         model.config = model.config.replace(**fitted)
         return model, validation
 
@@ -254,7 +259,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
         newest, store = batch.codes[:, -1].numpy(), self.clips.store
-        draw_centres(newest, judged, store.processor, store.grid, path)
+        calibration = model.config.radius_calibration
+        draw_centres(newest, judged, store.processor, store.grid, path, calibration=calibration)
         return [path]
 
     def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
@@ -270,14 +276,14 @@ class TrackingFlow(Flow[TrackingRecipe]):
         clips = store.clips.iloc[judged["clip"].to_numpy(int)]
         storms, blocks = clips["storm"].to_numpy(str), weather_blocks(store, clips)
         errors = {MODEL: judged["error_km"].to_numpy(float), **self._baseline_errors(judged)}
-        of_model = self._judged(judged)
+        of_model = self._judged(judged, model)
         scores = {name: error_scores(error, blocks) for name, error in errors.items()} | {
             MODEL: with_intervals(lambda rows: of_model.take(rows).scores(), blocks)
         }
         report = {
             "data_kind": data_kind(self.clips.store, judged["clip"].to_numpy(int)),
             "trained_on": model.config.trained_on,
-            "views": self.recipe.tracking.test_views,
+            "views": model.config.views,
             "counts": {"clips": len(judged), "storms": len(set(storms))},
             "scores": scores,
             "by_storm": by_group(errors, storms, "storm"),

@@ -21,8 +21,8 @@ REGRESSION = ("center_mean_px", "center_scale_px")
 HEATMAP = ("heatmap_center", "heatmap_features", "heatmap_offset", "heatmap_stride")
 FREE: Mapping[Task, tuple[str, ...]] = {
     "pretraining": (*BACKBONE, *DECODER),
-    "classification": (*BACKBONE, "head_drop_rate", "id2label"),
-    "tracking": (*BACKBONE, "head", "head_drop_rate", *HEATMAP, *REGRESSION),
+    "classification": (*BACKBONE, "head_drop_rate", "id2label", "views"),
+    "tracking": (*BACKBONE, "head", "head_drop_rate", "views", *HEATMAP, *REGRESSION),
 }
 """For each task the fields that its model reads, and that neither store nor training decides."""
 

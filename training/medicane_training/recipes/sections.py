@@ -455,7 +455,6 @@ class ClassificationSettings:
             are fitted for; None takes the rate of all weather in the validation clips.
         threshold_for: the validation score that the threshold maximises at that rate.
         keep: what is written of each clip beside the scores.
-        test_views: of each clip that the final test averages: ``one``, or mirrored and turned.
     """
 
     classes: Literal[2, 3] = 2
@@ -468,7 +467,6 @@ class ClassificationSettings:
     deployment_rate: float | None = None
     threshold_for: Literal["csi", "hss", "balanced_accuracy"] = "csi"
     keep: tuple[Kept, ...] = ("predictions",)
-    test_views: Literal["one", "flips", "eight"] = "one"
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
@@ -495,7 +493,6 @@ class TrackingSettings:
 
     Attributes:
         select_by: the validation score that chooses the checkpoint.
-        test_views: of each clip that the final test averages: ``one``, or mirrored and turned.
         baselines: compare with what needs no learning at every final test.
         label_km: how far the true centre may be from its label in training, a standard deviation
             along each axis: for the strongest storms (115 kt or 930 hPa), then the weakest (35 kt
@@ -505,7 +502,6 @@ class TrackingSettings:
     """
 
     select_by: Literal["mean_km", "median_km", "p90_km", "loss"] = "mean_km"
-    test_views: Literal["one", "flips", "eight"] = "one"
     baselines: bool = True
     label_km: tuple[float, float] | None = None
     label_weights: tuple[float, float] = (1.0, 1.0)

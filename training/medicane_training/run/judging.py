@@ -23,16 +23,18 @@ def judge_part(
     part: str,
     *,
     ranks: Ranks,
+    released: bool = False,
     watch: Watch = lambda items, total: items,
     pause: Callable[[], None] = lambda: None,
 ) -> Table:
     """What a model makes of each clip of a part. Called on all ranks, each judges its own clips.
 
     Args:
-        flow: judges; in its final-test way if the part is ``test``.
+        flow: judges.
         model: to judge with, in evaluation mode.
         part: ``validation`` or ``test``.
         ranks: of the run.
+        released: judge as prediction does, with the model's views.
         watch: passes the batches on and may show how many there were.
         pause: called on all ranks before each batch; it may raise.
 
@@ -40,7 +42,7 @@ def judge_part(
         A row a clip, ordered by clip, the same on all ranks.
     """
     loader = flow.clips.evaluation(part, rank=ranks.rank, world_size=ranks.world_size)
-    judge = flow.judge_test if part == "test" else flow.judge
+    judge = flow.judge_released if released else flow.judge
     device = next(model.parameters()).device
     # ranks may have one batch fewer than the first, and must pause as often
     batches = shared(len(loader), ranks)

@@ -42,6 +42,7 @@ def release_best(training: Training) -> None:
         model,
         "validation",
         ranks=ranks,
+        released=True,
         watch=training.display.counted,
         pause=lambda: leave_if_asked(training.interrupts, ranks),
     )
@@ -118,6 +119,7 @@ def final_test(
         model.to(own_device(flow.recipe.engine, ranks)),
         "test",
         ranks=ranks,
+        released=True,
         watch=display.counted,
         pause=lambda: leave_if_asked(interrupts, ranks),
     )

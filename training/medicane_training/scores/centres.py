@@ -14,13 +14,13 @@ import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
 from medicane_models.domain import Grid, great_circle_km
-from medicane_models.prediction.uncertainty import normal_radius
+from medicane_models.network.configuration import RadiusCalibration
+from medicane_models.prediction.uncertainty import RADIUS_SHARES, error_radii
 from medicane_models.verification.matching import Blocks
 from medicane_models.verification.scores import error_summary
 from medicane_training.scores.intervals import Score, score_text, with_intervals
 
 __all__ = [
-    "RADII",
     "JudgedCentres",
     "by_group",
     "classes_of_clips",
@@ -31,9 +31,6 @@ __all__ = [
     "printed",
     "radii_km",
 ]
-
-RADII = (0.5, 0.95)
-"""Shares of the cases that the radii are to hold."""
 
 INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
     "wind_kt": ((35.0, 64.0, 83.0), "kt"),
@@ -56,12 +53,16 @@ def error_km(grid: Grid, tiles: TilePixels, found: TilePixels, truth: TilePixels
 
 
 def radii_km(
-    grid: Grid, tiles: TilePixels, found: TilePixels, covariance: Float[np.ndarray, "n 2 2"]
+    grid: Grid,
+    tiles: TilePixels,
+    found: TilePixels,
+    covariance: Float[np.ndarray, "n 2 2"],
+    calibration: RadiusCalibration | None = None,
 ) -> Float[np.ndarray, "n radii"]:
-    """Radii of the circles that hold RADII of a normal error with this covariance in px²."""
+    """See `error_radii`; the covariance is in px²."""
     to_km = np.asarray(grid.jacobian_km(*(tiles + found).T))
     in_km = to_km @ covariance @ np.swapaxes(to_km, -1, -2)
-    return np.stack([normal_radius(in_km, share) for share in RADII], axis=-1)
+    return error_radii(in_km, calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def _coverage(error: PerClip, radii: Float[np.ndarray, "n radii"]) -> dict[str, 
         f"coverage_{100 * share:.0f}": float((error[known] <= radius[known]).mean())
         if known.any()
         else float("nan")
-        for share, radius in zip(RADII, radii.T, strict=True)
+        for share, radius in zip(RADIUS_SHARES, radii.T, strict=True)
     }
 
 

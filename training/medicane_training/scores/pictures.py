@@ -10,8 +10,9 @@ from jaxtyping import Float, UInt8
 
 from medicane_models.domain import Grid
 from medicane_models.files import replacing
+from medicane_models.network.configuration import RadiusCalibration
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_training.scores.centres import RADII, radii_km
+from medicane_training.scores.centres import radii_km
 from medicane_training.store.clip_store import decode
 
 __all__ = ["draw_centres"]
@@ -30,6 +31,8 @@ def draw_centres(
     processor: MedicaneProcessor,
     grid: Grid,
     path: Path,
+    *,
+    calibration: RadiusCalibration | None = None,
 ) -> None:
     """Draw tiles side by side.
 
@@ -40,6 +43,7 @@ def draw_centres(
         processor: of the clips.
         grid: where the pixels of stored frames lie.
         path: of the picture.
+        calibration: of the circles, see `error_radii`.
     """
     from matplotlib.figure import Figure
 
@@ -52,7 +56,7 @@ def draw_centres(
         axes.imshow(np.nan_to_num(processor.picture(decode(tile)), nan=NO_DATA))
         axes.plot(row["true_x"], row["true_y"], "+", color=TRUTH, markersize=12, label="truth")
         axes.plot(row["x"], row["y"], "x", color=FOUND, markersize=9, label="found")
-        x, y = _circle(grid, row)
+        x, y = _circle(grid, row, calibration)
         axes.plot(x, y, "-", color=FOUND, linewidth=1, label="95 %")
         axes.set(xlim=(-0.5, tile.shape[-1] - 0.5), ylim=(tile.shape[-2] - 0.5, -0.5))
         axes.set_title(f"{row['title']}\n{row['error_km']:.0f} km", fontsize=8)
@@ -64,12 +68,13 @@ def draw_centres(
 
 
 def _circle(
-    grid: Grid, row: Mapping[Any, Any]
+    grid: Grid, row: Mapping[Any, Any], calibration: RadiusCalibration | None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Pixels of the tile on the circle that holds the last of RADII; NaN if never measured."""
+    """Pixels of the tile on the circle that holds 95 % of the errors; NaN if never measured."""
     tile, found = (np.array([[row[name] for name in pair]]) for pair in PAIRS)
     moments = [row[name] for name in MOMENTS]
-    radius = radii_km(grid, tile, found, np.array(moments).reshape(1, 2, 2))[0, len(RADII) - 1]
+    covariance = np.array(moments).reshape(1, 2, 2)
+    radius = radii_km(grid, tile, found, covariance, calibration)[0, -1]
     to_pixels = np.linalg.inv(np.asarray(grid.jacobian_km(*(tile + found)[0])))
     around = radius * to_pixels @ np.stack([np.cos(ANGLES), np.sin(ANGLES)])
     x, y = found[0][:, None] + around
