@@ -112,6 +112,7 @@ class Backdrop:
             name: Texture.draw(random, WIDE, lifetime_h=hours)
             for name, hours in (("air", 30), ("low", 30), ("middle", 20))
         }
+        self.warp_km = random.uniform(20, 130)
         self.warps = [Texture.draw(random, SMOOTH, lifetime_h=40) for _ in range(2)]
         self.fine = {
             name: Texture.draw(random, FINE, lifetime_h=hours)
@@ -162,7 +163,7 @@ class Backdrop:
 
     def _warp(self, hour: float) -> tuple[Field, Field]:
         x, y = self._drifted(hour, self.mix.high_wind)
-        east, north = (160 * warp.at(x, y, hour) for warp in self.warps)
+        east, north = (self.warp_km * warp.at(x, y, hour) for warp in self.warps)
         return east, north
 
     def _lay_low(self, kelvin: Field, clear: Field, hour: float) -> None:

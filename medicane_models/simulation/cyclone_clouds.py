@@ -146,8 +146,9 @@ class _Vortex:
         kelvin += dried * np.maximum(warm - kelvin, 0)
         self._lay_low(kelvin, warm)
         open_ = 1 - self.eye
-        outer = cyclone.top_kelvin + 14
-        hide(kelvin, cyclone.outflow * strength * open_ * self._outflow(), outer)
+        opacity = self._outflow()
+        tops = cyclone.top_kelvin + 10 + 16 * (1 - opacity)
+        hide(kelvin, cyclone.outflow * strength * open_ * opacity, tops)
         opacity, tops = self._bands()
         hide(kelvin, cyclone.bands * strength * open_ * opacity, tops)
         if cyclone.shield:

@@ -433,10 +433,10 @@ def _cirrus_swirl(random: np.random.Generator) -> dict[str, Any]:
 
 
 _CHANCES = {
-    CycloneKind.EYE: 0.18,
+    CycloneKind.EYE: 0.22,
     CycloneKind.COVERED: 0.2,
-    CycloneKind.SHEARED: 0.19,
-    CycloneKind.EXPOSED: 0.1,
+    CycloneKind.SHEARED: 0.17,
+    CycloneKind.EXPOSED: 0.08,
     CycloneKind.DEPRESSION: 0.12,
     CycloneKind.LANDFALL: 0.08,
     CycloneKind.SUBTROPICAL: 0.06,

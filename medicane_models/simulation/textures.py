@@ -26,7 +26,7 @@ class Scales:
 
 
 WIDE = Scales(cells=1024, cell_km=8.0, largest_km=2600, smallest_km=60, slope=2.1)
-FINE = Scales(cells=512, cell_km=5.0, largest_km=260, smallest_km=13, slope=1.65)
+FINE = Scales(cells=512, cell_km=5.0, largest_km=450, smallest_km=12, slope=1.55)
 SMOOTH = Scales(cells=1024, cell_km=8.0, largest_km=2500, smallest_km=500, slope=3.5)
 
 
