@@ -153,7 +153,7 @@ class _Recorded:
         return self.quality.record(kelvin, grid_km=self.km, seed=self.seed, frame=minute)[None]
 
 
-def himawari_box(lon: float = 125.0, lat: float = -17.0, *, size: int = 640) -> Grid:
+def himawari_box(lon: float = 125.0, lat: float = -17.0, *, size: int = 512) -> Grid:
     """A square of AHI's pixels of 4 km around a point in degrees."""
     step = AHI_STEP_M
     disk = Grid(

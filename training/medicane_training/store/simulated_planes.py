@@ -91,8 +91,8 @@ def add_simulated(
     """
     if min(storms, calm) < 0 or storms + calm == 0:
         raise ConfigurationError(f"{storms} storms and {calm} calm samples; give at least one")
-    store = _opened(Path(out), processor, sample_size)
     behind = None if backgrounds is None else Backgrounds(ClipStore(backgrounds), leave_out)
+    store = _opened(Path(out), processor, sample_size)
     simulator = SampleSimulator(store=store, seed=seed, backgrounds=behind)
     wanted = [(stormy, i) for stormy, n in ((True, storms), (False, calm)) for i in range(n)]
     with alone(store.path):
