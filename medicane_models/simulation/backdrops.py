@@ -11,22 +11,20 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from medicane_models.simulation.cells import CellTable
+from medicane_models.simulation.cells import CellTable, Rows
 from medicane_models.simulation.cyclone_clouds import hide
 from medicane_models.simulation.noise import generator
-from medicane_models.simulation.places import Place, Window
+from medicane_models.simulation.places import Locality, Window
 from medicane_models.simulation.plane import hours_since_epoch
 from medicane_models.simulation.sky import Field, smoothstep
 from medicane_models.simulation.textures import FINE, SMOOTH, WIDE, Texture
-from medicane_models.simulation.thunderstorms import draw_tops, grown, joined
+from medicane_models.simulation.thunderstorms import all_cells, draw_tops, grown
 
 __all__ = ["Backdrop", "WeatherMix", "draw_mix"]
 
 LONGEST_CELL_H = 6
 SQUARE_KM = 1e6
 FIRST_BUCKET = 1_000_000  # keeps the numbers of earlier hours positive
-
-Rows = Float[np.ndarray, " k"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +103,7 @@ def draw_mix(latitude: float, *, seed: int) -> WeatherMix:
 class Backdrop:
     """The weather of a place at any hour."""
 
-    def __init__(self, place: Place, mix: WeatherMix, *, seed: int) -> None:
+    def __init__(self, place: Locality, mix: WeatherMix, *, seed: int) -> None:
         self.place, self.mix, self.seed = place, mix, seed
         random = generator(seed, "textures of a backdrop")
         self.wide = {
@@ -213,7 +211,7 @@ class Backdrop:
         tables = [self.born(bucket) for bucket in range(first - LONGEST_CELL_H, first + 1)]
         x, y = self.place.x, self.place.y
         tear = 45 * self.fine["tear"].at(x, y, hour), 45 * self.fine["middle"].at(x, y, hour)
-        tops = draw_tops(grown(joined(tables), hour), self.whole, tear)
+        tops = draw_tops(grown(all_cells(tables), hour), self.whole, tear)
         hide(kelvin, smoothstep(tops / 0.4), clear - tops * (clear - 190))
 
     def _born(self, bucket: int) -> CellTable:

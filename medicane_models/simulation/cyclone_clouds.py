@@ -13,11 +13,11 @@ from medicane_models.domain.azimuthal import to_azimuthal
 from medicane_models.simulation.cells import CellTable
 from medicane_models.simulation.cyclones import Cyclone
 from medicane_models.simulation.noise import generator
-from medicane_models.simulation.places import Place, Window
+from medicane_models.simulation.places import Locality, Window
 from medicane_models.simulation.plane import ramp
 from medicane_models.simulation.sky import Field, smoothstep
 from medicane_models.simulation.textures import FINE, WIDE, Texture
-from medicane_models.simulation.thunderstorms import draw_tops, grown, joined
+from medicane_models.simulation.thunderstorms import all_cells, draw_tops, grown
 
 __all__ = ["CycloneClouds", "hide"]
 
@@ -36,7 +36,7 @@ class CycloneClouds:
     """Draws a cyclone into scenes of a place."""
 
     cyclone: Cyclone
-    place: Place
+    place: Locality
 
     def lay(self, kelvin: Field, clear: Field, hour: float) -> None:
         """Draw into a scene, in place.
@@ -80,7 +80,7 @@ class CycloneClouds:
     ) -> None:
         buckets = range(math.floor(age) - LONGEST_CELL_H, math.floor(age) + 1)
         born = [_born(self.cyclone, bucket) for bucket in buckets]
-        cells = grown(joined(born), age)
+        cells = grown(all_cells(born), age)
         tops = draw_tops(cells, window, vortex.warp) * np.float32(strength) * (1 - vortex.eye)
         depth = 295.0 - (self.cyclone.top_kelvin - 4)
         hide(kelvin, smoothstep(tops / 0.4), warm - tops * (depth + warm - 295))

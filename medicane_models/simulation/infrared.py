@@ -16,7 +16,7 @@ from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation.backdrops import Backdrop, WeatherMix, draw_mix
 from medicane_models.simulation.cyclone_clouds import CycloneClouds
 from medicane_models.simulation.cyclones import Cyclone, CycloneKind, draw_cyclone
-from medicane_models.simulation.places import Place
+from medicane_models.simulation.places import Locality
 from medicane_models.simulation.qualities import PictureQuality
 from medicane_models.simulation.scene import lazy_frames, scene_coordinates, times_at_cadence
 from medicane_models.simulation.sky import Field
@@ -44,7 +44,7 @@ class InfraredScene:
         seed: of the weather's textures.
     """
 
-    place: Place
+    place: Locality
     mix: WeatherMix
     cyclones: Sequence[Cyclone]
     seed: int
@@ -67,7 +67,9 @@ class InfraredScene:
         return [CycloneClouds(cyclone=one, place=self.place) for one in self.cyclones]
 
 
-def lay_over(kelvin: Field, place: Place, cyclones: Sequence[Cyclone], time: pd.Timestamp) -> Field:
+def lay_over(
+    kelvin: Field, place: Locality, cyclones: Sequence[Cyclone], time: pd.Timestamp
+) -> Field:
     """Cyclones in a real scene: clouds where they are colder, clear where they clear.
 
     Args:
@@ -124,7 +126,7 @@ def simulate_infrared(
         drawn = draw_cyclone(middle, seed=seed, kind=CycloneKind.EYE)
         cyclones = [replace(drawn, lon=centre[0], lat=centre[1])]
     scene = InfraredScene(
-        place=Place(grid=grid, centre=centre, time=middle),
+        place=Locality(grid=grid, centre=centre, time=middle),
         mix=draw_mix(abs(centre[1]), seed=seed),
         cyclones=cyclones,
         seed=seed,

@@ -18,7 +18,7 @@ from medicane_models.maps.coastlines import land_mask
 from medicane_models.simulation.plane import hours_since_epoch, winter
 from medicane_models.simulation.sky import Field
 
-__all__ = ["Place", "Window"]
+__all__ = ["Locality", "Window"]
 
 
 class Window(NamedTuple):
@@ -31,7 +31,7 @@ class Window(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Place:
+class Locality:
     """A grid as weather sees it.
 
     Attributes:

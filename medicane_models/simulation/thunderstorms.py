@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
-from medicane_models.simulation.cells import CellTable
+from medicane_models.simulation.cells import CellTable, Rows
 from medicane_models.simulation.places import Window
 from medicane_models.simulation.plane import ramp
 from medicane_models.simulation.sky import Field
 
-__all__ = ["draw_tops", "grown", "joined"]
+__all__ = ["all_cells", "draw_tops", "grown"]
 
 ANVIL = 2.2  # sizes of a cell within which it is drawn
 
-Rows = Float[np.ndarray, " k"]
 
-
-def joined(tables: Sequence[CellTable]) -> CellTable:
+def all_cells(tables: Sequence[CellTable]) -> CellTable:
     """All cells of some tables."""
     return CellTable(*(np.concatenate(columns) for columns in zip(*tables, strict=True)))
 

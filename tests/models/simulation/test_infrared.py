@@ -25,7 +25,7 @@ from medicane_models.simulation.infrared import (
     lay_over,
     simulate_infrared,
 )
-from medicane_models.simulation.places import Place
+from medicane_models.simulation.places import Locality
 from medicane_models.simulation.qualities import PictureQuality, draw_quality, seen_part
 
 NOON = pd.Timestamp("2020-08-20 12:00")
@@ -33,9 +33,9 @@ WARM = 295.0
 FAULTLESS = PictureQuality(noise_kelvin=0.0)
 
 
-def place(lat: float, *, size: int = 96, km: float = 10.0) -> Place:
+def place(lat: float, *, size: int = 96, km: float = 10.0) -> Locality:
     centre = (140.0, lat)
-    return Place(grid=local_plane(*centre, size=size, km=km), centre=centre, time=NOON)
+    return Locality(grid=local_plane(*centre, size=size, km=km), centre=centre, time=NOON)
 
 
 def storm(lat: float, **changes) -> Cyclone:
@@ -44,7 +44,7 @@ def storm(lat: float, **changes) -> Cyclone:
     return replace(drawn, lon=140.0, lat=lat, **{**still, **changes})
 
 
-def over_sea(cyclone: Cyclone, where: Place, time: pd.Timestamp = NOON) -> np.ndarray:
+def over_sea(cyclone: Cyclone, where: Locality, time: pd.Timestamp = NOON) -> np.ndarray:
     """The cyclone alone, over 295 K everywhere."""
     return lay_over(np.full(where.x.shape, WARM, np.float32), where, [cyclone], time)
 

@@ -16,17 +16,17 @@ from medicane_models.network.configuration import SIMULATED
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.hardness import decoded_kelvin
 
-__all__ = ["Background", "Backgrounds"]
+__all__ = ["Background", "Backgrounds", "KelvinFrames"]
 
 SEEN, SEEN_KM = 0.9, 500.0  # share of the square around the middle that a background must show
 
-Frames = Float[np.ndarray, "T S S"]
+KelvinFrames = Float[np.ndarray, "T S S"]
 
 
 class Background(NamedTuple):
     """A calm sample of a real scene."""
 
-    kelvin: Frames
+    kelvin: KelvinFrames
     lon: float
     lat: float
     end: pd.Timestamp
@@ -63,7 +63,7 @@ class Backgrounds:
                 )
         raise ConfigurationError(f"no calm sample of {self.store.path} shows enough")
 
-    def _kelvin(self, rows: np.ndarray) -> Frames:
+    def _kelvin(self, rows: np.ndarray) -> KelvinFrames:
         grid = self.store.grid
         codes = np.empty((len(rows), 1, grid.height, grid.width), np.uint8)
         self.store.read_frames(rows, Tile(0, 0), out=codes)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from medicane_models.commands import with_progress
 from medicane_models.domain import Grid, local_plane
@@ -28,11 +28,11 @@ from medicane_models.simulation.backdrops import draw_mix
 from medicane_models.simulation.cyclones import Cyclone, CycloneKind, draw_cyclone, draw_lookalike
 from medicane_models.simulation.infrared import InfraredScene, lay_over
 from medicane_models.simulation.noise import generator
-from medicane_models.simulation.places import Place
+from medicane_models.simulation.places import Locality
 from medicane_models.simulation.qualities import draw_quality, seen_part
 from medicane_models.simulation.sky import Field
 from medicane_models.times import utc
-from medicane_training.store.backgrounds import Background, Backgrounds
+from medicane_training.store.backgrounds import Background, Backgrounds, KelvinFrames
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.plane_index import (
     PlaneSettings,
@@ -58,7 +58,6 @@ NEAREST_EQUATOR = 3.0  # degrees
 ATTEMPTS = 100  # at a place over the sea
 EARTH = Grid.lonlat(west=-180, south=-89.5, east=179, north=89.5, step_degrees=1.0)
 FIRST, HOURS = utc("2000-01-01"), 25 * 8766  # when samples may be
-Frames = Float[np.ndarray, "T S S"]
 
 
 def add_simulated(
@@ -194,7 +193,7 @@ class SampleScene:
         every_hours: from a frame to the next.
     """
 
-    place: Place
+    place: Locality
     cyclones: Sequence[Cyclone]
     behind: Background | None
     every_hours: float
@@ -219,7 +218,7 @@ class SampleScene:
         platform, _, _ = self.behind.source.partition(": ")
         return f"{SIMULATED}, {platform}: {kinds}, seed {seed}, laid into {self.behind.sample}"
 
-    def recorded(self, random: np.random.Generator, count: int) -> Frames:
+    def recorded(self, random: np.random.Generator, count: int) -> KelvinFrames:
         """Frames as pictures of some quality, some of the older ones lost."""
         seed = int(random.integers(2**31))
         quality, km = draw_quality(seed=seed), self.place.grid.x_step / 1000
@@ -265,7 +264,7 @@ def _scene(
         where = _over(random, shown.lat, land=shown.kind is CycloneKind.LANDFALL)
     else:
         where = behind.lon, behind.lat
-    place = Place(grid=plane(*where), centre=where, time=end)
+    place = Locality(grid=plane(*where), centre=where, time=end)
     reach = 0.0 if stormy else ASIDE_KM
     cyclones = [_put(random, shown, place, (0.0, reach))]
     if not stormy and random.random() < BARE:
@@ -280,7 +279,7 @@ def _scene(
 
 
 def _put(
-    random: np.random.Generator, cyclone: Cyclone, place: Place, apart_km: tuple[float, float]
+    random: np.random.Generator, cyclone: Cyclone, place: Locality, apart_km: tuple[float, float]
 ) -> Cyclone:
     """Some time of its life, so far from the middle of a place at its end."""
     age_h = cyclone.life_h * (random.uniform(*SHOWN) - 0.5)
