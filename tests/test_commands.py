@@ -33,12 +33,15 @@ REPLACES = {
     "medicane predict", "medicane demo", "medicane simulate", "medicane convert",
     "medicane-export onnx", "medicane-export safetensors", "medicane-export transformers",
 }  # fmt: skip
-CONTINUES = FLOWS | {"medicane-train data build", "medicane-train data download"}
+CONTINUES = FLOWS | {
+    "medicane-train data build", "medicane-train data simulate", "medicane-train data download",
+}  # fmt: skip
 RUNS_A_MODEL = FLOWS | {"medicane predict", "medicane demo"}
 OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 COMPARES_ON_THE_CPU = {"medicane-export onnx", "medicane-export transformers"}
 DRAWS = RUNS_A_MODEL - {"medicane predict"} | COMPARES_ON_THE_CPU | {
     "medicane simulate", "medicane evaluate", "medicane convert", "medicane-train data build",
+    "medicane-train data simulate",
 }  # fmt: skip
 OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 REQUIRED = inspect.Parameter.empty

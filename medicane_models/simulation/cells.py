@@ -13,7 +13,7 @@ from medicane_models.simulation.plane import KM_PER_DEGREE, KM_PER_DEGREE_EAST, 
 from medicane_models.simulation.storms import Storm, StormKind
 from medicane_models.simulation.winds import WindField
 
-__all__ = ["CellTable", "Cells"]
+__all__ = ["CellTable", "Cells", "Rows"]
 
 LONGEST_H = 6
 FIRST_BUCKET = 10_000_000  # keeps the numbers of hours before 2000 positive

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import dask.array as da
 import numpy as np
@@ -19,7 +19,15 @@ from medicane_models.simulation.storms import Storm, StormKind, draw_storm, stor
 from medicane_models.simulation.weather import Weather
 from medicane_models.times import Instant, utc
 
-__all__ = ["Frames", "medicanes", "scene_coordinates", "simulate_scene", "times_at_cadence"]
+__all__ = [
+    "Frames",
+    "RecordedFrames",
+    "lazy_frames",
+    "medicanes",
+    "scene_coordinates",
+    "simulate_scene",
+    "times_at_cadence",
+]
 
 
 def simulate_scene(
@@ -53,7 +61,7 @@ def simulate_scene(
         middle = times[len(times) // 2]
         storms = [draw_storm(StormKind.MEDICANE, grid=grid, middle=middle, seed=seed)]
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
-    pixels = _lazy(frames, times)
+    pixels = lazy_frames(frames, times)
     variables = {
         name: (("time", "y", "x"), pixels[:, index], {"units": "K", "grid_mapping": "crs"})
         for index, name in enumerate(CHANNELS)
@@ -61,6 +69,20 @@ def simulate_scene(
     coordinates, attributes = scene_coordinates(times, grid, seed)
     scene = open_scene(xr.Dataset(variables, coordinates, attributes))
     return scene, storm_table(medicanes(storms), times)
+
+
+@runtime_checkable
+class RecordedFrames(Protocol):
+    """Frames that can be asked for at any time."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns."""
+        ...
+
+    def at(self, time: pd.Timestamp) -> Float[np.ndarray, "channel y x"]:
+        """Kelvin; NaN where missing."""
+        ...
 
 
 class Frames:
@@ -97,7 +119,7 @@ def medicanes(storms: Sequence[Storm]) -> list[Storm]:
 
 
 def scene_coordinates(
-    times: pd.DatetimeIndex, grid: Grid, seed: int
+    times: pd.DatetimeIndex, grid: Grid, seed: int, *, sensor: str = "seviri"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Coordinates and attributes of a simulated scene."""
     name, units = ("projection_{}_coordinate", "m") if not grid.is_geographic else ("{}", "degrees")
@@ -108,14 +130,14 @@ def scene_coordinates(
     coordinates = {"time": times, **axes, "crs": ((), np.int32(0), grid.cf_attributes())}
     return coordinates, {
         "platform": "simulated",
-        "sensor": "seviri",
+        "sensor": sensor,
         "sub_satellite_longitude": grid.sub_satellite_longitude,
         "time_convention": "end_of_scan",
         "source": f"medicane_models.simulation, seed {seed}",
     }
 
 
-def _lazy(frames: Frames, times: pd.DatetimeIndex) -> da.Array:
+def lazy_frames(frames: RecordedFrames, times: pd.DatetimeIndex) -> da.Array:
     """Frames (time, channel, y, x), each computed alone."""
     moments: list[pd.Timestamp] = times.to_list()
 
