@@ -5,7 +5,7 @@ one. Mirrored cyclones turn the other way round, so a model gains only if it was
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -78,6 +78,12 @@ class View:
         plain = covariance * signs[:, None] * signs
         return plain.flip(1, 2) if self.transpose else plain
 
+    def undo_heatmap(self, heatmap: Float[Tensor, "b i j"]) -> Float[Tensor, "b rows columns"]:
+        """A heatmap found in the view, along the frame's axes; its tile stays where it was cut."""
+        axes = [axis for axis, flip in ((2, self.flip_x), (1, self.flip_y)) if flip]
+        plain = heatmap.flip(axes)
+        return plain.transpose(1, 2) if self.transpose else plain
+
 
 FLIPS = tuple(View(flip_x=x, flip_y=y) for x in (False, True) for y in (False, True))
 """The tile, mirrored in x, in y, and in both, which is half a turn."""
@@ -116,7 +122,8 @@ def average_tracking(
     """Centres by the mean over views, in pixels of the frames.
 
     The covariance is that of the mixture of the views' distributions about its mean: the mean
-    covariance and the spread of the centres. It holds no heatmap, which views may not share.
+    covariance and the spread of the centres. It holds the mean heatmap where the head has one and
+    all views are of the tile at offset (0, 0).
 
     Args:
         model: in evaluation mode.
@@ -134,4 +141,9 @@ def average_tracking(
     center = centers.mean(0)
     apart = centers - center
     spread = torch.einsum("vbi,vbj->vbij", apart, apart)
-    return TrackingOutput(center=center, covariance=(within + spread).mean(0))
+    covariance = (within + spread).mean(0)
+    maps = [view.undo_heatmap(out.heatmap) for view, out in pairs if out.heatmap is not None]
+    if not maps or any(view.offset != (0, 0) for view in views):
+        return TrackingOutput(center=center, covariance=covariance)
+    heatmap = torch.stack(maps).mean(0)
+    return replace(outputs[0], center=center, covariance=covariance, heatmap=heatmap)

@@ -105,6 +105,9 @@ class MedicaneConfig:
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
         heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
         heatmap_offset: every cell says where in its neighbourhood a centre would be.
+        guess_power: exponent of the heatmap where it is multiplied with a first guess.
+        guess_floor: probability that the heatmap says nothing on where the centre is, spread over
+            all of its cells there.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -146,6 +149,8 @@ class MedicaneConfig:
     heatmap_center: Literal["mode", "mean"] = "mode"
     heatmap_features: bool = False
     heatmap_offset: bool = False
+    guess_power: Positive = 1.0
+    guess_floor: Rate = 0.0
     trained_on: str | None = None
     data_kind: DataKind | None = None
 
@@ -192,6 +197,19 @@ class MedicaneConfig:
     def clip_shape(self) -> tuple[int, int, int, int]:
         """Shape of one clip, (T, C, H, W)."""
         return self.num_frames, self.in_channels, *self.frame_size
+
+    @property
+    def heatmap_cells(self) -> tuple[int, int]:
+        """Rows and columns of a heatmap, which reaches one patch beyond the tile."""
+        height, width = (
+            (size + 2 * self.patch_size) // self.heatmap_stride for size in self.frame_size
+        )
+        return height, width
+
+    @property
+    def heatmap_first_px(self) -> float:
+        """Tile pixel, x and y alike, of the middle of a heatmap's first cell."""
+        return (self.heatmap_stride - 1) / 2 - self.patch_size
 
     @property
     def channel_std(self) -> tuple[float, ...]:
@@ -381,6 +399,8 @@ UNTRAINED: Mapping[str, Any] = {
     "temperature": 1.0,
     "threshold": 0.5,
     "error_covariance_px": None,
+    "guess_power": 1.0,
+    "guess_floor": 0.0,
     "trained_on": None,
     "data_kind": None,
 }

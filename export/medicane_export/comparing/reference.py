@@ -80,10 +80,12 @@ def _forward(
     if contents == "embeddings":
         return _embeddings(model, clips)
     output = model(clips)
-    names = ("center", "covariance") if isinstance(model, MedicaneForTracking) else _CLASSES
-    return {name: getattr(output, name).numpy() for name in names}
+    names = _LOCATED if isinstance(model, MedicaneForTracking) else _CLASSES
+    values = {name: getattr(output, name) for name in names}
+    return {name: tensor.numpy() for name, tensor in values.items() if tensor is not None}
 
 
+_LOCATED = ("center", "covariance", "heatmap")
 _CLASSES = ("logits", "probabilities")
 
 
