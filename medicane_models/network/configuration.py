@@ -43,6 +43,7 @@ Features = Annotated[int, Range(least=1, most=65536)]
 Depth = Annotated[int, Range(least=1, most=1000)]
 Epsilon = Annotated[float, Range(above=0, most=0.01)]
 Scale = Annotated[float, Range(least=0, most=10)]
+Slope = Annotated[float, Range(least=-10, most=10)]
 Temperature = Annotated[float, Range(above=0, most=1000)]
 Task = Literal["pretraining", "classification", "tracking"]
 DataKind = Literal["real", "simulated", "mixed"]
@@ -105,9 +106,9 @@ class MedicaneConfig:
         heatmap_center: ``"mode"``, the mean of the distribution around its peak, or ``"mean"``.
         heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
         heatmap_offset: every cell says where in its neighbourhood a centre would be.
-        guess_power: exponent of the heatmap where it is multiplied with a first guess.
-        guess_floor: probability that the heatmap says nothing on where the centre is, spread over
-            all of its cells there.
+        guess_power: of the heatmap's exponent where it is multiplied with a first guess, as
+            `prediction.first_guess.HeatMapTrust` has it.
+        guess_slope: likewise.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -150,7 +151,7 @@ class MedicaneConfig:
     heatmap_features: bool = False
     heatmap_offset: bool = False
     guess_power: Positive = 1.0
-    guess_floor: Rate = 0.0
+    guess_slope: Slope = 0.0
     trained_on: str | None = None
     data_kind: DataKind | None = None
 
@@ -400,7 +401,7 @@ UNTRAINED: Mapping[str, Any] = {
     "threshold": 0.5,
     "error_covariance_px": None,
     "guess_power": 1.0,
-    "guess_floor": 0.0,
+    "guess_slope": 0.0,
     "trained_on": None,
     "data_kind": None,
 }

@@ -150,12 +150,7 @@ class GuidedRun(PredictionRun):
                 f"{self.tracker.name} was exported without its heat map, which a first guess "
                 "needs; export it again with medicane-export onnx"
             )
-        config = self.tracker.config
-        return HeatMaps(
-            probability=found.heatmap,
-            cell_px=config.heatmap_stride,
-            first_px=config.heatmap_first_px,
-        )
+        return HeatMaps.of(self.tracker.config, found.heatmap)
 
     def _in_pixels(self, clip: GuidedClip) -> Centres:
         """The first guesses in pixels of their tiles."""

@@ -75,6 +75,16 @@ def test_the_tests_report_tells_classes_sensors_and_hemispheres(pair):
         assert {"value", "low", "high"} == set(row["coverage_50"])
 
 
+def test_the_trackers_trust_in_its_heat_maps_is_fitted_and_judged(pair):
+    config = json.loads((pair / "tracker" / "config.json").read_text())
+    assert (config["guess_power"], config["guess_slope"]) != (1.0, 0.0)
+    report = json.loads((pair / "tracker" / "test.json").read_text())["first_guess"]
+    for scores in (report["scores"], *report["by_intensity"]):
+        assert scores["first guess"]["mean_km"]["value"] == pytest.approx(48.0, rel=0.25)
+        assert set(scores["refined"]) == {"mean_km", "median_km", "rms_km"}
+    assert "heatmap" not in pd.read_parquet(pair / "tracker" / "test.parquet")
+
+
 def test_a_backbone_is_pretrained_and_goes_into_a_tracker(store, tmp_path):
     run_well("specialize", "infrared", store, tmp_path / "backbone")
     run_well(
