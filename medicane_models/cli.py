@@ -52,9 +52,9 @@ from medicane_models.network.configuration import CONFIG_NAME, DataKind, Medican
 if TYPE_CHECKING:
     from medicane_models.network.base import MedicaneModel
     from medicane_models.prediction.detections import Detections
-    from medicane_models.prediction.first_guess import FirstGuess
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.products import ProductWriter
+    from medicane_models.prediction.refinement import FirstGuess
     from medicane_models.prediction.run import PredictionRun
     from medicane_models.scenes.processing import MedicaneProcessor
 
@@ -476,7 +476,7 @@ def _first_guess(tracks: Path | None, mean_km: float | None) -> "FirstGuess | No
                 f"--first-guess-km is {mean_km:g}, and there is no --first-guess; give its tracks"
             )
         return None
-    from medicane_models.prediction.first_guess import OPERATIONAL_KM, FirstGuess
+    from medicane_models.prediction.refinement import OPERATIONAL_KM, FirstGuess
     from medicane_models.verification.best_tracks import read_tracks
 
     return FirstGuess(

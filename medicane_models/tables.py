@@ -36,8 +36,8 @@ class Column:
     """What a column of that name holds, in whichever table it stands.
 
     Attributes:
-        kind: ``count`` is a whole number that is always there, ``flag`` True or False; a
-            ``number`` or ``text`` may be empty, which says that it is unknown.
+        kind: ``count`` is a whole number that is there in all rows or in none, ``flag`` True or
+            False; a ``number`` or ``text`` may be empty, which says that it is unknown.
         meaning: in words.
         units: as UDUNITS writes them; "" for what has none.
     """
@@ -224,7 +224,9 @@ def _converted(column: pd.Series, kind: ColumnKind, source: str) -> pd.Series:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)
         case "count":
-            return pd.Series(whole_numbers(column, source=source), index=column.index)
+            nowhere = len(column) and column.str.lower().isin(UNKNOWN).all()
+            read = numbers if nowhere else whole_numbers
+            return pd.Series(read(column, source=source), index=column.index)
         case "flag":
             return _flags(column, source)
         case _:

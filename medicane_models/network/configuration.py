@@ -107,7 +107,7 @@ class MedicaneConfig:
         heatmap_features: the heatmap is also made of what the stem sees in the newest frame.
         heatmap_offset: every cell says where in its neighbourhood a centre would be.
         guess_power: of the heatmap's exponent where it is multiplied with a first guess, as
-            `prediction.first_guess.HeatMapTrust` has it.
+            `prediction.refinement.HeatMapTrust` has it.
         guess_slope: likewise.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from medicane_models.domain import great_circle_km
 from medicane_models.domain.local_planes import local_plane
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.detections import DETECTION_COLUMNS, FIX_COLUMNS
-from medicane_models.prediction.first_guess import FirstGuess, HeatMaps, HeatMapTrust, refined
+from medicane_models.prediction.detections import FIX_COLUMNS
 from medicane_models.prediction.linking import at_edge
+from medicane_models.prediction.refinement import FirstGuess, HeatMaps, HeatMapTrust, refined
 from medicane_models.prediction.run import PredictionRun
 from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, as_tracks
 from medicane_models.runtimes.interface import Centres
@@ -23,10 +23,7 @@ from medicane_models.scenes.tiles import FixedTiles, LocalPlanes, Tiling
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["GUIDED_COLUMNS", "GuidedRun"]
-
-GUIDED_COLUMNS = (*DETECTION_COLUMNS, "track_id", *GUESS_COLUMNS)
-"""Of the table of detections; ``track_id`` is that of the first guess."""
+__all__ = ["GuidedRun"]
 
 
 @dataclass(frozen=True, kw_only=True)

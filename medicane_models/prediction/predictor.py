@@ -11,7 +11,6 @@ from medicane_models.domain import Grid, parse_box, same_crs
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.first_guess import FirstGuess
 from medicane_models.prediction.geolocation import check_window
 from medicane_models.prediction.guided_run import GuidedRun
 from medicane_models.prediction.model_loading import (
@@ -21,6 +20,7 @@ from medicane_models.prediction.model_loading import (
     load_with_embedded_tracker,
 )
 from medicane_models.prediction.models import ModelDescription, check_pair
+from medicane_models.prediction.refinement import FirstGuess
 from medicane_models.prediction.run import PredictionRun
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision

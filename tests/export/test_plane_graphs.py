@@ -15,7 +15,7 @@ from medicane_export.request import OnnxRequest
 from medicane_export.sample_clips import given_clips, random_clips, simulated_clips
 from medicane_models import MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import great_circle_km
-from medicane_models.prediction.first_guess import FirstGuess
+from medicane_models.prediction.refinement import FirstGuess
 
 PROCESSOR = MedicaneProcessor.planes(size=32, km=30.0, num_frames=4)
 SOURCES = {

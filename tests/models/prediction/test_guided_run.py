@@ -11,8 +11,9 @@ from plane_scenes import grid_around, scene
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.first_guess import FirstGuess
 from medicane_models.prediction.models import ModelDescription
+from medicane_models.prediction.refinement import FirstGuess
+from medicane_models.verification.evaluation import evaluate
 
 PLANES = MedicaneProcessor.planes(size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,))
 
@@ -90,6 +91,19 @@ def test_tracks_keep_their_names_and_tell_their_guesses(tmp_path):
     assert xr.open_dataset(tmp_path / "tracks.nc")["guess_lon"].attrs["units"] == "degrees_east"
     told = found.provenance["settings"]["first_guess"]
     assert (told["source"], told["mean_km"]) == ("guess.csv", 48.0)
+
+
+def test_the_rows_are_tracks_to_whoever_judges_them(tmp_path):
+    spot = (20.0, 36.0)
+    told = guesses(spot, (20.3, 36.2))
+    found = predictor().predict(scene(spot, grid_around(*spot)), first_guess=told)
+    found.write(tmp_path)
+    told.tracks.to_csv(tmp_path / "truth.csv", index=False)
+    reports = [
+        evaluate(tmp_path / name, tmp_path / "truth.csv")
+        for name in ("detections.csv", "tracks.csv")
+    ]
+    assert reports[0]["sections"] == reports[1]["sections"]
 
 
 def test_the_surer_the_guess_the_less_it_moves():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medicane_models.prediction.first_guess import HeatMaps, HeatMapTrust
+from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_models.verification.matching import Blocks
 from medicane_training.scores.first_guess import first_guess_errors, first_guess_scores, fit_trust
 

@@ -18,7 +18,7 @@ from medicane_models.network.configuration import Covariance, MedicaneConfig
 from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
-from medicane_models.prediction.first_guess import HeatMaps, HeatMapTrust
+from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Shaped
 
-from medicane_models.prediction.first_guess import (
+from medicane_models.prediction.refinement import (
     OPERATIONAL_KM,
     FirstGuess,
     HeatMaps,

@@ -6,7 +6,7 @@ import pytest
 
 from medicane_models import MedicaneConfig
 from medicane_models.errors import ConfigurationError
-from medicane_models.prediction.first_guess import FirstGuess, HeatMaps, HeatMapTrust, refined
+from medicane_models.prediction.refinement import FirstGuess, HeatMaps, HeatMapTrust, refined
 from medicane_models.runtimes.interface import Centres
 
 CELL, CELLS, FIRST = 2, 72, -7.5
