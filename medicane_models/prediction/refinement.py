@@ -24,7 +24,6 @@ __all__ = ["OPERATIONAL_KM", "FirstGuess", "HeatMapTrust", "HeatMaps", "refined"
 OPERATIONAL_KM = 48.0
 """Mean distance of operational first guesses from the best track (arXiv:2409.16507)."""
 
-
 TYPICAL_HEIGHT = 100.0  # of a heat map's peak above a flat map
 MAX_GAP_HOURS = 12.0  # from a position of an advisory's forecast to the next
 
