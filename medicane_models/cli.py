@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from medicane_models.prediction.detections import Detections
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.products import ProductWriter
+    from medicane_models.prediction.refinement import FirstGuess
     from medicane_models.prediction.run import PredictionRun
     from medicane_models.scenes.processing import MedicaneProcessor
 
@@ -104,6 +105,17 @@ def predict(
             help="Move fixes from where the cloud top appears to below it, by its temperature.",
         ),
     ] = False,
+    first_guess: Annotated[
+        Path | None,
+        typer.Option(
+            callback=checked(check_present),
+            help="Tracks, as evaluate reads them: refine their positions, and look nowhere else.",
+        ),
+    ] = None,
+    first_guess_km: Annotated[
+        float | None,
+        typer.Option(help="How far off they are on average; default: 48, as operational ones."),
+    ] = None,
     formats: Annotated[
         str,
         typer.Option(
@@ -135,12 +147,14 @@ def predict(
         "revision": revision,
         "tracker_revision": tracker_revision,
     }
+    guess = _first_guess(first_guess, first_guess_km)
     with replacing_products(out, **chosen) as writer:
         predictor = _predictor(model, tracker, runtime, device, **options)
         within = {"domain": domain, "extent": extent, "start": start, "end": end}
         opened = predictor.open(scene, reader=reader, **within)
         times = {"start": start, "end": end, "every_minutes": every}
-        detections = _judge(predictor.run(opened, **times, pictures=writer.plot), writer)
+        run = predictor.run(opened, **times, pictures=writer.plot, first_guess=guess)
+        detections = _judge(run, writer)
     _show(detections, out, json=json)
 
 
@@ -451,6 +465,24 @@ def _predictor(
         device=device,
         settings=OnnxSettings(threads=threads),
         **options,
+    )
+
+
+def _first_guess(tracks: Path | None, mean_km: float | None) -> "FirstGuess | None":
+    """What --first-guess and --first-guess-km say."""
+    if tracks is None:
+        if mean_km is not None:
+            raise ConfigurationError(
+                f"--first-guess-km is {mean_km:g}, and there is no --first-guess; give its tracks"
+            )
+        return None
+    from medicane_models.prediction.refinement import OPERATIONAL_KM, FirstGuess
+    from medicane_models.verification.best_tracks import read_tracks
+
+    return FirstGuess(
+        tracks=read_tracks(tracks),
+        mean_km=OPERATIONAL_KM if mean_km is None else mean_km,
+        source=str(tracks),
     )
 
 

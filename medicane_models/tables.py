@@ -36,8 +36,8 @@ class Column:
     """What a column of that name holds, in whichever table it stands.
 
     Attributes:
-        kind: ``count`` is a whole number that is always there, ``flag`` True or False; a
-            ``number`` or ``text`` may be empty, which says that it is unknown.
+        kind: ``count`` is a whole number that is there in all rows or in none, ``flag`` True or
+            False; a ``number`` or ``text`` may be empty, which says that it is unknown.
         meaning: in words.
         units: as UDUNITS writes them; "" for what has none.
     """
@@ -90,6 +90,9 @@ COLUMNS: dict[str, Column] = {
     "observed": _time("when the centre's pixel was seen, UTC"),
     "parallax_east_km": _number("km", "eastward shift from the cloud top's apparent place"),
     "parallax_north_km": _number("km", "northward shift from the cloud top's apparent place"),
+    "guess_lon": _number("degrees_east", "longitude of the first guess of the centre"),
+    "guess_lat": _number("degrees_north", "latitude of the first guess of the centre"),
+    "guess_distance_km": _number("km", "from the first guess to the centre"),
     "newest_frame": _time("of the clip's newest frame that was there, UTC"),
     "missing_frames": _count("frames of the clip that were not there"),
     "model": _text("folder, embedded name or Hub id of the detector"),
@@ -221,7 +224,9 @@ def _converted(column: pd.Series, kind: ColumnKind, source: str) -> pd.Series:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)
         case "count":
-            return pd.Series(whole_numbers(column, source=source), index=column.index)
+            nowhere = len(column) and column.str.lower().isin(UNKNOWN).all()
+            read = numbers if nowhere else whole_numbers
+            return pd.Series(read(column, source=source), index=column.index)
         case "flag":
             return _flags(column, source)
         case _:

@@ -43,6 +43,7 @@ Features = Annotated[int, Range(least=1, most=65536)]
 Depth = Annotated[int, Range(least=1, most=1000)]
 Epsilon = Annotated[float, Range(above=0, most=0.01)]
 Scale = Annotated[float, Range(least=0, most=10)]
+Slope = Annotated[float, Range(least=-10, most=10)]
 Temperature = Annotated[float, Range(above=0, most=1000)]
 Task = Literal["pretraining", "classification", "tracking"]
 DataKind = Literal["real", "simulated", "mixed"]
@@ -111,6 +112,9 @@ class MedicaneConfig:
         heatmap_offset: every cell says where in its neighbourhood a centre would be.
         views: of each tile, that prediction averages: ``"one"``, itself; ``"flips"``, mirrored too;
             ``"eight"``, mirrored and turned.
+        guess_power: of the heatmap's exponent where it is multiplied with a first guess, as
+            `prediction.refinement.HeatMapTrust` has it.
+        guess_slope: likewise.
         trained_on: on the data, for people, newest training first; None means never trained.
         data_kind: of the newest training's scenes; None means that nobody said.
     """
@@ -154,6 +158,8 @@ class MedicaneConfig:
     heatmap_features: bool = False
     heatmap_offset: bool = False
     views: Literal["one", "flips", "eight"] = "one"
+    guess_power: Positive = 1.0
+    guess_slope: Slope = 0.0
     trained_on: str | None = None
     data_kind: DataKind | None = None
 
@@ -200,6 +206,19 @@ class MedicaneConfig:
     def clip_shape(self) -> tuple[int, int, int, int]:
         """Shape of one clip, (T, C, H, W)."""
         return self.num_frames, self.in_channels, *self.frame_size
+
+    @property
+    def heatmap_cells(self) -> tuple[int, int]:
+        """Rows and columns of a heatmap, which reaches one patch beyond the tile."""
+        height, width = (
+            (size + 2 * self.patch_size) // self.heatmap_stride for size in self.frame_size
+        )
+        return height, width
+
+    @property
+    def heatmap_first_px(self) -> float:
+        """Tile pixel, x and y alike, of the middle of a heatmap's first cell."""
+        return (self.heatmap_stride - 1) / 2 - self.patch_size
 
     @property
     def channel_std(self) -> tuple[float, ...]:
@@ -389,6 +408,8 @@ UNTRAINED: Mapping[str, Any] = {
     "temperature": 1.0,
     "threshold": 0.5,
     "error_covariance_px": None,
+    "guess_power": 1.0,
+    "guess_slope": 0.0,
     "trained_on": None,
     "data_kind": None,
 }

@@ -110,8 +110,7 @@ class HeatmapHead(nn.Module):
         self.center_kind = config.heatmap_center
         self.temperature = config.temperature
         self.offset = config.heatmap_offset
-        first = (self.cell_px - 1) / 2 - config.patch_size
-        self.origin_px = (first, first)
+        self.origin_px = (config.heatmap_first_px, config.heatmap_first_px)
         self.time_weight = nn.Parameter(torch.full((self.grid[0],), 1 / self.grid[0]))
         outputs = 3 if self.offset else 1
         # padding by two puts a ring of patches around the tile, told from it by their neighbours

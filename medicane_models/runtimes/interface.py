@@ -1,6 +1,6 @@
 """What runs a detector and a tracker on clips: numpy in, numpy out.
 
-Letters: B clips, T frames, C bands, H rows, W columns.
+Letters: B clips, T frames, C bands, H rows, W columns, R and K rows and columns of heatmap cells.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,10 +35,14 @@ PixelValues = Float[np.ndarray, "T C H W"]  # of one clip, normalised
 
 
 class Centres(NamedTuple):
-    """Centres in tile pixels (x, y) and their covariance in px², NaN where it is unknown."""
+    """Centres in tile pixels (x, y) and their covariance in px², NaN where it is unknown.
+
+    With them, of a tracker that tells it, the probability of each cell of its heatmap.
+    """
 
     center: Float[np.ndarray, "B 2"]
     covariance: Float[np.ndarray, "B 2 2"]
+    heatmap: Float[np.ndarray, "B R K"] | None = None
 
 
 @runtime_checkable
@@ -88,9 +92,11 @@ class TorchRuntime:
 
         assert self._tracker is not None
         outputs = list(self._run(partial(average_tracking, self._tracker), clips))
+        maps = [_numpy(out.heatmap) for out in outputs if out.heatmap is not None]
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),
             np.concatenate([_numpy(out.covariance) for out in outputs]),
+            np.concatenate(maps) if maps else None,
         )
 
     def _run(

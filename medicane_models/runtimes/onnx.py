@@ -67,6 +67,7 @@ class OnnxModel:
         path: Path,
         outputs: Sequence[str],
         *,
+        optional: Sequence[str] = (),
         device: OnnxDevice = "auto",
         settings: OnnxSettings = DEFAULTS,
     ) -> None:
@@ -77,6 +78,8 @@ class OnnxModel:
         self.metadata = OnnxMetadata.from_properties(told, str(path))
         _check_variant(self.metadata, outputs, path)
         _check_precision(self.metadata, self.device, path)
+        given = {info.name for info in self.metadata.outputs}
+        outputs = [*outputs, *(name for name in optional if name in given)]
         self.batch_size = settings.batch_size or batch_size_for(self.metadata.config, self.device)
         self._fixed = settings.cuda_graph
         self._memory = _Memory(self._session, self.metadata, outputs, self.batch_size, self.device)
@@ -188,6 +191,7 @@ class OnnxRuntime:
             else OnnxModel(
                 Path(tracker),
                 ["center", "covariance"],
+                optional=["heatmap"],
                 device=self.detector.device,
                 settings=settings,
             )
@@ -209,9 +213,11 @@ class OnnxRuntime:
         """As :meth:`medicane_models.runtimes.interface.Runtime.centres`."""
         assert self.tracker is not None
         outputs = list(self.tracker.run(clips))
+        maps = [out["heatmap"] for out in outputs if "heatmap" in out]
         return Centres(
             np.concatenate([out["center"] for out in outputs]),
             np.concatenate([out["covariance"] for out in outputs]),
+            np.concatenate(maps) if maps else None,
         )
 
     def warm_up(self) -> float:

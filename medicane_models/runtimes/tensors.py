@@ -94,7 +94,14 @@ def head_outputs(config: MedicaneConfig) -> tuple[TensorInfo, ...]:
         )
     centre = "(x, y) in the tile; (0, 0) is the middle of its first pixel."
     error = "Of the centre's error; NaN where it was never measured."
-    return (
+    located = (
         tensor("center", (2,), ("x_y",), centre, units="px"),
         tensor("covariance", (2, 2), ("x_y", "x_y"), error, units="px2"),
     )
+    if config.head != "heatmap":
+        return located
+    cells = (
+        f"Probability of each cell of {config.heatmap_stride} px; the middle of the first lies at "
+        f"({config.heatmap_first_px:g}, {config.heatmap_first_px:g}) in the tile."
+    )
+    return (*located, tensor("heatmap", config.heatmap_cells, ("cell_y", "cell_x"), cells))

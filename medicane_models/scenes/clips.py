@@ -3,7 +3,7 @@
 Letters: T frames, C bands, H rows, W columns.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ __all__ = [
     "TileClip",
     "check_cadence",
     "frame_times",
+    "load_frame",
     "plan_clips",
     "with_time_convention",
 ]
@@ -151,12 +152,25 @@ class ClipReader:
     """Reads clips from a scene, each frame once however many clips and tiles need it.
 
     Holds the stretched frames of one clip: 16 frames of the Mediterranean are 100 MB.
+
+    Args:
+        scene: whose frames are read.
+        processor: how they become clips.
+        tiling: how they are cut.
+        loaded: frames by their number that are in memory already.
     """
 
-    def __init__(self, scene: "xr.Dataset", processor: MedicaneProcessor, tiling: Tiling) -> None:
+    def __init__(
+        self,
+        scene: "xr.Dataset",
+        processor: MedicaneProcessor,
+        tiling: Tiling,
+        loaded: "Mapping[int, xr.Dataset] | None" = None,
+    ) -> None:
         self.scene = scene
         self.processor = processor
         self.tiling = tiling
+        self._loaded = loaded or {}
         self._frames: dict[int, CutFrame] = {}
 
     def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
@@ -173,7 +187,7 @@ class ClipReader:
         }
 
     def _read_frame(self, row: int) -> CutFrame:
-        return self.tiling.cut(self.scene.isel(time=row).compute(scheduler="synchronous"))
+        return self.tiling.cut(self._loaded.get(row) or load_frame(self.scene, row))
 
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
         present = self._present(plan)
@@ -239,6 +253,11 @@ class ClipReader:
         if unseen:
             reason += f"; {unseen} of them show less than {share:.0%} of {tile}"
         return reason
+
+
+def load_frame(scene: "xr.Dataset", row: int) -> "xr.Dataset":
+    """One frame of a scene in memory."""
+    return scene.isel(time=row).compute(scheduler="synchronous")
 
 
 def frame_times(scene: "xr.Dataset") -> pd.DatetimeIndex:

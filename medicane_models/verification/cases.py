@@ -220,11 +220,14 @@ def _table_path(path: Path) -> Path:
 
 
 def _predictions(path: Path) -> tuple[PredictionKind, pd.DataFrame]:
-    """Detections if there are tiles, else tracks in our own or any other form."""
+    """Detections if there are tiles, else tracks in our own or any other form.
+
+    Tiles that stand where a first guess put them detect nothing: their rows are tracks.
+    """
     text, source = read_text(path), str(path)
     text = _json_rows(text, path) if text.lstrip().startswith(("{", "[")) else text
     header = header_names(text)
-    if "tile_x" in header:
+    if "tile_x" in header and "guess_lon" not in header:
         return "detections", _detections(typed_table(text, source=source), source=source)
     own = {"track_id", "time"} <= header
     tracks = typed_table(text, source=source) if own else read_tracks(path)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 from export_models import tiny_source
 from plane_scenes import grid_around, scene
@@ -14,6 +15,7 @@ from medicane_export.request import OnnxRequest
 from medicane_export.sample_clips import given_clips, random_clips, simulated_clips
 from medicane_models import MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import great_circle_km
+from medicane_models.prediction.refinement import FirstGuess
 
 PROCESSOR = MedicaneProcessor.planes(size=32, km=30.0, num_frames=4)
 SOURCES = {
@@ -106,21 +108,35 @@ def test_stored_samples_lie_where_they_were_taken_and_their_gaps_stay_gaps(tmp_p
     assert away == pytest.approx(KM * np.hypot(*offset.T), abs=0.01)
 
 
-def test_an_exported_pair_predicts_as_torch_does(tmp_path):
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Predictors of the same models, exported and in torch."""
+    folder = tmp_path_factory.mktemp("pairs")
     for task, source in SOURCES.items():
         request = OnnxRequest(precisions=("fp32",), count=2)
-        export_onnx(source, tmp_path / task, request, lambda _: None)
+        export_onnx(source, folder / task, request, lambda _: None)
         source.model.processor = PROCESSOR
-        source.model.save_pretrained(tmp_path / f"torch-{task}")
-    at = (20.0, -36.0)
-    seen = scene(at, grid_around(*at))
-    options = {"threshold": 1e-6}
-    tables = [
+        source.model.save_pretrained(folder / f"torch-{task}")
+    return [
         MedicanePredictor.from_pretrained(
-            tmp_path / f"{kind}classification", tmp_path / f"{kind}tracking", **options
+            folder / f"{kind}classification", folder / f"{kind}tracking", threshold=1e-6
         )
-        .predict(seen)
-        .table[["probability", "lon", "lat"]]
         for kind in ("", "torch-")
     ]
+
+
+def test_an_exported_pair_predicts_as_torch_does(pairs):
+    at = (20.0, -36.0)
+    seen = scene(at, grid_around(*at))
+    tables = [pair.predict(seen).table[["probability", "lon", "lat"]] for pair in pairs]
     np.testing.assert_allclose(*tables, atol=1e-3)
+
+
+def test_an_exported_pair_refines_first_guesses_as_torch_does(pairs):
+    at = (20.0, -36.0)
+    seen = scene(at, grid_around(*at))
+    tracks = pd.DataFrame({"track_id": "x", "time": seen.time, "lon": 20.5, "lat": -36.3})
+    guess = FirstGuess(tracks=tracks)
+    tables = [pair.predict(seen, first_guess=guess).tracks for pair in pairs]
+    assert (tables[0]["guess_distance_km"] > 0).all()
+    pd.testing.assert_frame_equal(*tables, atol=1e-2)

@@ -72,6 +72,13 @@ def test_columns_are_what_they_are(tmp_path):
     assert table["else"].tolist() == ["1", "2"]
 
 
+def test_a_count_is_there_in_all_rows_or_in_none(tmp_path):
+    table = read_table(written(tmp_path, "tile_x,tile_lon\n,9.5\n,10\n"))
+    assert table["tile_x"].isna().all()
+    with pytest.raises(SceneError, match=r"line 3 has tile_x ''; give tile_x as a whole number"):
+        read_table(written(tmp_path, "tile_x,tile_lon\n71,9.5\n,10\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -75,6 +75,16 @@ def test_the_tests_report_tells_classes_sensors_and_hemispheres(pair):
         assert {"value", "low", "high"} == set(row["coverage_50"])
 
 
+def test_the_trackers_trust_in_its_heat_maps_is_fitted_and_judged(pair):
+    config = json.loads((pair / "tracker" / "config.json").read_text())
+    assert (config["guess_power"], config["guess_slope"]) != (1.0, 0.0)
+    report = json.loads((pair / "tracker" / "test.json").read_text())["first_guess"]
+    for scores in (report["scores"], *report["by_intensity"]):
+        assert scores["first guess"]["mean_km"]["value"] == pytest.approx(48.0, rel=0.25)
+        assert set(scores["refined"]) == {"mean_km", "median_km", "rms_km"}
+    assert "heatmap" not in pd.read_parquet(pair / "tracker" / "test.parquet")
+
+
 def test_a_backbone_is_pretrained_and_goes_into_a_tracker(store, tmp_path):
     run_well("specialize", "infrared", store, tmp_path / "backbone")
     run_well(
@@ -99,21 +109,50 @@ def test_a_run_that_was_interrupted_ends_like_another(pair, store, tmp_path, mon
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_a_scene_of_another_imager_is_searched_with_the_pair(pair, tmp_path):
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
     """A cold disc south of the equator, on a raster in degrees, every hour."""
+    path = tmp_path_factory.mktemp("scene") / "scene.nc"
     grid = Grid.lonlat(west=65, south=-26, east=85, north=-10, step_degrees=0.25)
     lon, lat = grid.pixel_to_lonlat(*np.meshgrid(range(grid.width), range(grid.height)))
     kelvin = np.where(np.hypot(lon - 75, lat + 18) < 1.5, 210.0, 285.0).astype(np.float32)
     times = pd.date_range("2021-01-05", periods=4, freq="h", unit="ns")
-    scene = cf_dataset(np.stack([kelvin] * 4), times, grid=grid, names=["IR_108"])
+    frames = cf_dataset(np.stack([kelvin] * 4), times, grid=grid, names=["IR_108"])
     for axis, units in (("x", "degrees_east"), ("y", "degrees_north")):
-        scene[axis].attrs["units"] = units
+        frames[axis].attrs["units"] = units
     told = {"platform": "INSAT-3D", "sensor": "imager", "time_convention": "start_of_scan"}
-    scene.assign_attrs(told).to_netcdf(tmp_path / "scene.nc")
+    frames.assign_attrs(told).to_netcdf(path)
+    return path
+
+
+def predict(pair, scene, out, *more: str):
     models = ["--model", str(pair / "detector"), "--tracker", str(pair / "tracker")]
-    command = ["predict", str(tmp_path / "scene.nc"), *models, "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(medicane, [*command, "--threshold", "0.01", "--device", "cpu"])
+    command = ["predict", str(scene), *models, "--out", str(out), "--device", "cpu", *more]
+    return CliRunner().invoke(medicane, command)
+
+
+def test_a_scene_of_another_imager_is_searched_with_the_pair(pair, scene, tmp_path):
+    result = predict(pair, scene, tmp_path / "out", "--threshold", "0.01")
     assert result.exit_code == 0, result.output
     found = pd.read_csv(tmp_path / "out" / "detections.csv")
     assert found["probability"].between(0, 1).all()
     assert len(found)
+
+
+DECK = """\
+SH, 05, 2021010500,   , BEST,   0, 178S,  752E,  65,  980, HU
+SH, 05, 2021010506,   , BEST,   0, 184S,  746E,  70,  975, HU
+"""
+
+
+def test_an_agencys_positions_are_refined_with_the_pair(pair, scene, tmp_path):
+    (tmp_path / "bsh052021.dat").write_text(DECK)
+    guess = ["--first-guess", str(tmp_path / "bsh052021.dat"), "--first-guess-km", "30"]
+    result = predict(pair, scene, tmp_path / "out", *guess)
+    assert result.exit_code == 0, result.output
+    tracks = pd.read_csv(tmp_path / "out" / "tracks.csv")
+    assert set(tracks["track_id"]) == {"SH052021"}
+    np.testing.assert_allclose(tracks["guess_lat"], [-17.8, -17.9, -18.0, -18.1], atol=0.01)
+    assert tracks["guess_distance_km"].between(0, 150).all()
+    found = pd.read_csv(tmp_path / "out" / "detections.csv")
+    np.testing.assert_allclose(found["tile_lat"], tracks["guess_lat"], atol=1e-4)

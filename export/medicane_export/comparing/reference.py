@@ -87,10 +87,14 @@ def _forward(
         return _embeddings(model, clips)
     if isinstance(model, MedicaneForTracking):
         found = average_tracking(model, clips)
-        return {"center": found.center.numpy(), "covariance": found.covariance.numpy()}
+        values = {name: getattr(found, name) for name in _LOCATED}
+        return {name: tensor.numpy() for name, tensor in values.items() if tensor is not None}
     assert isinstance(model, MedicaneForVideoClassification)
     classes = average_classification(model, clips)
     return {"logits": classes.logits.numpy(), "probabilities": classes.probabilities.numpy()}
+
+
+_LOCATED = ("center", "covariance", "heatmap")
 
 
 def _embeddings(model: MedicaneModel, clips: torch.Tensor) -> Arrays:

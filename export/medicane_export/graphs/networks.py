@@ -107,14 +107,15 @@ class _Head(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pixel_values: Float[Tensor, "b t c h w"]) -> tuple[Tensor, Tensor]:
+    def forward(self, pixel_values: Float[Tensor, "b t c h w"]) -> tuple[Tensor, ...]:
         if isinstance(self.model, MedicaneForVideoClassification):
             classes = average_classification(self.model, pixel_values)
             return classes.logits, classes.probabilities
         assert isinstance(self.model, MedicaneForTracking)
         output = average_tracking(self.model, pixel_values)
         # a covariance measured once for all clips is still one a clip
-        return output.center, output.covariance + 0 * output.center[:, :, None]
+        located = output.center, output.covariance + 0 * output.center[:, :, None]
+        return located if output.heatmap is None else (*located, output.heatmap)
 
 
 class _Embeddings(nn.Module):
@@ -179,7 +180,7 @@ class _FromKelvin(nn.Module):
         pixel_values, missing, refused = self.front(kelvin)
         outputs = self.compute(pixel_values)
         if self.ground is not None:
-            outputs = (*outputs, *self.ground(*outputs, place))
+            outputs = (*outputs, *self.ground(*outputs[:2], place))
         return (*(_refuse(output, refused) for output in outputs), missing)
 
 

@@ -70,6 +70,25 @@ def test_centres_come_back_to_where_they_were(view, tracker):
     assert estimate.covariance.tolist() == [turned]
 
 
+@pytest.mark.parametrize("view", EIGHT_WAYS)
+def test_heatmaps_come_back_to_where_they_were(view):
+    plain = torch.arange(12.0).reshape(1, 1, 1, 3, 4)[..., :3]
+    turned = view.apply(plain, (3, 3))
+    torch.testing.assert_close(view.undo_heatmap(turned[:, 0, 0]), plain[:, 0, 0])
+
+
+@torch.no_grad()
+def test_heatmaps_are_averaged_where_the_views_share_a_tile():
+    torch.manual_seed(0)
+    model, frames = MedicaneForTracking(SMALL).eval(), torch.randn(2, *SMALL.clip_shape)
+    averaged = average_tracking(model, frames, EIGHT_WAYS)
+    assert averaged.heatmap is not None
+    torch.testing.assert_close(averaged.heatmap.sum((1, 2)), torch.ones(2))
+    assert (averaged.cell_px, averaged.origin_px) == (4, (-14.5, -14.5))
+    wide = torch.randn(1, 2, 3, 40, 48)
+    assert average_tracking(model, wide, SHIFTED).heatmap is None
+
+
 def test_eight_ways_are_all_different():
     tile = torch.randn(1, 1, 1, 32, 32)
     views = torch.cat([view.apply(tile, (32, 32)) for view in EIGHT_WAYS])

@@ -10,6 +10,7 @@ from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.errors import SceneError
 from medicane_models.prediction.models import ModelDescription
+from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.fixes import judge_run
 
 PROCESSOR = MedicaneProcessor.planes(
@@ -119,6 +120,9 @@ def test_detections_on_planes_are_judged_and_written(tmp_path):
     written = pd.read_csv(tmp_path / "detections.csv")
     assert written.tile_x.isna().all()
     assert written.tile_lat.between(-25, -11).all()
+    truth.to_csv(tmp_path / "truth.csv", index=False)
+    centres = evaluate(tmp_path, tmp_path / "truth.csv")["sections"]["centres"]
+    assert centres["counts"]["centres"] == detections.table["detected"].sum()
 
 
 def test_parallax_moves_fixes_towards_the_satellite_and_is_written_beside_them():

@@ -18,6 +18,7 @@ from medicane_models.network.configuration import Covariance, MedicaneConfig
 from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
+from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
@@ -37,11 +38,16 @@ from medicane_training.scores.centres import (
     printed,
     radii_km,
 )
+from medicane_training.scores.first_guess import (
+    first_guess_errors,
+    first_guess_scores,
+    fit_trust,
+)
 from medicane_training.scores.intervals import weather_blocks, with_intervals
 from medicane_training.scores.radii import fit_radii
 from medicane_training.store.labels import CYCLONE
 
-__all__ = ["JUDGED_COLUMNS", "TrackingFlow", "trackable"]
+__all__ = ["HEATMAP", "JUDGED_COLUMNS", "TrackingFlow", "trackable"]
 
 JUDGED_COLUMNS = (
     *("loss", "x", "y", "true_x", "true_y"),
@@ -50,6 +56,9 @@ JUDGED_COLUMNS = (
 )
 """What `TrackingFlow.judge` says of a clip: centres in pixels of its tile, the covariance
 of the error in px², NaN where it was never measured."""
+
+HEATMAP = "heatmap"
+"""Probability of each cell, (rows, columns); a column of tables in memory, not of files."""
 
 UNITS = ("center_mean_px", "center_scale_px")
 LEAST_SCALE_PX = 1.0
@@ -147,7 +156,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         return torch.from_numpy(np.stack([px, weight], axis=1).astype(np.float32))
 
     def judge(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
-        """See JUDGED_COLUMNS."""
+        """See JUDGED_COLUMNS; of local planes also HEATMAP, if the head has one."""
         pixels, centers = batch.pixel_values(self.clips.processor)
         tracker = _tracker(model)
         raw = tracker.forward_raw(pixels)
@@ -178,11 +187,17 @@ class TrackingFlow(Flow[TrackingRecipe]):
             np.hypot(*(found - truth).T),
             error_km(self.clips.store.grid, tiles, found, truth),
         )
-        named = zip(JUDGED_COLUMNS, columns, strict=True)
-        return {name: values.astype(np.float32) for name, values in named}
+        named = dict(zip(JUDGED_COLUMNS, columns, strict=True))
+        if self.clips.processor.uses_planes and output.heatmap is not None:
+            named[HEATMAP] = output.heatmap.float().cpu().numpy()
+        return {name: values.astype(np.float32) for name, values in named.items()}
 
     def _tiles(self, rows: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
         return self.clips.store.clips[["tile_x", "tile_y"]].to_numpy(float)[rows]
+
+    def kept(self, table: Table) -> Table:
+        """All but heatmaps, which are a hundred times as large as the rest."""
+        return table.drop(columns=HEATMAP, errors="ignore")
 
     def score(self, table: Table) -> dict[str, float]:
         """See :meth:`medicane_training.scores.centres.JudgedCentres.scores`."""
@@ -222,6 +237,9 @@ class TrackingFlow(Flow[TrackingRecipe]):
             judged = self._judged(validation)
             storms = self._storms(validation)
             fitted["radius_calibration"] = fit_radii(judged.radii_km, judged.error_km, storms)
+        if (maps := _heatmaps(model, validation)) is not None:
+            trust = fit_trust(maps, validation[["true_x", "true_y"]].to_numpy(float))
+            fitted |= {"guess_power": trust.power, "guess_slope": trust.slope}
         model.config = model.config.replace(**fitted)
         return model, validation
 
@@ -254,7 +272,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         batch = ClipDataset(self.clips.store).__getitems__(chosen.tolist())
         device = next(model.parameters()).device
         with torch.no_grad():
-            judged = pd.DataFrame(self.judge(model, batch.to(device)))
+            columns = self.judge(model, batch.to(device))
+        judged = pd.DataFrame({name: columns[name] for name in JUDGED_COLUMNS})
         judged["title"] = self.clips.store.names(chosen)
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
@@ -270,7 +289,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
             ``counts``; ``scores`` by method and name, each ``value, low, high``; ``by_storm``,
             ``by_intensity`` and, of local planes, ``by_dataset``, ``by_sensor`` and
             ``by_hemisphere``, the errors of all methods; ``radii_by_intensity``, the shares of
-            errors inside the radii; ``table``, rows to print.
+            errors inside the radii; ``first_guess``, of local planes, what heatmaps add to first
+            guesses; ``table``, rows to print.
         """
         store = self.clips.store
         clips = store.clips.iloc[judged["clip"].to_numpy(int)]
@@ -293,7 +313,16 @@ class TrackingFlow(Flow[TrackingRecipe]):
             if column in clips:
                 groups = clips[column].to_numpy(str)
                 report[f"by_{column}"] = by_group(errors, groups, column)
-        if (classes := self._intensities(clips)) is not None:
+        classes = self._intensities(clips)
+        if (maps := _heatmaps(model, judged)) is not None:
+            errors_beside = first_guess_errors(
+                maps,
+                of_model.truth,
+                km_per_px=store.processor.grid.x_step / 1000,
+                trust=HeatMapTrust.of(model.config),
+            )
+            report["first_guess"] = first_guess_scores(errors_beside, classes, blocks)
+        if classes is not None:
             radii = coverage_by_group(of_model, classes, blocks, "intensity")
             report["by_intensity"] = by_group(errors, classes, "intensity")
             report["radii_by_intensity"] = radii
@@ -323,6 +352,13 @@ def _tracker(model: MedicaneModel) -> MedicaneForTracking:
     if not isinstance(model, MedicaneForTracking):
         raise TypeError(f"{type(model).__name__} does not track")
     return model
+
+
+def _heatmaps(model: MedicaneModel, judged: Table) -> HeatMaps | None:
+    """Those of judged clips, if a first guess can be refined with them."""
+    if HEATMAP not in judged or model.config.heatmap_offset:
+        return None
+    return HeatMaps.of(model.config, np.stack(judged[HEATMAP].to_list()))
 
 
 def _is_tracker(init: str | None, head: str) -> bool:
