@@ -12,10 +12,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.network.heads import HeatmapHead
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
 
-__all__ = ["EIGHT_WAYS", "FLIPS", "View", "average_classification", "average_tracking"]
+__all__ = [
+    "EIGHT_WAYS",
+    "FLIPS",
+    "View",
+    "average_classification",
+    "average_heatmaps",
+    "average_tracking",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,12 @@ class View:
         plain = covariance * signs[:, None] * signs
         return plain.flip(1, 2) if self.transpose else plain
 
+    def undo_map(self, values: Float[Tensor, "b i j"]) -> Float[Tensor, "b i j"]:
+        """A map over the tile found in the view, as the tile lies in the frame."""
+        axes = [axis for axis, flip in ((2, self.flip_x), (1, self.flip_y)) if flip]
+        plain = values.flip(axes)
+        return plain.transpose(1, 2) if self.transpose else plain
+
 
 FLIPS = tuple(View(flip_x=x, flip_y=y) for x in (False, True) for y in (False, True))
 """The tile, mirrored in x, in y, and in both, which is half a turn."""
@@ -135,3 +149,42 @@ def average_tracking(
     apart = centers - center
     spread = torch.einsum("vbi,vbj->vbij", apart, apart)
     return TrackingOutput(center=center, covariance=(within + spread).mean(0))
+
+
+def average_heatmaps(
+    model: MedicaneForTracking,
+    frames: Float[Tensor, "b t c rows columns"],
+    views: Sequence[View] = FLIPS,
+) -> TrackingOutput:
+    """The mean over views of the distribution of the centre, and its centre and covariance.
+
+    Where views disagree the map has several peaks, of which the head takes the highest, or their
+    mean, as it does with that of one view.
+
+    Args:
+        model: with a heatmap head, in evaluation mode.
+        frames: normalised, of the model's tile size.
+        views: at least one, without offsets.
+
+    Raises:
+        ConfigurationError: the model has no heatmap, or a view has an offset.
+    """
+    if not isinstance(model.head, HeatmapHead) or model.head.offset:
+        raise ConfigurationError(
+            "heat maps of views can be averaged of a heatmap head without heatmap_offset; take "
+            "average_tracking"
+        )
+    if any(any(view.offset) for view in views):
+        raise ConfigurationError(
+            "heat maps of tiles at several offsets are not of one tile; leave the offsets out"
+        )
+    maps = [_heatmap(model, view, frames) for view in views]
+    return model.head.centered(torch.stack(maps).mean(0))
+
+
+def _heatmap(
+    model: MedicaneForTracking, view: View, frames: Float[Tensor, "b t c h w"]
+) -> Float[Tensor, "b i j"]:
+    heatmap = model(view.apply(frames, model.config.frame_size)).heatmap
+    assert heatmap is not None  # the head is one of heat maps
+    return view.undo_map(heatmap)

@@ -178,7 +178,22 @@ class HeatmapHead(nn.Module):
         """The centre and the distribution's second moment about it."""
         logits, offsets = self._parts(raw)
         probability = _log_softmax(logits / self.temperature).exp()
-        middles = self._middles(logits)  # (2, i, j)
+        return self.centered(probability, offsets, loss)
+
+    def centered(
+        self,
+        probability: Float[Tensor, "b i j"],
+        offsets: Float[Tensor, "b 2 i j"] | None = None,
+        loss: Float[Tensor, ""] | None = None,
+    ) -> TrackingOutput:
+        """The centre of a distribution over the cells, and its second moment about it.
+
+        Args:
+            probability: of the cells, its sum 1.
+            offsets: in cells along x and y, of a head that has them.
+            loss: to pass on.
+        """
+        middles = self._middles(probability)  # (2, i, j)
         places = middles if offsets is None else middles + offsets * self.cell_px
         around = _near_peak(probability) if self.center_kind == "mode" else probability
         center = (around[:, None] * places).sum((2, 3))  # (b, 2)

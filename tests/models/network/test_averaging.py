@@ -7,6 +7,7 @@ from medicane_models.network.averaging import (
     FLIPS,
     View,
     average_classification,
+    average_heatmaps,
     average_tracking,
 )
 from medicane_models.network.configuration import MedicaneConfig
@@ -90,3 +91,40 @@ def test_views_that_do_not_fit_are_refused():
         View(offset=(1, 0)).apply(spot(0, 0), (32, 32))
     with pytest.raises(ConfigurationError, match="cannot be transposed"):
         View(transpose=True).apply(spot(0, 0), (32, 16))
+
+
+@pytest.fixture
+def mapper():
+    torch.manual_seed(0)
+    return MedicaneForTracking(SMALL.replace(task="tracking", head="heatmap")).eval()
+
+
+@pytest.mark.parametrize("view", EIGHT_WAYS)
+def test_maps_come_back_as_the_tile_lies(view):
+    tile = torch.rand(1, 1, 1, 32, 32)
+    assert torch.equal(view.undo_map(view.apply(tile, (32, 32))[:, 0, 0]), tile[:, 0, 0])
+
+
+def test_the_mean_map_of_one_view_has_its_centre(mapper):
+    frames = torch.rand(2, 2, 3, 32, 32)
+    plain, averaged = mapper(frames), average_heatmaps(mapper, frames, [View()])
+    assert torch.equal(averaged.center, plain.center)
+    assert torch.equal(averaged.covariance, plain.covariance)
+
+
+def test_the_mean_map_turns_with_the_clip(mapper):
+    """A mirrored clip has the mirrored map if all eight views are averaged."""
+    frames = torch.rand(1, 2, 3, 32, 32)
+    outputs = (average_heatmaps(mapper, f, EIGHT_WAYS) for f in (frames, frames.flip(4)))
+    one, mirrored = (out.heatmap for out in outputs)
+    assert one is not None
+    torch.testing.assert_close(one.flip(2), mirrored)
+    assert one.sum().item() == pytest.approx(1)
+
+
+def test_maps_that_cannot_be_averaged_are_refused(mapper):
+    frames = torch.rand(1, 2, 3, 40, 48)
+    with pytest.raises(ConfigurationError, match="offsets"):
+        average_heatmaps(mapper, frames, SHIFTED)
+    with pytest.raises(ConfigurationError, match="heatmap head"):
+        average_heatmaps(MedicaneForTracking(SMALL.replace(head="regression")), frames)

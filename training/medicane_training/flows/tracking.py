@@ -25,7 +25,7 @@ from medicane_training.flows.interface import TEST_VIEWS, Columns, Flow, Step, T
 from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.flows.sureness import label_weights, label_widths_km
 from medicane_training.recipes.kinds import TrackingRecipe
-from medicane_training.scores.baselines import baseline_centres
+from medicane_training.scores.baselines import baseline_errors
 from medicane_training.scores.centres import (
     JudgedCentres,
     by_group,
@@ -35,7 +35,6 @@ from medicane_training.scores.centres import (
     error_scores,
     intensity_classes,
     printed,
-    radii_km,
 )
 from medicane_training.scores.intervals import weather_blocks, with_intervals
 from medicane_training.store.labels import CYCLONE
@@ -195,17 +194,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         return self._judged(table).scores()
 
     def _judged(self, table: Table) -> JudgedCentres:
-        xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
-        covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
-        found = table[["x", "y"]].to_numpy(float)
-        tiles = self._tiles(table["clip"].to_numpy(int))
-        return JudgedCentres(
-            found=found,
-            truth=table[["true_x", "true_y"]].to_numpy(float),
-            covariance=covariance,
-            error_km=table["error_km"].to_numpy(float),
-            radii_km=radii_km(self.clips.store.grid, tiles, found, covariance),
-            loss=table["loss"].to_numpy(float),
+        return JudgedCentres.of(
+            table, self.clips.store.grid, self._tiles(table["clip"].to_numpy(int))
         )
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
@@ -266,10 +256,11 @@ class TrackingFlow(Flow[TrackingRecipe]):
             ``by_hemisphere``, the errors of all methods; ``radii_by_intensity``, the shares of
             errors inside the radii; ``table``, rows to print.
         """
-        store = self.clips.store
-        clips = store.clips.iloc[judged["clip"].to_numpy(int)]
+        store, rows = self.clips.store, judged["clip"].to_numpy(int)
+        clips = store.clips.iloc[rows]
         storms, blocks = clips["storm"].to_numpy(str), weather_blocks(store, clips)
-        errors = {MODEL: judged["error_km"].to_numpy(float), **self._baseline_errors(judged)}
+        others = baseline_errors(store, rows) if self.recipe.tracking.baselines else {}
+        errors = {MODEL: judged["error_km"].to_numpy(float), **others}
         of_model = self._judged(judged)
         scores = {name: error_scores(error, blocks) for name, error in errors.items()} | {
             MODEL: with_intervals(lambda rows: of_model.take(rows).scores(), blocks)
@@ -301,16 +292,6 @@ class TrackingFlow(Flow[TrackingRecipe]):
         if tracks is None:
             return None
         return intensity_classes(tracks, *(clips.loc[:, name] for name in ("end", "storm")))
-
-    def _baseline_errors(self, judged: Table) -> dict[str, Float[np.ndarray, " n"]]:
-        if not self.recipe.tracking.baselines:
-            return {}
-        rows, truth = judged["clip"].to_numpy(int), self._judged(judged).truth
-        grid, tiles = self.clips.store.grid, self._tiles(rows)
-        return {
-            name: error_km(grid, tiles, found, truth)
-            for name, found in baseline_centres(self.clips.store, rows).items()
-        }
 
 
 def _tracker(model: MedicaneModel) -> MedicaneForTracking:

@@ -84,6 +84,27 @@ class JudgedCentres:
     radii_km: Float[np.ndarray, "n radii"]
     loss: PerClip
 
+    @classmethod
+    def of(cls, table: pd.DataFrame, grid: Grid, tiles: TilePixels) -> "JudgedCentres":
+        """Of a table of judged clips, see `medicane_training.flows.tracking.JUDGED_COLUMNS`.
+
+        Args:
+            table: a row a clip.
+            grid: where the pixels of stored frames lie.
+            tiles: of the clips.
+        """
+        xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
+        covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
+        found = table[["x", "y"]].to_numpy(float)
+        return cls(
+            found=found,
+            truth=table[["true_x", "true_y"]].to_numpy(float),
+            covariance=covariance,
+            error_km=table["error_km"].to_numpy(float),
+            radii_km=radii_km(grid, tiles, found, covariance),
+            loss=table["loss"].to_numpy(float),
+        )
+
     def take(self, rows: Int[np.ndarray, " k"]) -> "JudgedCentres":
         """Those of some clips."""
         return replace(self, **{name: values[rows] for name, values in vars(self).items()})
@@ -226,5 +247,6 @@ def coverage_by_group(
         shares = with_intervals(
             lambda drawn, own=own: own.take(drawn).coverage(), blocks.take(here)
         )
-        rows.append({what: str(group), "clips": len(here), **shares})
+        counts = {"clips": len(here), "storms": len(set(blocks.label[here]))}
+        rows.append({what: str(group), **counts, **shares})
     return rows

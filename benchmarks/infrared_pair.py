@@ -1,0 +1,173 @@
+"""The proof of the infrared pair: what it finds of storms that it was never trained on.
+
+::
+
+    python benchmarks/infrared_pair.py baseline STORE --out plain/ [--epochs 20]
+    python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
+    python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
+    python benchmarks/infrared_pair.py pictures STORE --judged test/ --out pictures/
+
+STORE is what ``storm_store.py`` builds. Each command leaves ``OUT/COMMAND.json``, from which cards
+are made. ``baseline`` trains the plain convolutional net of ``plain_tracker.py`` on what the
+tracker trains on. ``folds`` deals the named storms of typhoons, Himawari and ``cwb_ir1`` into
+folds, trains a tracker without each (and without ``test_storms.txt``) and judges it there; a run
+that was interrupted goes on, one that has ended is not repeated. ``test`` judges models by the
+fixed storms of ``test_storms.txt``, by whole scenes and by changed pictures. Bootstrap intervals
+are over whole storms.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+from plain_tracker import PlainFlow, plain_recipe
+
+from medicane_models.files import write_json
+from medicane_models.network.modeling import MedicaneForTracking
+from medicane_models.runtimes.interface import limit_threads
+from medicane_training.flows.tracking import TrackingFlow
+from medicane_training.recipes.kinds import TrackingRecipe
+from medicane_training.recipes.loading import load_recipe
+from medicane_training.run.journal import show_table
+from medicane_training.run.loop import run_recipe
+from medicane_training.scores.baselines import baseline_errors
+from medicane_training.scores.heatmaps import heat_maps
+from medicane_training.scores.storm_tables import printed_table, storm_tables
+from medicane_training.store.clip_store import ClipStore
+
+TEST_STORMS = Path(__file__).parent / "test_storms.txt"
+JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
+PLAIN = "plain net"
+
+
+def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> TrackingRecipe:
+    """The recipe that was asked for, on a split that leaves the test storms out."""
+    settings = {"test_storms": options.test_storms, **split}
+    changes = [f"data.split.{name}={value}" for name, value in settings.items()]
+    if options.epochs is not None:
+        changes.append(f"training.epochs={options.epochs}")
+    recipe = load_recipe(
+        "track",
+        name=options.recipe,
+        changes=[*changes, *options.changes],
+        store=str(options.store),
+        seed=options.seed,
+    )
+    assert isinstance(recipe, TrackingRecipe)
+    return recipe
+
+
+def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame:
+    """The test clips of a run, which is begun, gone on with or left as it is: tracked ones."""
+    if not (out / "test.json").is_file():
+        given, make = (plain_recipe(recipe), PlainFlow) if plain else (recipe, TrackingFlow)
+        run_recipe(given, out, test=True, command=sys.argv, make=make.open)
+    judged = pd.read_parquet(out / "test.parquet")
+    return judged.loc[judged["error_km"].notna()].reset_index(drop=True)
+
+
+def aligned(others: pd.DataFrame, judged: pd.DataFrame) -> np.ndarray:
+    """Errors of another model on the same clips."""
+    return others.set_index("clip")["error_km"].reindex(judged["clip"]).to_numpy(float)
+
+
+def tell(tables: Mapping[str, Any], title: str) -> None:
+    """Print the tables of errors."""
+    counts = tables["counts"]
+    for rows in tables["errors"].values():
+        told = f"{title}, {counts['clips']} clips of {counts['storms']} storms, km"
+        show_table(printed_table(rows), title=told)
+
+
+def finish(options: argparse.Namespace, tables: Mapping[str, Any]) -> None:
+    """Keep what a command has come to."""
+    settings = {"recipe": options.recipe, "epochs": options.epochs, "changes": options.changes}
+    write_json(options.out / f"{options.command}.json", {"settings": settings, **tables})
+
+
+def baseline(options: argparse.Namespace) -> None:
+    """The plain net by the fixed test storms."""
+    recipe = tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
+    judged, store = judged_by(recipe, options.out, plain=True), ClipStore(options.store)
+    others = baseline_errors(store, judged["clip"].to_numpy(int))
+    tables = storm_tables(store, judged, others, model=PLAIN)
+    tell(tables, "plain net, fixed test storms")
+    finish(options, tables)
+
+
+def folds(options: argparse.Namespace) -> None:
+    """Trackers of all folds, judged by the storms left out of each."""
+    store = ClipStore(options.store)
+    judged, plain = [], []
+    for fold in range(options.folds):
+        recipe = tracking_recipe(options, {"by": "folds", "folds": options.folds, "fold": fold})
+        out = options.out / f"fold-{fold}"
+        judged.append(of_judged_sets(store, judged_by(recipe, out, plain=False)))
+        keep_heat_maps(store, out, judged[-1])
+        if options.plain:
+            plain.append(judged_by(recipe, options.out / f"plain-{fold}", plain=True))
+    pooled = pd.concat(judged, ignore_index=True)
+    others = baseline_errors(store, pooled["clip"].to_numpy(int))
+    if plain:
+        others = {PLAIN: aligned(pd.concat(plain), pooled), **others}
+    tables = storm_tables(store, pooled, others)
+    tell(tables, f"{options.folds} folds")
+    finish(options, {"folds": options.folds, **tables})
+
+
+def of_judged_sets(store: ClipStore, judged: pd.DataFrame) -> pd.DataFrame:
+    """Those of storms whose names and times are told."""
+    datasets = store.clips["dataset"].iloc[judged["clip"]].to_numpy()
+    return judged.loc[np.isin(datasets, JUDGED_SETS)].reset_index(drop=True)
+
+
+def keep_heat_maps(store: ClipStore, run: Path, judged: pd.DataFrame) -> None:
+    """``heatmaps.npz`` beside the table of a fold, of its judged clips in their order."""
+    path = run / "heatmaps.npz"
+    if not path.is_file():
+        model = MedicaneForTracking.from_pretrained(run)
+        heat_maps(model, store, judged["clip"].to_numpy(int)).save(path)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"baseline": baseline, "folds": folds}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = made.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.__doc__)
+        one.add_argument("store", type=Path)
+        one.add_argument("--out", type=Path, required=True)
+        one.add_argument("--recipe", default="infrared-tracker")
+        one.add_argument("--epochs", type=int, help="default: the recipe's")
+        one.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=VALUE")
+        one.add_argument("--seed", type=int, default=0, help="of the training")
+        one.add_argument("--threads", type=int, default=1)
+        one.add_argument("--test-storms", default=str(TEST_STORMS))
+        if name == "folds":
+            one.add_argument("--folds", type=int, default=5)
+            one.add_argument("--plain", action="store_true", help="train the plain net beside it")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command."""
+    options = parser().parse_args(arguments)
+    limit_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    COMMANDS[options.command](options)
+
+
+if __name__ == "__main__":
+    main()
