@@ -20,6 +20,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
+import torch
 from plain_tracker import PlainFlow, plain_recipe
 
 from medicane_models.files import write_json
 from medicane_models.network.modeling import MedicaneForTracking
+from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.runtimes.interface import limit_threads
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.tracking import TrackingFlow
+from medicane_training.ranks import Ranks
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.recipes.loading import load_recipe
 from medicane_training.run.journal import show_table
+from medicane_training.run.judging import judge_part
 from medicane_training.run.loop import run_recipe
 from medicane_training.scores.baselines import baseline_errors
 from medicane_training.scores.heatmaps import heat_maps
+from medicane_training.scores.intervals import score_text, weather_blocks
+from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
+from medicane_training.scores.scene_detection import SceneRules, scene_scores
 from medicane_training.scores.storm_tables import printed_table, storm_tables
 from medicane_training.store.clip_store import ClipStore
 
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
 JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
 PLAIN = "plain net"
+BATCH = 64
+ALONE = Ranks(rank=0, local_rank=0, world_size=1)
 
 
 def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> TrackingRecipe:
@@ -136,7 +147,102 @@ def keep_heat_maps(store: ClipStore, run: Path, judged: pd.DataFrame) -> None:
         heat_maps(model, store, judged["clip"].to_numpy(int)).save(path)
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"baseline": baseline, "folds": folds}
+def test(options: argparse.Namespace) -> None:
+    """Models by the fixed test storms, by changed pictures and, of a detector, by whole scenes."""
+    flow = TrackingFlow.open(
+        tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
+    )
+    model = MedicaneForTracking.from_pretrained(options.tracker)
+    judged = judge_part(flow, model, "test", ranks=ALONE)
+    judged.to_parquet(options.out / "judged.parquet")
+    others = baseline_errors(flow.clips.store, judged["clip"].to_numpy(int))
+    if options.plain is not None:
+        plain = pd.read_parquet(options.plain / "test.parquet")
+        others = {PLAIN: aligned(plain, judged), **others}
+    tables = storm_tables(flow.clips.store, judged, others)
+    tell(tables, f"{options.tracker}, fixed test storms")
+    found = {"tracker": str(options.tracker), **tables, "changes": changes(flow, model)}
+    show_table(printed_changes(found["changes"]), title="median error with changed pictures, km")
+    if options.detector is not None:
+        found["scenes"] = scenes(options)
+    finish(options, found)
+
+
+def changes(flow: TrackingFlow, model: MedicaneForTracking) -> list[dict[str, Any]]:
+    """How much the median error of test and validation clips grows with changed pictures."""
+    store = flow.clips.store
+    rows = np.concatenate([flow.clips.rows(part) for part in ("test", "validation")])
+    blocks = weather_blocks(store, store.clips.iloc[rows])
+    plain = errors_of(flow, model, rows, None)
+    return [
+        {"change": name, **changed_errors(plain, errors_of(flow, model, rows, change), blocks)}
+        for name, change in CHANGES.items()
+    ]
+
+
+def errors_of(
+    flow: TrackingFlow, model: MedicaneForTracking, rows: np.ndarray, change: Change | None
+) -> np.ndarray:
+    """Kilometres of clips whose pictures are changed; None judges them as they are."""
+    errors, dataset = [], ClipDataset(flow.clips.store)
+    for some in np.array_split(rows, -(-len(rows) // BATCH)):
+        batch = dataset.__getitems__(some.tolist())
+        if change is not None:
+            codes = changed_codes(batch.codes, flow.clips.processor, change)
+            batch = replace(batch, codes=codes)
+        with torch.no_grad():
+            errors.append(flow.judge_test(model, batch)["error_km"])
+    return np.concatenate(errors).astype(float)
+
+
+def printed_changes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Rows to print."""
+    scores = {"plain_km": "as it is", "changed_km": "changed", "percent": "percent"}
+    return [
+        {name: str(row[name]) for name in ("change", "clips", "storms")}
+        | {title: score_text(row[name], ".1f") for name, title in scores.items()}
+        for row in rows
+    ]
+
+
+def scenes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the pair finds in whole scenes, by scene and in all."""
+    from pair_scenes import SCENES, judged_moments, known_storms, opened
+
+    pair = {"detector": options.detector, "tracker": options.tracker}
+    predictor = MedicanePredictor.from_pretrained(**pair, threshold=options.threshold)
+    storms, rules, judged = known_storms(), SceneRules(), {}
+    for name, scene in SCENES.items():
+        run = predictor.run(
+            opened(scene, options.data, predictor), every_minutes=scene.every_minutes
+        )
+        judged[name] = list(judged_moments(run, storms, rules))
+    told = {name: scene_scores(moments) for name, moments in judged.items()}
+    told["all"] = scene_scores([moment for moments in judged.values() for moment in moments])
+    show_table(printed_scenes(told), title=f"whole scenes at a threshold of {predictor.threshold}")
+    settings = {"threshold": predictor.threshold, "rules": vars(rules)}
+    return {**pair_names(pair), **settings, "scores": told}
+
+
+def pair_names(pair: Mapping[str, Any]) -> dict[str, str]:
+    """Folders as text."""
+    return {name: str(model) for name, model in pair.items()}
+
+
+def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Rows to print."""
+    return [
+        {"scene": name, **{kind: str(count) for kind, count in found["counts"].items()}}
+        | {score: score_text(value, ".2f") for score, value in found["scores"].items()}
+        for name, found in told.items()
+    ]
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "baseline": baseline,
+    "folds": folds,
+    "test": test,
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,6 +264,12 @@ def parser() -> argparse.ArgumentParser:
         if name == "folds":
             one.add_argument("--folds", type=int, default=5)
             one.add_argument("--plain", action="store_true", help="train the plain net beside it")
+        if name == "test":
+            one.add_argument("--tracker", required=True, help="folder, embedded name or Hub id")
+            one.add_argument("--detector", help="likewise; judged by whole scenes of --data")
+            one.add_argument("--threshold", type=float, help="default: the detector's own")
+            one.add_argument("--data", type=Path, help="folder of the real data")
+            one.add_argument("--plain", type=Path, help="what the command baseline left")
     return made
 
 

@@ -186,11 +186,11 @@ def _an_hour_ago(
         rows["end"].to_numpy(),
         max_gap_hours=store.document(SETTINGS_FILE)["max_gap_hours"],
     )
-    pixels = [
-        grid.lonlat_to_pixel(*place)
-        for grid, place in zip(_frame_grids(store, rows), lonlat, strict=True)
-    ]
-    return np.array(pixels).reshape(-1, 2) - rows[["tile_x", "tile_y"]].to_numpy(float)
+    known = np.flatnonzero(np.isfinite(lonlat).all(axis=1))  # nor is the place of others known
+    pixels = np.full((len(rows), 2), np.nan)
+    for row, grid in zip(known, _frame_grids(store, rows.iloc[known]), strict=True):
+        pixels[row] = grid.lonlat_to_pixel(*lonlat[row])
+    return pixels - rows[["tile_x", "tile_y"]].to_numpy(float)
 
 
 def _frame_grids(store: ClipStore, rows: pd.DataFrame) -> list[Grid]:
