@@ -5,7 +5,7 @@
     python benchmarks/infrared_pair.py baseline STORE --out plain/ [--epochs 20]
     python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
     python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
-    python benchmarks/infrared_pair.py pictures STORE --judged test/ --out pictures/
+    python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
 
 STORE is what ``storm_store.py`` builds. Each command leaves ``OUT/COMMAND.json``, from which cards
 are made. ``baseline`` trains the plain convolutional net of ``plain_tracker.py`` on what the
@@ -97,10 +97,10 @@ def tell(tables: Mapping[str, Any], title: str) -> None:
         show_table(printed_table(rows), title=told)
 
 
-def finish(options: argparse.Namespace, tables: Mapping[str, Any]) -> None:
-    """Keep what a command has come to."""
-    settings = {"recipe": options.recipe, "epochs": options.epochs, "changes": options.changes}
-    write_json(options.out / f"{options.command}.json", {"settings": settings, **tables})
+def finish(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
+    """Keep what a command has come to, and how it was called."""
+    called = {name: str(value) for name, value in vars(options).items() if value is not None}
+    write_json(options.out / f"{options.command}.json", {"options": called, **found})
 
 
 def baseline(options: argparse.Namespace) -> None:
@@ -128,6 +128,7 @@ def folds(options: argparse.Namespace) -> None:
     others = baseline_errors(store, pooled["clip"].to_numpy(int))
     if plain:
         others = {PLAIN: aligned(pd.concat(plain), pooled), **others}
+    keep(pooled, others, options.out)
     tables = storm_tables(store, pooled, others)
     tell(tables, f"{options.folds} folds")
     finish(options, {"folds": options.folds, **tables})
@@ -154,18 +155,24 @@ def test(options: argparse.Namespace) -> None:
     )
     model = MedicaneForTracking.from_pretrained(options.tracker)
     judged = judge_part(flow, model, "test", ranks=ALONE)
-    judged.to_parquet(options.out / "judged.parquet")
     others = baseline_errors(flow.clips.store, judged["clip"].to_numpy(int))
     if options.plain is not None:
         plain = pd.read_parquet(options.plain / "test.parquet")
         others = {PLAIN: aligned(plain, judged), **others}
+    keep(judged, others, options.out)
     tables = storm_tables(flow.clips.store, judged, others)
     tell(tables, f"{options.tracker}, fixed test storms")
-    found = {"tracker": str(options.tracker), **tables, "changes": changes(flow, model)}
+    found = {**tables, "changes": changes(flow, model)}
     show_table(printed_changes(found["changes"]), title="median error with changed pictures, km")
     if options.detector is not None:
         found["scenes"] = scenes(options)
     finish(options, found)
+
+
+def keep(judged: pd.DataFrame, others: Mapping[str, np.ndarray], out: Path) -> None:
+    """``judged.parquet``: what the tracker said of each clip, and the errors of other methods."""
+    named = {f"error of {name}": error for name, error in others.items()}
+    judged.assign(**named).to_parquet(out / "judged.parquet")
 
 
 def changes(flow: TrackingFlow, model: MedicaneForTracking) -> list[dict[str, Any]]:
@@ -217,16 +224,16 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
             opened(scene, options.data, predictor), every_minutes=scene.every_minutes
         )
         judged[name] = list(judged_moments(run, storms, rules))
+    planes = [
+        moment.planes.assign(scene=name, time=moment.time)
+        for name, moments in judged.items()
+        for moment in moments
+    ]
+    pd.concat(planes, ignore_index=True).to_parquet(options.out / "planes.parquet")
     told = {name: scene_scores(moments) for name, moments in judged.items()}
     told["all"] = scene_scores([moment for moments in judged.values() for moment in moments])
     show_table(printed_scenes(told), title=f"whole scenes at a threshold of {predictor.threshold}")
-    settings = {"threshold": predictor.threshold, "rules": vars(rules)}
-    return {**pair_names(pair), **settings, "scores": told}
-
-
-def pair_names(pair: Mapping[str, Any]) -> dict[str, str]:
-    """Folders as text."""
-    return {name: str(model) for name, model in pair.items()}
+    return {"threshold": predictor.threshold, "rules": vars(rules), "scores": told}
 
 
 def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -238,11 +245,74 @@ def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "baseline": baseline,
-    "folds": folds,
-    "test": test,
+def pictures(options: argparse.Namespace) -> None:
+    """Calibration, errors by wind, the worst clips and, of a detector, maps of whole scenes."""
+    from pair_pictures import draw_detections, draw_gallery, draw_maps, draw_scores, of_kind
+
+    store = ClipStore(options.store)
+    judged = pd.concat([pd.read_parquet(path) for path in options.judged], ignore_index=True)
+    judged = judged.loc[judged["error_km"].notna()]
+    draw_scores(store, judged, options.out)
+    shown = judged if options.kind is None else of_kind(store, judged, options.kind)
+    worst = draw_gallery(store, shown, options.out / "worst.png", worst=options.worst)
+    show_table(worst.astype(str).to_dict("records"), title="the worst clip of each storm")
+    found: dict[str, Any] = {"clips": len(judged), "worst": worst.to_dict("records")}
+    if options.detector is not None:
+        pair = {"detector": options.detector, "tracker": options.tracker}
+        predictor = MedicanePredictor.from_pretrained(**pair, threshold=options.threshold)
+        found["maps"] = [str(path) for path in draw_maps(predictor, options.data, options.out)]
+        if options.planes is not None:
+            draw_detections(pd.read_parquet(options.planes), predictor.threshold, options.out)
+    finish(options, found)
+
+
+def add_training(one: argparse.ArgumentParser) -> None:
+    """Options of a recipe and its split."""
+    one.add_argument("--recipe", default="infrared-tracker")
+    one.add_argument("--epochs", type=int, help="default: the recipe's")
+    one.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=VALUE")
+    one.add_argument("--seed", type=int, default=0, help="of the training")
+    one.add_argument("--test-storms", default=str(TEST_STORMS))
+
+
+def add_folds(one: argparse.ArgumentParser) -> None:
+    """Options of ``folds``."""
+    add_training(one)
+    one.add_argument("--folds", type=int, default=5)
+    one.add_argument("--plain", action="store_true", help="train the plain net beside it")
+
+
+def add_models(one: argparse.ArgumentParser, *, always: bool) -> None:
+    """Options of what judges whole scenes; a tracker is asked for always, or with a detector."""
+    one.add_argument("--tracker", required=always, help="folder, embedded name or Hub id")
+    one.add_argument("--detector", help="likewise; with it whole scenes of --data are judged")
+    one.add_argument("--threshold", type=float, help="default: the detector's own")
+    one.add_argument("--data", type=Path, help="folder of the real data")
+
+
+def add_test(one: argparse.ArgumentParser) -> None:
+    """Options of ``test``."""
+    add_training(one)
+    add_models(one, always=True)
+    one.add_argument("--plain", type=Path, help="what the command baseline left")
+
+
+def add_pictures(one: argparse.ArgumentParser) -> None:
+    """Options of ``pictures``."""
+    add_models(one, always=False)
+    one.add_argument("--judged", type=Path, nargs="+", required=True, help="judged.parquet")
+    one.add_argument("--planes", type=Path, help="planes.parquet of the command test")
+    one.add_argument("--kind", choices=("simulated", "real"), help="of the worst clips")
+    one.add_argument("--worst", type=int, default=9)
+
+
+COMMANDS: Mapping[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    "baseline": (baseline, add_training),
+    "folds": (folds, add_folds),
+    "test": (test, add_test),
+    "pictures": (pictures, add_pictures),
 }
+"""What each does, and what adds its options."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -251,34 +321,26 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = made.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
+    for name, (command, add_options) in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__)
         one.add_argument("store", type=Path)
         one.add_argument("--out", type=Path, required=True)
-        one.add_argument("--recipe", default="infrared-tracker")
-        one.add_argument("--epochs", type=int, help="default: the recipe's")
-        one.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=VALUE")
-        one.add_argument("--seed", type=int, default=0, help="of the training")
         one.add_argument("--threads", type=int, default=1)
-        one.add_argument("--test-storms", default=str(TEST_STORMS))
-        if name == "folds":
-            one.add_argument("--folds", type=int, default=5)
-            one.add_argument("--plain", action="store_true", help="train the plain net beside it")
-        if name == "test":
-            one.add_argument("--tracker", required=True, help="folder, embedded name or Hub id")
-            one.add_argument("--detector", help="likewise; judged by whole scenes of --data")
-            one.add_argument("--threshold", type=float, help="default: the detector's own")
-            one.add_argument("--data", type=Path, help="folder of the real data")
-            one.add_argument("--plain", type=Path, help="what the command baseline left")
+        add_options(one)
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command."""
-    options = parser().parse_args(arguments)
+    made = parser()
+    options = made.parse_args(arguments)
+    asked = vars(options)
+    if asked.get("detector") and not (asked["data"] and asked["tracker"]):
+        made.error("--detector judges whole scenes with --tracker out of --data; give both")
     limit_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    COMMANDS[options.command](options)
+    command, _ = COMMANDS[options.command]
+    command(options)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixel in the grid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -56,12 +56,16 @@ def error_km(grid: Grid, tiles: TilePixels, found: TilePixels, truth: TilePixels
 
 
 def radii_km(
-    grid: Grid, tiles: TilePixels, found: TilePixels, covariance: Float[np.ndarray, "n 2 2"]
+    grid: Grid,
+    tiles: TilePixels,
+    found: TilePixels,
+    covariance: Float[np.ndarray, "n 2 2"],
+    shares: Sequence[float] = RADII,
 ) -> Float[np.ndarray, "n radii"]:
-    """Radii of the circles that hold RADII of a normal error with this covariance in px²."""
+    """Radii of the circles that hold the shares of a normal error with this covariance in px²."""
     to_km = np.asarray(grid.jacobian_km(*(tiles + found).T))
     in_km = to_km @ covariance @ np.swapaxes(to_km, -1, -2)
-    return np.stack([normal_radius(in_km, share) for share in RADII], axis=-1)
+    return np.stack([normal_radius(in_km, share) for share in shares], axis=-1)
 
 
 @dataclass(frozen=True, kw_only=True)
