@@ -52,7 +52,8 @@ def draw_gallery(store: ClipStore, judged: pd.DataFrame, path: Path, *, worst: i
 
 
 def _title(row: dict) -> str:
-    return f"{row['storm']} · {row['dataset']}\n{row['wind_kt']:.0f} kt, {row['organisation']}"
+    wind = "wind unknown" if np.isnan(row["wind_kt"]) else f"{row['wind_kt']:.0f} kt"
+    return f"{row['storm']} · {row['dataset']}\n{wind}, {row['organisation']}"
 
 
 def of_kind(store: ClipStore, judged: pd.DataFrame, kind: str) -> pd.DataFrame:
