@@ -54,6 +54,7 @@ from medicane_training.store.clip_store import ClipStore
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
 JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
 PLAIN = "plain net"
+MIRRORED = "INSAT-3D full disks"
 BATCH = 64
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
 
@@ -214,15 +215,14 @@ def printed_changes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def scenes(options: argparse.Namespace) -> dict[str, Any]:
     """What the pair finds in whole scenes, by scene and in all."""
-    from pair_scenes import SCENES, judged_moments, known_storms, opened
+    from pair_scenes import SCENES, judged_moments, known_storms, mirror_errors_km, opened
 
     pair = {"detector": options.detector, "tracker": options.tracker}
     predictor = MedicanePredictor.from_pretrained(**pair, threshold=options.threshold)
     storms, rules, judged = known_storms(), SceneRules(), {}
-    for name, scene in SCENES.items():
-        run = predictor.run(
-            opened(scene, options.data, predictor), every_minutes=scene.every_minutes
-        )
+    read = {name: opened(scene, options.data, predictor) for name, scene in SCENES.items()}
+    for name, scene in read.items():
+        run = predictor.run(scene, every_minutes=SCENES[name].every_minutes)
         judged[name] = list(judged_moments(run, storms, rules))
     planes = [
         moment.planes.assign(scene=name, time=moment.time)
@@ -233,7 +233,10 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
     told = {name: scene_scores(moments) for name, moments in judged.items()}
     told["all"] = scene_scores([moment for moments in judged.values() for moment in moments])
     show_table(printed_scenes(told), title=f"whole scenes at a threshold of {predictor.threshold}")
-    return {"threshold": predictor.threshold, "rules": vars(rules), "scores": told}
+    apart = mirror_errors_km(read[MIRRORED], predictor)
+    mirror = {"scene": MIRRORED, "fixes": len(apart), "greatest_km": float(apart.max(initial=0))}
+    settings = {"threshold": predictor.threshold, "rules": vars(rules), "mirror": mirror}
+    return {**settings, "scores": told}
 
 
 def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:

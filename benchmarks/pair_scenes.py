@@ -12,7 +12,12 @@ from storm_store import GEOREFERENCES, best_tracks
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.prediction.run import PredictionRun
 from medicane_models.scenes.plane_sampling import is_within_limb
-from medicane_training.scores.scene_detection import JudgedScene, SceneRules, judge_scene
+from medicane_training.scores.scene_detection import (
+    JudgedScene,
+    SceneRules,
+    judge_scene,
+    mirrored_apart_km,
+)
 from medicane_training.store.known_storms import KnownStorms
 
 if TYPE_CHECKING:
@@ -83,3 +88,17 @@ def judged_moments(
                 storms.distance_km(tiles[0], tiles[1], clip.end),
                 rules,
             )
+
+
+def mirrored(scene: "xr.Dataset") -> "xr.Dataset":
+    """A scene of which north and south have changed places."""
+    flipped = scene.isel(y=slice(None, None, -1))
+    return flipped.assign_coords(y=("y", -flipped["y"].to_numpy(), flipped["y"].attrs))
+
+
+def mirror_errors_km(scene: "xr.Dataset", predictor: MedicanePredictor) -> np.ndarray:
+    """How far the fixes of a scene lie from those of its mirror image."""
+    runs = (predictor.run(one, every_minutes=30) for one in (scene, mirrored(scene)))
+    pairs = zip(*runs, strict=True)
+    apart = [mirrored_apart_km(one.table, other.table) for one, other in pairs if len(one.table)]
+    return np.concatenate(apart)

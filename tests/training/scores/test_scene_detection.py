@@ -4,7 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medicane_training.scores.scene_detection import SceneRules, judge_scene, scene_scores
+from medicane_training.scores.scene_detection import (
+    SceneRules,
+    judge_scene,
+    mirrored_apart_km,
+    scene_scores,
+)
 
 RULES = SceneRules()
 TIME = pd.Timestamp("2020-05-18 06:00")
@@ -80,3 +85,10 @@ def test_a_scene_without_storms_and_alarms_has_none_of_either():
     assert (found["counts"]["storm moments"], found["counts"]["false alarms"]) == (0, 0)
     assert found["scores"]["far_alarm_share"]["value"] == 0
     assert np.isnan(found["scores"]["pod"]["value"])
+
+
+def test_fixes_of_mirrored_planes_are_compared_and_missing_ones_are_infinitely_far():
+    north = planes((80, 15, 0.9, 80.0, 15.0), (60, -5, 0.1, np.nan, np.nan))
+    south = planes((60, 5, 0.1, np.nan, np.nan), (80, -15, 0.9, 80.0, -15.009))
+    np.testing.assert_allclose(mirrored_apart_km(north, south), [1.0], atol=0.01)
+    assert np.isinf(mirrored_apart_km(north, north)).all()

@@ -19,7 +19,7 @@ from medicane_models.verification.matching import Blocks
 from medicane_models.verification.scores import Contingency, precision_recall_area
 from medicane_training.scores.intervals import with_intervals
 
-__all__ = ["JudgedScene", "SceneRules", "judge_scene", "scene_scores"]
+__all__ = ["JudgedScene", "SceneRules", "judge_scene", "mirrored_apart_km", "scene_scores"]
 
 WEEK = "datetime64[W]"
 
@@ -124,6 +124,26 @@ def _held(
     lon, lat = (storms[name].to_numpy(float) for name in ("lon", "lat"))
     metres = np.abs(to_azimuthal((tile_lon, tile_lat), lon, lat)).max(axis=0)
     return metres <= 500 * plane_km
+
+
+def mirrored_apart_km(table: pd.DataFrame, mirrored: pd.DataFrame) -> Float[np.ndarray, " planes"]:
+    """How far the fixes of a scene lie from those of its image mirrored at the equator.
+
+    Args:
+        table: of the detections of one moment.
+        mirrored: of the same moment of the mirrored scene.
+
+    Returns:
+        Of the planes with a fix in either; inf where the other one has none.
+    """
+    names = ["tile_lon", "tile_lat", "lon", "lat"]
+    one, other = (rows.loc[rows["lon"].notna(), names].astype(float) for rows in (table, mirrored))
+    here, there = (
+        rows.round({"tile_lon": 3, "tile_lat": 3}) for rows in (one, other * [1, -1, 1, -1])
+    )
+    pairs = here.merge(there, "outer", on=["tile_lon", "tile_lat"], suffixes=("", "_mirrored"))
+    ours, theirs = (pairs[[f"lon{end}", f"lat{end}"]].to_numpy().T for end in ("", "_mirrored"))
+    return np.nan_to_num(great_circle_km(*ours, *theirs), nan=np.inf)
 
 
 def scene_scores(scenes: Sequence[JudgedScene]) -> dict[str, Any]:
