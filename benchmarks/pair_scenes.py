@@ -61,7 +61,7 @@ def known_storms() -> KnownStorms:
 def opened(scene: Scene, data: Path, predictor: MedicanePredictor) -> "xr.Dataset":
     """The scene, its pictures placed by the georeference."""
     if scene.georeference is None:
-        return predictor.open([str(path) for path in sorted((data / scene.folder).iterdir())])
+        return predictor.open(str(data / scene.folder))
     with TemporaryDirectory() as place:
         path = Path(place) / scene.georeference
         told = (GEOREFERENCES / scene.georeference).read_text()

@@ -143,7 +143,7 @@ def mirrored_apart_km(table: pd.DataFrame, mirrored: pd.DataFrame) -> Float[np.n
     )
     pairs = here.merge(there, "outer", on=["tile_lon", "tile_lat"], suffixes=("", "_mirrored"))
     ours, theirs = (pairs[[f"lon{end}", f"lat{end}"]].to_numpy().T for end in ("", "_mirrored"))
-    return np.nan_to_num(great_circle_km(*ours, *theirs), nan=np.inf)
+    return np.nan_to_num(np.asarray(great_circle_km(*ours, *theirs)), nan=np.inf)
 
 
 def scene_scores(scenes: Sequence[JudgedScene]) -> dict[str, Any]:
