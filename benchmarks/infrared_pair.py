@@ -240,11 +240,12 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Rows to print."""
+    """A row a count or score, a column a scene."""
+    kinds = [("counts", str), ("scores", lambda score: score_text(score, ".2f"))]
     return [
-        {"scene": name, **{kind: str(count) for kind, count in found["counts"].items()}}
-        | {score: score_text(value, ".2f") for score, value in found["scores"].items()}
-        for name, found in told.items()
+        {"": name, **{scene: form(found[kind][name]) for scene, found in told.items()}}
+        for kind, form in kinds
+        for name in told["all"][kind]
     ]
 
 

@@ -61,6 +61,12 @@ def test_a_storm_that_does_not_count_is_neither_hit_nor_miss(other):
     assert one.planes["counts"].tolist() == [False, True]
 
 
+def test_a_storm_in_no_judged_plane_is_no_miss():
+    elsewhere = ("beyond", 120.0, 15.0, 100.0, True)
+    one = judged(planes((80, 15, 0.2, np.nan, np.nan)), storms(STRONG, elsewhere))
+    assert one.storms["track_id"].tolist() == ["strong"]
+
+
 def test_scores_are_of_all_scenes_with_intervals_over_weeks():
     scenes = [
         judged(

@@ -1,7 +1,8 @@
 """Detections of whole scenes held against every storm that is known there and then.
 
 A storm is found if an alarm lies within ``match_km`` of it. Storms under ``least_kt``, of unknown
-wind or not well seen are neither hits nor misses, and alarms near them neither hits nor false.
+wind, not well seen or in no plane that was judged are neither hits nor misses, and alarms near them
+neither hits nor false.
 Alarms of overlapping planes that lie within ``match_km`` of a surer one are one alarm.
 """
 
@@ -75,12 +76,13 @@ def judge_scene(
         away_km: of each row of the table, from the plane's middle to the nearest storm of a day.
         rules: what counts.
     """
+    held = _held(table, storms, rules.plane_km)  # (planes, storms)
     counted = storms["seen"].to_numpy(bool) & (storms["wind_kt"].to_numpy() >= rules.least_kt)
+    counted &= held.any(0)
     alarms = _merged(table.loc[table["detected"].astype(bool)], rules.match_km)
     apart = _apart_km(alarms, storms)
     near = apart <= rules.match_km  # (alarms, storms)
     kind = np.where(near[:, counted].any(1), "hit", np.where(near.any(1), "other", "false"))
-    held = _held(table, storms, rules.plane_km)  # (planes, storms)
     planes = pd.DataFrame(
         {
             "lon": table["tile_lon"].to_numpy(),
