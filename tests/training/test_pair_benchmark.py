@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sample_stores import sample_store
+from sample_stores import PROCESSOR, sample_store
 
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForTracking
 from medicane_training.scores import intervals
 from medicane_training.scores.heatmaps import HeatMaps
 
@@ -69,3 +71,43 @@ def test_folds_are_pooled_and_not_run_again(benchmark, store, tmp_path, monkeypa
     assert set(maps.clip) <= set(pd.read_parquet(tmp_path / "fold-0" / "test.parquet")["clip"])
     monkeypatch.delattr(benchmark, "run_recipe")
     assert run(benchmark, "folds", store, tmp_path, "--folds", "3", "--plain") == found
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    """A model that knows nothing."""
+    frames, channels, size, _ = PROCESSOR.clip_shape
+    config = MedicaneConfig(
+        task="tracking",
+        num_frames=frames,
+        in_channels=channels,
+        image_size=size,
+        patch_size=8,
+        tubelet_size=4,
+        embed_dim=12,
+        depth=1,
+        num_heads=2,
+        mlp_hidden_dim=24,
+    )
+    MedicaneForTracking(config).save_pretrained(tmp_path / "tracker")
+    PROCESSOR.save_pretrained(tmp_path / "tracker")
+    return tmp_path / "tracker"
+
+
+def test_a_tracker_is_tested_with_changed_pictures_and_drawn(benchmark, store, tracker, tmp_path):
+    out = tmp_path / "out"
+    found = run(benchmark, "test", store, out, "--tracker", str(tracker))
+    assert found["counts"] == {"clips": 20, "storms": 2}
+    assert {row["change"] for row in found["changes"]} == set(benchmark.CHANGES)
+    judged = ["--judged", str(out / "judged.parquet"), "--worst", "2"]
+    benchmark.main(["pictures", str(store.path), "--out", str(out), *judged])
+    assert {"worst.png", "calibration.png", "errors.png"} <= {path.name for path in out.iterdir()}
+    drawn = json.loads((out / "pictures.json").read_text())
+    assert {row["storm"] for row in drawn["worst"]} == {"ana", "bo"}
+
+
+def test_a_detector_without_scenes_to_judge_is_wrong_use(benchmark, store, tmp_path, capsys):
+    command = ["test", str(store.path), "--tracker", "x", "--detector", "y"]
+    with pytest.raises(SystemExit):
+        benchmark.main([*command, "--out", str(tmp_path)])
+    assert "--data" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_pictures_of_scores_are_drawn(tmp_path):
     radii = np.tile([20.0, 50.0], (50, 1))
     draw_calibration(error, radii, (0.4, 0.95), tmp_path / "calibration.png")
     wind = np.append(np.nan, random.uniform(20, 120, 49))
-    draw_errors(wind, {"model": error, "other": 2 * error}, tmp_path / "errors.png")
+    draw_errors(wind, {"model": error, "nothing": np.full(50, np.nan)}, tmp_path / "errors.png")
     probability = random.random(50)
     draw_precision_recall(probability, probability > 0.4, 0.5, tmp_path / "pr.png")
     draw_precision_recall(probability, probability > 0.4, 1.0, tmp_path / "none.png")

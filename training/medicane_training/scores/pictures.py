@@ -26,6 +26,7 @@ COLUMNS, TILE_INCHES = 3, 3.2
 TRUTH, FOUND = "#FFE04D", "#FF66D0"
 ANGLES = np.linspace(0, 2 * np.pi, 97)
 STYLES = (":", "-")
+QUARTERS = (0.25, 0.5, 0.75)
 NO_DATA = 0.5
 PAIRS = (("tile_x", "tile_y"), ("x", "y"))
 MOMENTS = ("variance_x", "covariance_xy", "covariance_xy", "variance_y")
@@ -74,7 +75,7 @@ def _circle(
     grid: Grid, row: Mapping[Any, Any], share: float
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Pixels of the tile on the circle that is to hold a share; NaN if never measured."""
-    tile, found = (np.array([[row[name] for name in pair]]) for pair in PAIRS)
+    tile, found = (np.array([[row[name] for name in pair]], float) for pair in PAIRS)
     moments = np.array([row[name] for name in MOMENTS]).reshape(1, 2, 2)
     radius = radii_km(grid, tile, found, moments, [share])[0, 0]
     to_pixels = np.linalg.inv(np.asarray(grid.jacobian_km(*(tile + found)[0])))
@@ -124,11 +125,12 @@ def draw_errors(
     """
     figure, axes = _figure("error of the centre: median, and the middle half of the first")
     number = wind_kt // width_kt
-    classes = np.unique(number[np.isfinite(number)])
-    middles = (classes + 0.5) * width_kt
     for index, (name, error) in enumerate(errors.items()):
-        quarters = [np.nanquantile(error[number == one], [0.25, 0.5, 0.75]) for one in classes]
+        known = np.isfinite(number) & np.isfinite(error)
+        classes = np.unique(number[known])
+        quarters = [np.quantile(error[known & (number == one)], QUARTERS) for one in classes]
         low, middle, high = np.array(quarters).reshape(-1, 3).T
+        middles = (classes + 0.5) * width_kt
         axes.plot(middles, middle, "o-", label=name)
         if index == 0:
             axes.fill_between(middles, low, high, alpha=0.2)
