@@ -48,7 +48,7 @@ from medicane_training.scores.heatmaps import heat_maps
 from medicane_training.scores.intervals import score_text, weather_blocks
 from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
 from medicane_training.scores.scene_detection import SceneRules, scene_scores
-from medicane_training.scores.storm_tables import printed_table, storm_tables
+from medicane_training.scores.storm_tables import judged_tables, printed_table
 from medicane_training.store.clip_store import ClipStore
 
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
@@ -109,7 +109,7 @@ def baseline(options: argparse.Namespace) -> None:
     recipe = tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
     judged, store = judged_by(recipe, options.out, plain=True), ClipStore(options.store)
     others = baseline_errors(store, judged["clip"].to_numpy(int))
-    tables = storm_tables(store, judged, others, model=PLAIN)
+    tables = judged_tables(store, judged, others, model=PLAIN)
     tell(tables, "plain net, fixed test storms")
     finish(options, tables)
 
@@ -130,7 +130,7 @@ def folds(options: argparse.Namespace) -> None:
     if plain:
         others = {PLAIN: aligned(pd.concat(plain), pooled), **others}
     keep(pooled, others, options.out)
-    tables = storm_tables(store, pooled, others)
+    tables = judged_tables(store, pooled, others)
     tell(tables, f"{options.folds} folds")
     finish(options, {"folds": options.folds, **tables})
 
@@ -161,7 +161,7 @@ def test(options: argparse.Namespace) -> None:
         plain = pd.read_parquet(options.plain / "test.parquet")
         others = {PLAIN: aligned(plain, judged), **others}
     keep(judged, others, options.out)
-    tables = storm_tables(flow.clips.store, judged, others)
+    tables = judged_tables(flow.clips.store, judged, others)
     tell(tables, f"{options.tracker}, fixed test storms")
     found = {**tables, "changes": changes(flow, model)}
     show_table(printed_changes(found["changes"]), title="median error with changed pictures, km")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sample_stores import sample_store
 
-from medicane_training.scores.organisation import ORGANISATIONS, organisation, organisations
+from medicane_training.scores.organisation import ORGANISATIONS, organisation_of, organisations
 
 SIZE, KM = 80, 10.0
 ROWS, COLUMNS = np.indices((SIZE, SIZE))
@@ -38,16 +38,16 @@ CENTRE = np.array([40.0, 40.0])
     ],
 )
 def test_a_storm_is_classed_by_the_cloud_around_its_centre(kelvin, expected):
-    assert organisation(kelvin, CENTRE, pixel_km=KM) == expected
+    assert organisation_of(kelvin, CENTRE, pixel_km=KM) == expected
 
 
 def test_classes_are_the_same_for_greys_that_are_guessed_warmer():
     warmer = with_spot(overcast(40, 40), 15) + 10
-    assert organisation(warmer, CENTRE, pixel_km=KM) == "eye"
+    assert organisation_of(warmer, CENTRE, pixel_km=KM) == "eye"
 
 
 def test_a_centre_beside_the_picture_has_no_class():
-    assert organisation(overcast(40, 40), np.array([-9.0, 40.0]), pixel_km=KM) == ""
+    assert organisation_of(overcast(40, 40), np.array([-9.0, 40.0]), pixel_km=KM) == ""
 
 
 def test_clips_of_a_store_are_classed_around_their_targets(tmp_path):

@@ -10,9 +10,9 @@ from medicane_training.flows.tracking import JUDGED_COLUMNS
 from medicane_training.scores.baselines import baseline_errors
 from medicane_training.scores.storm_tables import (
     error_table,
+    judged_tables,
     printed_table,
     spread,
-    storm_tables,
 )
 
 STORMS = np.array(["a", "a", "b", "b", "c", "c"])
@@ -43,7 +43,7 @@ def test_tables_of_a_store_hold_every_clip_in_each_grouping(tmp_path):
     judged = pd.DataFrame(0.0, index=range(len(rows)), columns=list(JUDGED_COLUMNS))
     judged[["true_x", "true_y"]], judged[["x", "y"]] = truth, truth + np.eye(2)[0]
     judged = judged.assign(clip=rows, error_km=40.0, variance_x=1.0, variance_y=1.0)
-    tables = storm_tables(store, judged, baseline_errors(store, rows))
+    tables = judged_tables(store, judged, baseline_errors(store, rows))
     assert set(tables["errors"]) == {"all", "wind", "dataset", "organisation"}
     for of in tables["errors"].values():
         assert sum(row["clips"] for row in of if row["method"] == "model") == len(rows)

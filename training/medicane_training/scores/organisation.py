@@ -20,7 +20,7 @@ from medicane_training.scores.baselines import (
 )
 from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["ORGANISATIONS", "organisation", "organisations"]
+__all__ = ["ORGANISATIONS", "organisation_of", "organisations"]
 
 ORGANISATIONS = ("eye", "embedded", "curved band", "sheared")
 """``eye``: the warmest spot within 30 km of the centre is at least 10 K warmer than nine tenths of
@@ -37,7 +37,7 @@ EMBEDDED_K, EXPOSED_K, APART_K = 20.0, 40.0, 30.0
 APART_KM = 150.0
 
 
-def organisation(
+def organisation_of(
     kelvin: Float[np.ndarray, "H W"], centre: Float[np.ndarray, " 2"], *, pixel_km: float
 ) -> str:
     """One of ORGANISATIONS; "" where too little around the centre is seen.
@@ -83,7 +83,7 @@ def organisations(
     band, km = CloudBand.of(store.processor), store.grid.x_step / 1000
     targets = store.clips[["target_x", "target_y"]].to_numpy(float)
     found = [
-        organisation(last_frame_kelvin(store, int(clip), band), targets[clip], pixel_km=km)
+        organisation_of(last_frame_kelvin(store, int(clip), band), targets[clip], pixel_km=km)
         for clip in clips
     ]
     return np.array(found, dtype=str)

@@ -17,14 +17,14 @@ from medicane_training.scores.intervals import score_text, weather_blocks, with_
 from medicane_training.scores.organisation import organisations
 from medicane_training.store.clip_store import ClipStore
 
-__all__ = ["ALL", "error_table", "printed_table", "spread", "storm_groups", "storm_tables"]
+__all__ = ["ALL", "error_table", "judged_tables", "printed_table", "spread", "storm_groups"]
 
 ALL = "all"
-PerClip = Float[np.ndarray, " n"]
+Errors = Float[np.ndarray, " n"]
 Groups = Shaped[np.ndarray, " n"]
 
 
-def spread(error_km: PerClip) -> dict[str, float]:
+def spread(error_km: Errors) -> dict[str, float]:
     """Mean, median, 90th percentile and root of the mean square of the known errors."""
     known = error_km[~np.isnan(error_km)]
     rms = float(np.sqrt(np.square(known).mean())) if known.size else np.nan
@@ -32,7 +32,7 @@ def spread(error_km: PerClip) -> dict[str, float]:
 
 
 def error_table(
-    errors: Mapping[str, PerClip], groups: Groups, blocks: Blocks, what: str
+    errors: Mapping[str, Errors], groups: Groups, blocks: Blocks, what: str
 ) -> list[dict[str, Any]]:
     """A row a group and method that knows a centre there; the group "" is left out.
 
@@ -79,10 +79,10 @@ def storm_groups(store: ClipStore, clips: Int[np.ndarray, " n"]) -> dict[str, Gr
     }
 
 
-def storm_tables(
+def judged_tables(
     store: ClipStore,
     judged: pd.DataFrame,
-    others: Mapping[str, PerClip],
+    others: Mapping[str, Errors],
     *,
     model: str = "model",
 ) -> dict[str, Any]:
