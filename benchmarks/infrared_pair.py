@@ -35,6 +35,7 @@ from medicane_models.files import write_json
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.runtimes.interface import limit_threads
+from medicane_models.verification.scores import precision_recall_area, roc_area
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.tracking import TrackingFlow
 from medicane_training.ranks import Ranks
@@ -44,12 +45,19 @@ from medicane_training.run.journal import show_table
 from medicane_training.run.judging import judge_part
 from medicane_training.run.loop import run_recipe
 from medicane_training.scores.baselines import baseline_errors
+from medicane_training.scores.detection import coldness
 from medicane_training.scores.heatmaps import heat_maps
-from medicane_training.scores.intervals import score_text, weather_blocks
+from medicane_training.scores.intervals import (
+    printable,
+    score_text,
+    weather_blocks,
+    with_intervals,
+)
 from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
 from medicane_training.scores.scene_detection import SceneRules, scene_scores
 from medicane_training.scores.storm_tables import judged_tables, printed_table
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE
 
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
 JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
@@ -111,7 +119,29 @@ def baseline(options: argparse.Namespace) -> None:
     others = baseline_errors(store, judged["clip"].to_numpy(int))
     tables = judged_tables(store, judged, others, model=PLAIN)
     tell(tables, "plain net, fixed test storms")
-    finish(options, tables)
+    presence = presence_scores(store, pd.read_parquet(options.out / "test.parquet"))
+    show_table(printable(presence["scores"]), title="is a cyclone in the tile?")
+    finish(options, {**tables, "presence": presence})
+
+
+def presence_scores(store: ClipStore, judged: pd.DataFrame) -> dict[str, Any]:
+    """How well cyclones are told from other weather, beside the coldest 60 km."""
+    clips = judged["clip"].to_numpy(int)
+    index = store.clips.iloc[clips]
+    truth, blocks = index["label"].to_numpy() == CYCLONE, weather_blocks(store, index)
+    rankings = {PLAIN: judged["presence"].to_numpy(float), "coldest 60 km": coldness(store, clips)}
+
+    def areas(ranking: np.ndarray) -> Mapping[str, Any]:
+        return with_intervals(
+            lambda rows: {
+                "roc_area": roc_area(ranking[rows], truth[rows]),
+                "pr_area": precision_recall_area(ranking[rows], truth[rows]),
+            },
+            blocks,
+        )
+
+    counts = {"clips": len(truth), "cyclones": int(truth.sum())}
+    return {"counts": counts, "scores": {name: areas(one) for name, one in rankings.items()}}
 
 
 def folds(options: argparse.Namespace) -> None:

@@ -58,6 +58,8 @@ def test_the_plain_net_trains_tests_and_tells_presence(benchmark, store, tmp_pat
     found = run(benchmark, "baseline", store, tmp_path, "--set", fractions)
     assert found["counts"] == {"clips": 20, "storms": 2}
     assert {row["method"] for row in found["errors"]["all"]} >= {"plain net", "tile centre"}
+    assert found["presence"]["counts"] == {"clips": 20, "cyclones": 20}
+    assert set(found["presence"]["scores"]) == {"plain net", "coldest 60 km"}
     judged = pd.read_parquet(tmp_path / "validation.parquet")
     assert judged["presence"].between(0, 1).all()
     assert judged["error_km"].isna().any()  # weather without a cyclone is judged for its presence
