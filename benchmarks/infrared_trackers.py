@@ -8,15 +8,11 @@ that the infrared models are measured by.
 
 import argparse
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from measuring import interleave, machine, report
-from timm.layers.conv_bn_act import ConvNormAct
-from timm.models.resnet import BasicBlock
-from torch import Tensor, nn
+from plain_tracker import PlainNet
 from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.network.configuration import MedicaneConfig
@@ -36,33 +32,6 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "infrared-light, 1 frame": {"num_frames": 1, "tubelet_size": 1},
     "infrared-light": {},
 }
-
-
-class PlainNet(nn.Module):
-    """Four stages of stride 2 and a top-down path to cells of two pixels."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        widths = (16, 32, 64, 112)
-        first = ConvNormAct(channels, widths[0], kernel_size=5, stride=2)
-        later = (
-            nn.Sequential(ConvNormAct(a, b, kernel_size=3, stride=2), BasicBlock(b, b))
-            for a, b in pairwise(widths)
-        )
-        self.stages = nn.ModuleList((first, *later))
-        self.laterals = nn.ModuleList(nn.Conv2d(width, 32, 1) for width in widths)
-        self.last = nn.Conv2d(32, 1, 1)
-
-    def forward(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b i j"]:
-        """Logits of the cells."""
-        views = [pixels.contiguous(memory_format=torch.channels_last)]
-        for stage in self.stages:
-            views.append(stage(views[-1]))
-        *pairs, (lateral, coarsest) = zip(self.laterals, views[1:], strict=True)
-        merged = lateral(coarsest)
-        for lateral, view in reversed(pairs):
-            merged = F.interpolate(merged, size=view.shape[2:], mode="bilinear") + lateral(view)
-        return self.last(merged)[:, 0]
 
 
 def main() -> None:
@@ -117,7 +86,8 @@ def _plain_step(net: PlainNet, batch: int) -> Callable[[], None]:
 
     def step() -> None:
         net.zero_grad()
-        F.cross_entropy(net(pixels).flatten(1), target).backward()
+        cells, _ = net(pixels)
+        F.cross_entropy(cells.flatten(1), target).backward()
 
     return step
 

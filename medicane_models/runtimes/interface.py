@@ -4,7 +4,6 @@ Letters: B clips, T frames, C bands, H rows, W columns, R and K rows and columns
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args, runtime_checkable
 
@@ -83,7 +82,7 @@ class TorchRuntime:
         """As :meth:`Runtime.probabilities`."""
         from medicane_models.network.averaging import average_classification
 
-        outputs = self._run(partial(average_classification, self._detector), clips)
+        outputs = self._run(average_classification, self._detector, clips)
         return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
@@ -91,7 +90,7 @@ class TorchRuntime:
         from medicane_models.network.averaging import average_tracking
 
         assert self._tracker is not None
-        outputs = list(self._run(partial(average_tracking, self._tracker), clips))
+        outputs = list(self._run(average_tracking, self._tracker, clips))
         maps = [_numpy(out.heatmap) for out in outputs if out.heatmap is not None]
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),
@@ -100,7 +99,7 @@ class TorchRuntime:
         )
 
     def _run(
-        self, average: "Callable[[torch.Tensor], Any]", clips: Iterable[PixelValues]
+        self, average: Callable[..., Any], model: "MedicaneModel", clips: Iterable[PixelValues]
     ) -> Iterator[Any]:
         """Outputs of batches of at least one clip; no more than one batch is held."""
         import torch
@@ -109,7 +108,7 @@ class TorchRuntime:
         while batch := list(islice(remaining, self.batch_size)):
             pixels = torch.from_numpy(np.stack(batch)).to(self.device)  # B T C H W
             with torch.inference_mode():
-                yield average(pixels)
+                yield average(model, pixels)
 
 
 def _numpy(tensor: "torch.Tensor") -> np.ndarray:

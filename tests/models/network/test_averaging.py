@@ -70,13 +70,6 @@ def test_centres_come_back_to_where_they_were(view, tracker):
     assert estimate.covariance.tolist() == [turned]
 
 
-@pytest.mark.parametrize("view", EIGHT_WAYS)
-def test_heatmaps_come_back_to_where_they_were(view):
-    plain = torch.arange(12.0).reshape(1, 1, 1, 3, 4)[..., :3]
-    turned = view.apply(plain, (3, 3))
-    torch.testing.assert_close(view.undo_heatmap(turned[:, 0, 0]), plain[:, 0, 0])
-
-
 @torch.no_grad()
 def test_heatmaps_are_averaged_where_the_views_share_a_tile():
     torch.manual_seed(0)
@@ -149,3 +142,19 @@ def test_views_that_do_not_fit_are_refused():
         View(offset=(1, 0)).apply(spot(0, 0), (32, 32))
     with pytest.raises(ConfigurationError, match="cannot be transposed"):
         View(transpose=True).apply(spot(0, 0), (32, 16))
+
+
+@pytest.fixture
+def mapper():
+    torch.manual_seed(0)
+    return MedicaneForTracking(SMALL.replace(task="tracking", head="heatmap")).eval()
+
+
+def test_the_mean_map_turns_with_the_clip(mapper):
+    """A mirrored clip has the mirrored map if all eight views are averaged."""
+    frames = torch.rand(1, 2, 3, 32, 32)
+    outputs = (average_tracking(mapper, f, EIGHT_WAYS) for f in (frames, frames.flip(4)))
+    one, mirrored = (out.heatmap for out in outputs)
+    assert one is not None
+    torch.testing.assert_close(one.flip(2), mirrored)
+    assert one.sum().item() == pytest.approx(1)

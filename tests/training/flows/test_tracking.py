@@ -330,7 +330,8 @@ def test_the_report_sets_the_model_beside_the_baselines(store):
     _, table = judged(flow, model, flow.clips.rows("train"))
     report = flow.report(model, table)
     assert [row["method"] for row in report["table"]] == [
-        *("model", "tile centre", "cold-cloud centroid", "spiral gradient", "centre 1 h ago")
+        *("model", "tile centre", "cold-cloud centroid", "coldest 60 km"),
+        *("spiral gradient", "centre 1 h ago"),
     ]
     mean = report["scores"]["model"]["mean_km"]
     assert mean["value"] == pytest.approx(table["error_km"].mean(), rel=1e-6)

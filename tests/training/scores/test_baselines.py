@@ -12,6 +12,7 @@ from medicane_training.scores.baselines import (
     cold_cloud_centroid,
     coldest_mean_kelvin,
     coldest_means,
+    coldest_place,
     last_frame_kelvin,
     persistence,
 )
@@ -29,6 +30,14 @@ def test_the_coldest_mean_is_that_of_the_coldest_box():
     boxes = np.lib.stride_tricks.sliding_window_view(kelvin, (10, 15))  # 60 km of 6 and 4 km
     expected = np.nanmean(boxes, axis=(2, 3)).min()
     assert coldest_mean_kelvin(kelvin, (4.0, 6.0)) == pytest.approx(expected)
+
+
+def test_the_coldest_place_is_the_middle_of_that_box():
+    kelvin = np.full((20, 24), 280.0)
+    kelvin[5:15, 3:18] = 200.0  # 60 km of 6 and 4 km
+    assert coldest_place(kelvin, (4.0, 6.0)).tolist() == [10.0, 9.5]
+    nothing = np.full((20, 24), np.nan)
+    assert coldest_place(nothing, (4.0, 6.0)).tolist() == [11.5, 11.5]
 
 
 def test_a_box_that_is_mostly_missing_does_not_count():
@@ -165,5 +174,5 @@ def test_baselines_of_a_store_are_in_pixels_of_the_tiles(store):
     assert not known.all()
     np.testing.assert_allclose(found["centre 1 h ago"][known], targets[known], atol=1e-6)
     assert (found["tile centre"] == 15.5).all()
-    for name in ("cold-cloud centroid", "spiral gradient"):
+    for name in ("cold-cloud centroid", "coldest 60 km", "spiral gradient"):
         assert ((found[name] >= 0) & (found[name] <= 31)).all()

@@ -9,6 +9,7 @@ from medicane_models.verification.matching import Blocks
 from medicane_training.scores.baselines import baseline_centres
 from medicane_training.scores.centres import JudgedCentres, classes_of_clips, coverage_by_group
 from medicane_training.scores.intervals import weather_blocks
+from medicane_training.store.clip_store import save_table
 from medicane_training.store.plane_samples import Spot
 
 NAN = float("nan")
@@ -71,3 +72,19 @@ def test_baselines_find_a_cold_disc_in_either_hemisphere_alike(lat, tmp_path):
     np.testing.assert_array_equal(
         found["spiral gradient"], baseline_centres(north, [0])["spiral gradient"]
     )
+
+
+def test_an_hour_ago_says_nothing_of_a_storm_whose_place_nobody_knows(tmp_path):
+    """A store with tracks, in which one storm has its time and place and one has neither."""
+    told = sample("x", 1, storm="x", centre=Spot(46, 46), end=pd.Timestamp("2020-08-01 06:00"))
+    nowhere = {"lon": NAN, "lat": NAN, "end": pd.NaT, "hemisphere": "unknown"}
+    other = sample("y", 2, storm="?y", centre=Spot(46, 46), **nowhere)
+    store = sample_store(tmp_path / "s.zarr", [told, other])
+    times = pd.date_range("2020-08-01", periods=3, freq="6h", unit="ns")
+    track = {"track_id": "x", "time": times, "lon": 140.0, "lat": 15.0}
+    save_table(pd.DataFrame(track), store.path / "tracks.parquet")
+    store.save_document("build.json", {"max_gap_hours": 6.0})
+    ago = baseline_centres(store, range(len(store.clips)))["centre 1 h ago"]
+    is_told = (store.clips["storm"] == "x").to_numpy()
+    assert np.isfinite(ago[is_told]).all()
+    assert np.isnan(ago[~is_told]).all()

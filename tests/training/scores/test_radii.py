@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medicane_models.prediction.uncertainty import RADIUS_SHARES
+from medicane_models.prediction.uncertainty import RADIUS_SHARES, calibrated
 from medicane_training.scores.radii import fit_radii
 
 RNG = np.random.default_rng(0)
@@ -9,11 +9,6 @@ TRUE_KM = np.exp(RNG.uniform(np.log(10), np.log(100), 4000))
 ERRORS = TRUE_KM * RNG.rayleigh(size=4000)
 NORMAL = np.sqrt(-2 * np.log1p(-np.array(RADIUS_SHARES)))
 STORMS = np.arange(4000) // 10
-
-
-def calibrated(radii, calibration):
-    lines = zip(radii.T, calibration, strict=True)
-    return np.stack([factor * radius**power for radius, (factor, power) in lines], axis=-1)
 
 
 @pytest.mark.parametrize(("factor", "power"), [(1.0, 1.0), (3.0, 1.0), (0.2, 1.6), (8.0, 0.5)])

@@ -19,6 +19,7 @@ from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
 from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
+from medicane_models.prediction.uncertainty import calibrated
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
@@ -26,8 +27,9 @@ from medicane_training.flows.interface import Columns, Flow, Step, Table
 from medicane_training.flows.provenance import data_kind, training_data
 from medicane_training.flows.sureness import label_weights, label_widths_km
 from medicane_training.recipes.kinds import TrackingRecipe
-from medicane_training.scores.baselines import baseline_centres
+from medicane_training.scores.baselines import baseline_errors
 from medicane_training.scores.centres import (
+    RADIUS_COLUMNS,
     JudgedCentres,
     by_group,
     classes_of_clips,
@@ -52,7 +54,7 @@ __all__ = ["HEATMAP", "JUDGED_COLUMNS", "TrackingFlow", "trackable"]
 JUDGED_COLUMNS = (
     *("loss", "x", "y", "true_x", "true_y"),
     *("variance_x", "covariance_xy", "variance_y"),
-    *("error_px", "error_km"),
+    *("error_px", "error_km", *RADIUS_COLUMNS),
 )
 """What `TrackingFlow.judge` says of a clip: centres in pixels of its tile, the covariance
 of the error in px², NaN where it was never measured."""
@@ -162,7 +164,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         raw = tracker.forward_raw(pixels)
         rows = zip(raw.split(1), centers.split(1), strict=True)
         loss = torch.stack([tracker.head.loss(one, center) for one, center in rows])
-        return self._columns(tracker.head.decode(raw), loss, batch)
+        return self._columns(tracker.head.decode(raw), loss, batch, model.config)
 
     def judge_released(self, model: MedicaneModel, batch: ClipBatch) -> Columns:
         """The same from the mean over the model's views; the loss is that of the clip as it is."""
@@ -171,21 +173,26 @@ class TrackingFlow(Flow[TrackingRecipe]):
             return judged
         pixels, _ = batch.pixel_values(self.clips.processor)
         output = average_tracking(_tracker(model), pixels)
-        return self._columns(output, torch.from_numpy(judged["loss"]), batch)
+        return self._columns(output, torch.from_numpy(judged["loss"]), batch, model.config)
 
     def _columns(
-        self, output: TrackingOutput, loss: Float[Tensor, " b"], batch: ClipBatch
+        self,
+        output: TrackingOutput,
+        loss: Float[Tensor, " b"],
+        batch: ClipBatch,
+        config: MedicaneConfig,
     ) -> dict[str, np.ndarray]:
         found, truth, covariance = (
             tensor.float().cpu().numpy().astype(float)
             for tensor in (output.center, batch.center, output.covariance)
         )
-        tiles = self._tiles(batch.clip.cpu().numpy())
+        tiles, grid = self._tiles(batch.clip.cpu().numpy()), self.clips.store.grid
         columns = (
             *(loss.float().cpu().numpy(), *found.T, *truth.T),
             *(covariance[:, 0, 0], covariance[:, 0, 1], covariance[:, 1, 1]),
             np.hypot(*(found - truth).T),
-            error_km(self.clips.store.grid, tiles, found, truth),
+            error_km(grid, tiles, found, truth),
+            *radii_km(grid, tiles, found, covariance, config.radius_calibration).T,
         )
         named = dict(zip(JUDGED_COLUMNS, columns, strict=True))
         if self.clips.processor.uses_planes and output.heatmap is not None:
@@ -203,26 +210,8 @@ class TrackingFlow(Flow[TrackingRecipe]):
         """See :meth:`medicane_training.scores.centres.JudgedCentres.scores`."""
         return self._judged(table).scores()
 
-    def _judged(self, table: Table, model: MedicaneModel | None = None) -> JudgedCentres:
-        """With the radii of a released model, or of normal errors."""
-        xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
-        covariance = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
-        found = table[["x", "y"]].to_numpy(float)
-        tiles = self._tiles(table["clip"].to_numpy(int))
-        return JudgedCentres(
-            found=found,
-            truth=table[["true_x", "true_y"]].to_numpy(float),
-            covariance=covariance,
-            error_km=table["error_km"].to_numpy(float),
-            radii_km=radii_km(
-                self.clips.store.grid,
-                tiles,
-                found,
-                covariance,
-                model and model.config.radius_calibration,
-            ),
-            loss=table["loss"].to_numpy(float),
-        )
+    def _judged(self, table: Table) -> JudgedCentres:
+        return JudgedCentres.of(table)
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """With its error on validation storms, and what trained it."""
@@ -233,15 +222,24 @@ class TrackingFlow(Flow[TrackingRecipe]):
             head.error_covariance = fitted["error_covariance_px"] = covariance
             (xx, xy), (_, yy) = covariance
             validation = validation.assign(variance_x=xx, covariance_xy=xy, variance_y=yy)
+            validation[list(RADIUS_COLUMNS)] = self._radii(validation, covariance)
         else:
             judged = self._judged(validation)
             storms = self._storms(validation)
-            fitted["radius_calibration"] = fit_radii(judged.radii_km, judged.error_km, storms)
+            calibration = fit_radii(judged.radii_km, judged.error_km, storms)
+            fitted["radius_calibration"] = calibration
+            validation[list(RADIUS_COLUMNS)] = calibrated(judged.radii_km, calibration)
         if (maps := _heatmaps(model, validation)) is not None:
             trust = fit_trust(maps, validation[["true_x", "true_y"]].to_numpy(float))
             fitted |= {"guess_power": trust.power, "guess_slope": trust.slope}
         model.config = model.config.replace(**fitted)
         return model, validation
+
+    def _radii(self, table: Table, covariance: Covariance) -> Float[np.ndarray, "n shares"]:
+        tiles = self._tiles(table["clip"].to_numpy(int))
+        every = np.broadcast_to(np.array(covariance), (len(table), 2, 2))
+        found = table[["x", "y"]].to_numpy(float)
+        return radii_km(self.clips.store.grid, tiles, found, every)
 
     def _error_covariance(self, table: Table) -> Covariance:
         """Second moment of the errors, px², of all storms alike however long they were.
@@ -278,8 +276,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
         judged[["tile_x", "tile_y"]] = self._tiles(chosen)
         path = folder / f"{name}-centres.png"
         newest, store = batch.codes[:, -1].numpy(), self.clips.store
-        calibration = model.config.radius_calibration
-        draw_centres(newest, judged, store.processor, store.grid, path, calibration=calibration)
+        draw_centres(newest, judged, store.processor, store.grid, path)
         return [path]
 
     def report(self, model: MedicaneModel, judged: Table) -> dict[str, Any]:
@@ -292,11 +289,12 @@ class TrackingFlow(Flow[TrackingRecipe]):
             errors inside the radii; ``first_guess``, of local planes, what heatmaps add to first
             guesses; ``table``, rows to print.
         """
-        store = self.clips.store
-        clips = store.clips.iloc[judged["clip"].to_numpy(int)]
+        store, rows = self.clips.store, judged["clip"].to_numpy(int)
+        clips = store.clips.iloc[rows]
         storms, blocks = clips["storm"].to_numpy(str), weather_blocks(store, clips)
-        errors = {MODEL: judged["error_km"].to_numpy(float), **self._baseline_errors(judged)}
-        of_model = self._judged(judged, model)
+        others = baseline_errors(store, rows) if self.recipe.tracking.baselines else {}
+        errors = {MODEL: judged["error_km"].to_numpy(float), **others}
+        of_model = self._judged(judged)
         scores = {name: error_scores(error, blocks) for name, error in errors.items()} | {
             MODEL: with_intervals(lambda rows: of_model.take(rows).scores(), blocks)
         }
@@ -336,16 +334,6 @@ class TrackingFlow(Flow[TrackingRecipe]):
         if tracks is None:
             return None
         return intensity_classes(tracks, *(clips.loc[:, name] for name in ("end", "storm")))
-
-    def _baseline_errors(self, judged: Table) -> dict[str, Float[np.ndarray, " n"]]:
-        if not self.recipe.tracking.baselines:
-            return {}
-        rows, truth = judged["clip"].to_numpy(int), self._judged(judged).truth
-        grid, tiles = self.clips.store.grid, self._tiles(rows)
-        return {
-            name: error_km(grid, tiles, found, truth)
-            for name, found in baseline_centres(self.clips.store, rows).items()
-        }
 
 
 def _tracker(model: MedicaneModel) -> MedicaneForTracking:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def run_recipe(
     resume: str = "auto",
     test: bool = False,
     command: Sequence[str] = (),
+    make: Callable[[Any], Flow[Any]] | None = None,
 ) -> None:
     """Train by a recipe, or go on with it, and leave the chosen model in ``out``.
 
@@ -74,6 +75,7 @@ def run_recipe(
             or the folder of another run, or one of its checkpoints, to go on from.
         test: judge the test part too, once the model is chosen.
         command: what was typed, for ``run.yaml``.
+        make: opens the flow of the recipe, where it is not one of ours.
 
     Raises:
         InterruptedRunError: a signal came; the run is saved.
@@ -81,7 +83,7 @@ def run_recipe(
         MedicaneError: the recipe, the data or the folder cannot be used.
     """
     with joined(recipe.engine) as ranks, Interrupts() as interrupts:
-        flow = make_flow(recipe)
+        flow = (make or make_flow)(recipe)
         if test:
             check_test(flow)
         folder, display = RunFolder(out, recipe, ranks), Display(on=ranks.is_main)

@@ -15,6 +15,7 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
+from medicane_training.scores.centres import error_km
 from medicane_training.store.clip_store import ClipStore, decode
 from medicane_training.store.selection import SETTINGS_FILE
 from medicane_training.store.spirals import spiral_gradient
@@ -22,9 +23,12 @@ from medicane_training.store.spirals import spiral_gradient
 __all__ = [
     "CloudBand",
     "baseline_centres",
+    "baseline_errors",
+    "box_means",
     "cold_cloud_centroid",
     "coldest_mean_kelvin",
     "coldest_means",
+    "coldest_place",
     "last_frame_kelvin",
     "persistence",
     "tile_centre",
@@ -142,17 +146,32 @@ def baseline_centres(
     band, grid = CloudBand.of(store.processor), store.grid
     middle = tile_centre(store.processor.tile_size)
     found: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("tile centre", "cold-cloud centroid", "spiral gradient")
+        name: []
+        for name in ("tile centre", "cold-cloud centroid", "coldest 60 km", "spiral gradient")
     }
     for clip in map(int, clips):
         kelvin, place = last_frame_kelvin(store, clip, band), np.array(store.tile(clip)) + middle
         to_km, (_, lat) = np.asarray(grid.jacobian_km(*place)), grid.pixel_to_lonlat(*place)
         found["tile centre"].append(middle)
         found["cold-cloud centroid"].append(cold_cloud_centroid(kelvin))
+        width, height = np.linalg.norm(to_km, axis=0).tolist()
+        found["coldest 60 km"].append(coldest_place(kelvin, (width, height)))
         southern = bool(lat < 0) and not store.processor.uses_planes  # those are mirrored there
         found["spiral gradient"].append(spiral_gradient(kelvin, to_km, southern=southern))
     centres = {name: np.array(points).reshape(-1, 2) for name, points in found.items()}
     return centres | {"centre 1 h ago": _an_hour_ago(store, clips)}
+
+
+def baseline_errors(
+    store: ClipStore, clips: Sequence[int] | Int[np.ndarray, " n"]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Kilometres from the true centre of each clip by each method of `baseline_centres`."""
+    rows = store.clips.iloc[list(clips)]
+    tiles, truth = (
+        rows[names].to_numpy(float) for names in (["tile_x", "tile_y"], ["target_x", "target_y"])
+    )
+    found = baseline_centres(store, clips)
+    return {name: error_km(store.grid, tiles, centres, truth) for name, centres in found.items()}
 
 
 def _an_hour_ago(
@@ -167,11 +186,11 @@ def _an_hour_ago(
         rows["end"].to_numpy(),
         max_gap_hours=store.document(SETTINGS_FILE)["max_gap_hours"],
     )
-    pixels = [
-        grid.lonlat_to_pixel(*place)
-        for grid, place in zip(_frame_grids(store, rows), lonlat, strict=True)
-    ]
-    return np.array(pixels).reshape(-1, 2) - rows[["tile_x", "tile_y"]].to_numpy(float)
+    known = np.flatnonzero(np.isfinite(lonlat).all(axis=1))  # nor is the place of others known
+    pixels = np.full((len(rows), 2), np.nan)
+    for row, grid in zip(known, _frame_grids(store, rows.iloc[known]), strict=True):
+        pixels[row] = grid.lonlat_to_pixel(*lonlat[row])
+    return pixels - rows[["tile_x", "tile_y"]].to_numpy(float)
 
 
 def _frame_grids(store: ClipStore, rows: pd.DataFrame) -> list[Grid]:
@@ -199,15 +218,49 @@ def coldest_mean_kelvin(
     Returns:
         Kelvin; NaN where no box counts.
     """
-    columns, rows = (
-        min(max(round(box_km / size), 1), length)
-        for size, length in zip(pixel_km, kelvin.shape[::-1], strict=True)
-    )
+    means = box_means(kelvin, pixel_km, box_km=box_km)
+    return float("nan") if np.isnan(means).all() else float(np.nanmin(means))
+
+
+def coldest_place(
+    kelvin: Float[np.ndarray, "H W"],
+    pixel_km: tuple[float, float],
+    *,
+    box_km: float = COLDEST_BOX_KM,
+) -> Float[np.ndarray, " 2"]:
+    """The middle (x, y) of the box of `coldest_mean_kelvin`; of the tile where no box counts."""
+    means = box_means(kelvin, pixel_km, box_km=box_km)
+    if np.isnan(means).all():
+        return tile_centre(kelvin.shape[1])
+    row, column = np.unravel_index(np.nanargmin(means), means.shape)
+    columns, rows = _box_shape(kelvin.shape, pixel_km, box_km)
+    return np.array([column + (columns - 1) / 2, row + (rows - 1) / 2])
+
+
+def box_means(
+    kelvin: Float[np.ndarray, "H W"],
+    pixel_km: tuple[float, float],
+    *,
+    box_km: float = COLDEST_BOX_KM,
+) -> Float[np.ndarray, "h w"]:
+    """Means over all boxes inside the tile; NaN for those of which half is missing."""
+    columns, rows = _box_shape(kelvin.shape, pixel_km, box_km)
     there = ~np.isnan(kelvin)
     total = _box_sums(np.where(there, kelvin, 0.0), rows, columns)
     count = _box_sums(there.astype(float), rows, columns)
     counts = count >= LEAST_SEEN * rows * columns
-    return float((total[counts] / count[counts]).min()) if counts.any() else float("nan")
+    return np.where(counts, total / np.maximum(count, 1), np.nan)
+
+
+def _box_shape(
+    shape: tuple[int, ...], pixel_km: tuple[float, float], box_km: float
+) -> tuple[int, int]:
+    """Columns and rows of a box, at least one and at most all."""
+    columns, rows = (
+        min(max(round(box_km / size), 1), length)
+        for size, length in zip(pixel_km, shape[::-1], strict=True)
+    )
+    return columns, rows
 
 
 def coldest_means(

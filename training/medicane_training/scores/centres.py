@@ -21,6 +21,7 @@ from medicane_models.verification.scores import error_summary
 from medicane_training.scores.intervals import Score, score_text, with_intervals
 
 __all__ = [
+    "RADIUS_COLUMNS",
     "JudgedCentres",
     "by_group",
     "classes_of_clips",
@@ -31,6 +32,9 @@ __all__ = [
     "printed",
     "radii_km",
 ]
+
+RADIUS_COLUMNS = tuple(f"radius_{100 * share:.0f}_km" for share in RADIUS_SHARES)
+"""Of tables of judged clips."""
 
 INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
     "wind_kt": ((35.0, 64.0, 83.0), "kt"),
@@ -84,6 +88,19 @@ class JudgedCentres:
     error_km: PerClip
     radii_km: Float[np.ndarray, "n radii"]
     loss: PerClip
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "JudgedCentres":
+        """Of a table of judged clips, see `medicane_training.flows.tracking.JUDGED_COLUMNS`."""
+        xx, xy, yy = table[["variance_x", "covariance_xy", "variance_y"]].to_numpy(float).T
+        return cls(
+            found=table[["x", "y"]].to_numpy(float),
+            truth=table[["true_x", "true_y"]].to_numpy(float),
+            covariance=np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2),
+            error_km=table["error_km"].to_numpy(float),
+            radii_km=table[list(RADIUS_COLUMNS)].to_numpy(float),
+            loss=table["loss"].to_numpy(float),
+        )
 
     def take(self, rows: Int[np.ndarray, " k"]) -> "JudgedCentres":
         """Those of some clips."""
@@ -227,5 +244,6 @@ def coverage_by_group(
         shares = with_intervals(
             lambda drawn, own=own: own.take(drawn).coverage(), blocks.take(here)
         )
-        rows.append({what: str(group), "clips": len(here), **shares})
+        counts = {"clips": len(here), "storms": len(set(blocks.label[here]))}
+        rows.append({what: str(group), **counts, **shares})
     return rows

@@ -1,0 +1,411 @@
+"""The proof of the infrared pair: what it finds of storms that it was never trained on.
+
+::
+
+    python benchmarks/infrared_pair.py baseline STORE --out plain/ [--epochs 20]
+    python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
+    python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
+    python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
+
+STORE is what ``storm_store.py`` builds. Each command leaves ``OUT/COMMAND.json``, from which cards
+are made. ``baseline`` trains the plain convolutional net of ``plain_tracker.py`` on what the
+tracker trains on. ``folds`` deals the named storms of typhoons, Himawari and ``cwb_ir1`` into
+folds, trains a tracker without each (and without ``test_storms.txt``) and judges it there; a run
+that was interrupted goes on, one that has ended is not repeated. ``test`` judges models by the
+fixed storms of ``test_storms.txt``, by whole scenes and by changed pictures. Bootstrap intervals
+are over whole storms.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+import torch
+from plain_tracker import PlainFlow, plain_recipe
+
+from medicane_models.files import replacing, write_json
+from medicane_models.network.averaging import average_tracking
+from medicane_models.network.modeling import MedicaneForTracking
+from medicane_models.prediction.predictor import MedicanePredictor
+from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
+from medicane_models.runtimes.interface import limit_threads
+from medicane_models.verification.scores import precision_recall_area, roc_area
+from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.flows.tracking import TrackingFlow
+from medicane_training.ranks import Ranks
+from medicane_training.recipes.kinds import TrackingRecipe
+from medicane_training.recipes.loading import load_recipe
+from medicane_training.run.journal import show_table
+from medicane_training.run.judging import judge_part
+from medicane_training.run.loop import run_recipe
+from medicane_training.scores.baselines import baseline_errors
+from medicane_training.scores.centres import classes_of_clips
+from medicane_training.scores.detection import coldness
+from medicane_training.scores.first_guess import first_guess_errors, first_guess_scores
+from medicane_training.scores.intervals import (
+    printable,
+    score_text,
+    weather_blocks,
+    with_intervals,
+)
+from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
+from medicane_training.scores.scene_detection import SceneRules, scene_scores
+from medicane_training.scores.storm_tables import judged_tables, printed_table
+from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE
+
+TEST_STORMS = Path(__file__).parent / "test_storms.txt"
+JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
+PLAIN = "plain net"
+MIRRORED = "INSAT-3D full disks"
+BATCH = 64
+ALONE = Ranks(rank=0, local_rank=0, world_size=1)
+
+
+def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> TrackingRecipe:
+    """The recipe that was asked for, on a split that leaves the test storms out."""
+    settings = {"test_storms": options.test_storms, **split}
+    changes = [f"data.split.{name}={value}" for name, value in settings.items()]
+    if options.epochs is not None:
+        changes.append(f"training.epochs={options.epochs}")
+    recipe = load_recipe(
+        "track",
+        name=options.recipe,
+        changes=[*changes, *options.changes],
+        store=str(options.store),
+        seed=options.seed,
+    )
+    assert isinstance(recipe, TrackingRecipe)
+    return recipe
+
+
+def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame:
+    """The test clips of a run, which is begun, gone on with or left as it is: tracked ones."""
+    if not (out / "test.json").is_file():
+        given, make = (plain_recipe(recipe), PlainFlow) if plain else (recipe, TrackingFlow)
+        run_recipe(given, out, test=True, command=sys.argv, make=make.open)
+    judged = pd.read_parquet(out / "test.parquet")
+    return judged.loc[judged["error_km"].notna()].reset_index(drop=True)
+
+
+def aligned(others: pd.DataFrame, judged: pd.DataFrame) -> np.ndarray:
+    """Errors of another model on the same clips."""
+    return others.set_index("clip")["error_km"].reindex(judged["clip"]).to_numpy(float)
+
+
+def tell(tables: Mapping[str, Any], title: str) -> None:
+    """Print the tables of errors."""
+    counts = tables["counts"]
+    for rows in tables["errors"].values():
+        told = f"{title}, {counts['clips']} clips of {counts['storms']} storms, km"
+        show_table(printed_table(rows), title=told)
+
+
+def finish(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
+    """Keep what a command has come to, and how it was called."""
+    called = {name: str(value) for name, value in vars(options).items() if value is not None}
+    write_json(options.out / f"{options.command}.json", {"options": called, **found})
+
+
+def baseline(options: argparse.Namespace) -> None:
+    """The plain net by the fixed test storms."""
+    recipe = tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
+    judged, store = judged_by(recipe, options.out, plain=True), ClipStore(options.store)
+    others = baseline_errors(store, judged["clip"].to_numpy(int))
+    tables = judged_tables(store, judged, others, model=PLAIN)
+    tell(tables, "plain net, fixed test storms")
+    presence = presence_scores(store, pd.read_parquet(options.out / "test.parquet"))
+    show_table(printable(presence["scores"]), title="is a cyclone in the tile?")
+    finish(options, {**tables, "presence": presence})
+
+
+def presence_scores(store: ClipStore, judged: pd.DataFrame) -> dict[str, Any]:
+    """How well cyclones are told from other weather, beside the coldest 60 km."""
+    clips = judged["clip"].to_numpy(int)
+    index = store.clips.iloc[clips]
+    truth, blocks = index["label"].to_numpy() == CYCLONE, weather_blocks(store, index)
+    rankings = {PLAIN: judged["presence"].to_numpy(float), "coldest 60 km": coldness(store, clips)}
+
+    def areas(ranking: np.ndarray) -> Mapping[str, Any]:
+        return with_intervals(
+            lambda rows: {
+                "roc_area": roc_area(ranking[rows], truth[rows]),
+                "pr_area": precision_recall_area(ranking[rows], truth[rows]),
+            },
+            blocks,
+        )
+
+    counts = {"clips": len(truth), "cyclones": int(truth.sum())}
+    return {"counts": counts, "scores": {name: areas(one) for name, one in rankings.items()}}
+
+
+def folds(options: argparse.Namespace) -> None:
+    """Trackers of all folds, judged by the storms left out of each."""
+    store = ClipStore(options.store)
+    judged, guided, plain = [], [], []
+    for fold in range(options.folds):
+        recipe = tracking_recipe(options, {"by": "folds", "folds": options.folds, "fold": fold})
+        out = options.out / f"fold-{fold}"
+        judged.append(of_judged_sets(store, judged_by(recipe, out, plain=False)))
+        guided.append(guided_errors(store, out, judged[-1]))
+        if options.plain:
+            plain.append(judged_by(recipe, options.out / f"plain-{fold}", plain=True))
+    pooled = pd.concat(judged, ignore_index=True)
+    others = baseline_errors(store, pooled["clip"].to_numpy(int))
+    if plain:
+        others = {PLAIN: aligned(pd.concat(plain), pooled), **others}
+    keep(pooled, others, options.out)
+    tables = judged_tables(store, pooled, others)
+    tell(tables, f"{options.folds} folds")
+    index = store.clips.iloc[pooled["clip"].to_numpy(int)]
+    errors = {name: np.concatenate([one[name] for one in guided]) for name in guided[0]}
+    beside = first_guess_scores(errors, classes_of_clips(index), weather_blocks(store, index))
+    finish(options, {"folds": options.folds, **tables, "first_guess": beside})
+
+
+def of_judged_sets(store: ClipStore, judged: pd.DataFrame) -> pd.DataFrame:
+    """Those of storms whose names and times are told."""
+    datasets = store.clips["dataset"].iloc[judged["clip"]].to_numpy()
+    return judged.loc[np.isin(datasets, JUDGED_SETS)].reset_index(drop=True)
+
+
+def guided_errors(store: ClipStore, run: Path, judged: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Errors of drawn first guesses and of what a fold's model makes of them; kept beside it."""
+    path = run / "first_guess.parquet"
+    if not path.is_file():
+        model, dataset = MedicaneForTracking.from_pretrained(run), ClipDataset(store)
+        clips = judged["clip"].to_numpy(int)
+        maps = [
+            mean_map(model, dataset.__getitems__(some.tolist()), store)
+            for some in np.array_split(clips, -(-len(clips) // BATCH))
+        ]
+        errors = first_guess_errors(
+            HeatMaps.of(model.config, np.concatenate(maps)),
+            judged[["true_x", "true_y"]].to_numpy(float),
+            km_per_px=store.processor.grid.x_step / 1000,
+            trust=HeatMapTrust.of(model.config),
+        )
+        with replacing(path) as temporary:
+            pd.DataFrame({name: list(values) for name, values in errors.items()}).to_parquet(
+                temporary
+            )
+    kept = pd.read_parquet(path)
+    return {str(name): np.stack(kept[name].to_list()) for name in kept}
+
+
+def mean_map(model: MedicaneForTracking, batch: ClipBatch, store: ClipStore) -> np.ndarray:
+    """The heat maps of clips as they are."""
+    with torch.no_grad():
+        found = average_tracking(model, batch.pixel_values(store.processor)[0])
+    assert found.heatmap is not None  # the recipe's head has them
+    return found.heatmap.numpy()
+
+
+def test(options: argparse.Namespace) -> None:
+    """Models by the fixed test storms, by changed pictures and, of a detector, by whole scenes."""
+    flow = TrackingFlow.open(
+        tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
+    )
+    model = MedicaneForTracking.from_pretrained(options.tracker)
+    judged = judge_part(flow, model, "test", ranks=ALONE)
+    others = baseline_errors(flow.clips.store, judged["clip"].to_numpy(int))
+    if options.plain is not None:
+        plain = pd.read_parquet(options.plain / "test.parquet")
+        others = {PLAIN: aligned(plain, judged), **others}
+    keep(judged, others, options.out)
+    tables = judged_tables(flow.clips.store, judged, others)
+    tell(tables, f"{options.tracker}, fixed test storms")
+    found = {**tables, "changes": changes(flow, model)}
+    show_table(printed_changes(found["changes"]), title="median error with changed pictures, km")
+    if options.detector is not None:
+        found["scenes"] = scenes(options)
+    finish(options, found)
+
+
+def keep(judged: pd.DataFrame, others: Mapping[str, np.ndarray], out: Path) -> None:
+    """``judged.parquet``: what the tracker said of each clip, and the errors of other methods."""
+    named = {f"error of {name}": error for name, error in others.items()}
+    judged.assign(**named).to_parquet(out / "judged.parquet")
+
+
+def changes(flow: TrackingFlow, model: MedicaneForTracking) -> list[dict[str, Any]]:
+    """How much the median error of test and validation clips grows with changed pictures."""
+    store = flow.clips.store
+    rows = np.concatenate([flow.clips.rows(part) for part in ("test", "validation")])
+    blocks = weather_blocks(store, store.clips.iloc[rows])
+    plain = errors_of(flow, model, rows, None)
+    return [
+        {"change": name, **changed_errors(plain, errors_of(flow, model, rows, change), blocks)}
+        for name, change in CHANGES.items()
+    ]
+
+
+def errors_of(
+    flow: TrackingFlow, model: MedicaneForTracking, rows: np.ndarray, change: Change | None
+) -> np.ndarray:
+    """Kilometres of clips whose pictures are changed; None judges them as they are."""
+    errors, dataset = [], ClipDataset(flow.clips.store)
+    for some in np.array_split(rows, -(-len(rows) // BATCH)):
+        batch = dataset.__getitems__(some.tolist())
+        if change is not None:
+            codes = changed_codes(batch.codes, flow.clips.processor, change)
+            batch = replace(batch, codes=codes)
+        with torch.no_grad():
+            errors.append(flow.judge_released(model, batch)["error_km"])
+    return np.concatenate(errors).astype(float)
+
+
+def printed_changes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Rows to print."""
+    scores = {"plain_km": "as it is", "changed_km": "changed", "percent": "percent"}
+    return [
+        {name: str(row[name]) for name in ("change", "clips", "storms")}
+        | {title: score_text(row[name], ".1f") for name, title in scores.items()}
+        for row in rows
+    ]
+
+
+def scenes(options: argparse.Namespace) -> dict[str, Any]:
+    """What the pair finds in whole scenes, by scene and in all."""
+    from pair_scenes import SCENES, judged_moments, known_storms, mirror_errors_km, opened
+
+    pair = {"detector": options.detector, "tracker": options.tracker}
+    predictor = MedicanePredictor.from_pretrained(**pair, threshold=options.threshold)
+    storms, rules, judged = known_storms(), SceneRules(), {}
+    read = {name: opened(scene, options.data, predictor) for name, scene in SCENES.items()}
+    for name, scene in read.items():
+        run = predictor.run(scene, every_minutes=SCENES[name].every_minutes)
+        judged[name] = list(judged_moments(run, storms, rules))
+    planes = [
+        moment.planes.assign(scene=name, time=moment.time)
+        for name, moments in judged.items()
+        for moment in moments
+    ]
+    pd.concat(planes, ignore_index=True).to_parquet(options.out / "planes.parquet")
+    told = {name: scene_scores(moments) for name, moments in judged.items()}
+    told["all"] = scene_scores([moment for moments in judged.values() for moment in moments])
+    show_table(printed_scenes(told), title=f"whole scenes at a threshold of {predictor.threshold}")
+    apart = mirror_errors_km(read[MIRRORED], predictor)
+    mirror = {"scene": MIRRORED, "fixes": len(apart), "greatest_km": float(apart.max(initial=0))}
+    settings = {"threshold": predictor.threshold, "rules": vars(rules), "mirror": mirror}
+    return {**settings, "scores": told}
+
+
+def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A row a count or score, a column a scene."""
+    kinds = [("counts", str), ("scores", lambda score: score_text(score, ".2f"))]
+    return [
+        {"": name, **{scene: form(found[kind][name]) for scene, found in told.items()}}
+        for kind, form in kinds
+        for name in told["all"][kind]
+    ]
+
+
+def pictures(options: argparse.Namespace) -> None:
+    """Calibration, errors by wind, the worst clips and, of a detector, maps of whole scenes."""
+    from pair_pictures import draw_detections, draw_gallery, draw_maps, draw_scores, of_kind
+
+    store = ClipStore(options.store)
+    judged = pd.concat([pd.read_parquet(path) for path in options.judged], ignore_index=True)
+    judged = judged.loc[judged["error_km"].notna()]
+    draw_scores(store, judged, options.out)
+    shown = judged if options.kind is None else of_kind(store, judged, options.kind)
+    worst = draw_gallery(store, shown, options.out / "worst.png", worst=options.worst)
+    show_table(worst.astype(str).to_dict("records"), title="the worst clip of each storm")
+    found: dict[str, Any] = {"clips": len(judged), "worst": worst.to_dict("records")}
+    if options.detector is not None:
+        pair = {"detector": options.detector, "tracker": options.tracker}
+        predictor = MedicanePredictor.from_pretrained(**pair, threshold=options.threshold)
+        found["maps"] = [str(path) for path in draw_maps(predictor, options.data, options.out)]
+        if options.planes is not None:
+            draw_detections(pd.read_parquet(options.planes), predictor.threshold, options.out)
+    finish(options, found)
+
+
+def add_training(one: argparse.ArgumentParser) -> None:
+    """Options of a recipe and its split."""
+    one.add_argument("--recipe", default="infrared-tracker")
+    one.add_argument("--epochs", type=int, help="default: the recipe's")
+    one.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=VALUE")
+    one.add_argument("--seed", type=int, default=0, help="of the training")
+    one.add_argument("--test-storms", default=str(TEST_STORMS))
+
+
+def add_folds(one: argparse.ArgumentParser) -> None:
+    """Options of ``folds``."""
+    add_training(one)
+    one.add_argument("--folds", type=int, default=5)
+    one.add_argument("--plain", action="store_true", help="train the plain net beside it")
+
+
+def add_models(one: argparse.ArgumentParser, *, always: bool) -> None:
+    """Options of what judges whole scenes; a tracker is asked for always, or with a detector."""
+    one.add_argument("--tracker", required=always, help="folder, embedded name or Hub id")
+    one.add_argument("--detector", help="likewise; with it whole scenes of --data are judged")
+    one.add_argument("--threshold", type=float, help="default: the detector's own")
+    one.add_argument("--data", type=Path, help="folder of the real data")
+
+
+def add_test(one: argparse.ArgumentParser) -> None:
+    """Options of ``test``."""
+    add_training(one)
+    add_models(one, always=True)
+    one.add_argument("--plain", type=Path, help="what the command baseline left")
+
+
+def add_pictures(one: argparse.ArgumentParser) -> None:
+    """Options of ``pictures``."""
+    add_models(one, always=False)
+    one.add_argument("--judged", type=Path, nargs="+", required=True, help="judged.parquet")
+    one.add_argument("--planes", type=Path, help="planes.parquet of the command test")
+    one.add_argument("--kind", choices=("simulated", "real"), help="of the worst clips")
+    one.add_argument("--worst", type=int, default=9)
+
+
+COMMANDS: Mapping[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    "baseline": (baseline, add_training),
+    "folds": (folds, add_folds),
+    "test": (test, add_test),
+    "pictures": (pictures, add_pictures),
+}
+"""What each does, and what adds its options."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = made.add_subparsers(dest="command", required=True)
+    for name, (command, add_options) in COMMANDS.items():
+        one = commands.add_parser(name, help=command.__doc__)
+        one.add_argument("store", type=Path)
+        one.add_argument("--out", type=Path, required=True)
+        one.add_argument("--threads", type=int, default=1)
+        add_options(one)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command."""
+    made = parser()
+    options = made.parse_args(arguments)
+    asked = vars(options)
+    if asked.get("detector") and not (asked["data"] and asked["tracker"]):
+        made.error("--detector judges whole scenes with --tracker out of --data; give both")
+    limit_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    command, _ = COMMANDS[options.command]
+    command(options)
+
+
+if __name__ == "__main__":
+    main()

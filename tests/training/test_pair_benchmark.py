@@ -1,0 +1,113 @@
+"""The benchmark of the infrared pair, on a tiny store."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sample_stores import PROCESSOR, sample_store
+
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForTracking
+from medicane_training.scores import intervals
+
+SMALL = {
+    "model.changes.embed_dim": 24,
+    "model.changes.depth": 1,
+    "model.changes.num_heads": 2,
+    "model.changes.mlp_hidden_dim": 48,
+    "model.changes.stem_width": 4,
+    "data.samples": 32,
+    "data.augmentation.shift_px": "[0, 7]",
+    "data.augmentation.center_margin_px": 2,
+    "training.global_batch": 16,
+    "optimizer.warmup_epochs": 0,
+}
+SETTINGS = [part for item in SMALL.items() for part in ("--set", "=".join(map(str, item)))]
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    pair = importlib.import_module("infrared_pair")
+    monkeypatch.setattr(pair, "JUDGED_SETS", ("himawari", "hursat"))
+
+    def few(*arguments, samples, **options):
+        return bootstrap(*arguments, samples=20, **options)
+
+    bootstrap = intervals.bootstrap
+    monkeypatch.setattr(intervals, "bootstrap", few)
+    return pair
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return sample_store(tmp_path_factory.mktemp("store") / "s.zarr")
+
+
+def run(benchmark, command: str, store, out: Path, *more: str) -> dict:
+    epochs = ["--epochs", "1", "--test-storms", "[ana, bo]"]
+    benchmark.main([command, str(store.path), "--out", str(out), *epochs, *SETTINGS, *more])
+    return json.loads((out / f"{command}.json").read_text())
+
+
+def test_the_plain_net_trains_tests_and_tells_presence(benchmark, store, tmp_path):
+    fractions = "data.split.fractions=[0.5, 0.5, 0.0]"
+    found = run(benchmark, "baseline", store, tmp_path, "--set", fractions)
+    assert found["counts"] == {"clips": 20, "storms": 2}
+    assert {row["method"] for row in found["errors"]["all"]} >= {"plain net", "tile centre"}
+    assert found["presence"]["counts"] == {"clips": 20, "cyclones": 20}
+    assert set(found["presence"]["scores"]) == {"plain net", "coldest 60 km"}
+    judged = pd.read_parquet(tmp_path / "validation.parquet")
+    assert judged["presence"].between(0, 1).all()
+    assert judged["error_km"].isna().any()  # weather without a cyclone is judged for its presence
+
+
+@pytest.mark.slow
+def test_folds_are_pooled_and_not_run_again(benchmark, store, tmp_path, monkeypatch):
+    found = run(benchmark, "folds", store, tmp_path, "--folds", "3", "--plain")
+    assert found["counts"]["storms"] == 4  # of six, two of which nobody may look at
+    assert {"first guess", "refined"} <= set(found["first_guess"]["scores"])
+    monkeypatch.delattr(benchmark, "run_recipe")
+    assert run(benchmark, "folds", store, tmp_path, "--folds", "3", "--plain") == found
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    """A model that knows nothing."""
+    frames, channels, size, _ = PROCESSOR.clip_shape
+    config = MedicaneConfig(
+        task="tracking",
+        num_frames=frames,
+        in_channels=channels,
+        image_size=size,
+        patch_size=8,
+        tubelet_size=4,
+        embed_dim=12,
+        depth=1,
+        num_heads=2,
+        mlp_hidden_dim=24,
+    )
+    MedicaneForTracking(config).save_pretrained(tmp_path / "tracker")
+    PROCESSOR.save_pretrained(tmp_path / "tracker")
+    return tmp_path / "tracker"
+
+
+def test_a_tracker_is_tested_with_changed_pictures_and_drawn(benchmark, store, tracker, tmp_path):
+    out = tmp_path / "out"
+    found = run(benchmark, "test", store, out, "--tracker", str(tracker))
+    assert found["counts"] == {"clips": 20, "storms": 2}
+    assert {row["change"] for row in found["changes"]} == set(benchmark.CHANGES)
+    judged = ["--judged", str(out / "judged.parquet"), "--worst", "2"]
+    benchmark.main(["pictures", str(store.path), "--out", str(out), *judged])
+    assert {"worst.png", "calibration.png", "errors.png"} <= {path.name for path in out.iterdir()}
+    drawn = json.loads((out / "pictures.json").read_text())
+    assert {row["storm"] for row in drawn["worst"]} == {"ana", "bo"}
+
+
+def test_a_detector_without_scenes_to_judge_is_wrong_use(benchmark, store, tmp_path, capsys):
+    command = ["test", str(store.path), "--tracker", "x", "--detector", "y"]
+    with pytest.raises(SystemExit):
+        benchmark.main([*command, "--out", str(tmp_path)])
+    assert "--data" in capsys.readouterr().err
