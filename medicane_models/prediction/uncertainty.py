@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from medicane_models.network.configuration import RadiusCalibration
 
-__all__ = ["RADIUS_SHARES", "calibrated", "error_radii", "normal_radius"]
+__all__ = ["RADIUS_SHARES", "calibrated_radii", "error_radii", "normal_radius"]
 
 RADIUS_SHARES = (0.5, 0.95)
 """Of the errors that the circles of a fix hold."""
@@ -24,10 +24,10 @@ def error_radii(
         calibration: (factor, power) of each, see `MedicaneConfig`; None takes errors as normal.
     """
     radii = np.stack([normal_radius(covariance_km, share) for share in RADIUS_SHARES], axis=-1)
-    return radii if calibration is None else calibrated(radii, calibration)
+    return radii if calibration is None else calibrated_radii(radii, calibration)
 
 
-def calibrated(
+def calibrated_radii(
     radii: Float[np.ndarray, "*batch shares"], calibration: RadiusCalibration
 ) -> Float[np.ndarray, "*batch shares"]:
     """Radii of normal errors, in km, by the factor and power of each."""

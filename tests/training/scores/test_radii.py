@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medicane_models.prediction.uncertainty import RADIUS_SHARES, calibrated
+from medicane_models.prediction.uncertainty import RADIUS_SHARES, calibrated_radii
 from medicane_training.scores.radii import fit_radii
 
 RNG = np.random.default_rng(0)
@@ -14,7 +14,7 @@ STORMS = np.arange(4000) // 10
 @pytest.mark.parametrize(("factor", "power"), [(1.0, 1.0), (3.0, 1.0), (0.2, 1.6), (8.0, 0.5)])
 def test_radii_hold_what_they_say_at_all_sizes(factor, power):
     radii = (TRUE_KM[:, None] * NORMAL / factor) ** (1 / power)
-    found = calibrated(radii, fit_radii(radii, ERRORS, STORMS))
+    found = calibrated_radii(radii, fit_radii(radii, ERRORS, STORMS))
     for part in (TRUE_KM < 30, TRUE_KM >= 30):
         inside = (ERRORS[:, None] <= found)[part].mean(0)
         assert inside == pytest.approx(RADIUS_SHARES, abs=0.03)

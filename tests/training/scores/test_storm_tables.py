@@ -43,6 +43,7 @@ def test_tables_of_a_store_hold_every_clip_in_each_grouping(tmp_path):
     judged = pd.DataFrame(0.0, index=range(len(rows)), columns=list(JUDGED_COLUMNS))
     judged[["true_x", "true_y"]], judged[["x", "y"]] = truth, truth + np.eye(2)[0]
     judged = judged.assign(clip=rows, error_km=40.0, variance_x=1.0, variance_y=1.0)
+    judged = judged.assign(radius_50_km=40.0, radius_95_km=80.0)
     tables = judged_tables(store, judged, baseline_errors(store, rows))
     assert set(tables["errors"]) == {"all", "wind", "dataset", "organisation"}
     for of in tables["errors"].values():

@@ -19,7 +19,7 @@ from medicane_models.network.heads import RegressionHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
 from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
-from medicane_models.prediction.uncertainty import calibrated
+from medicane_models.prediction.uncertainty import calibrated_radii
 from medicane_training.clips.dataset import ClipBatch, ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
@@ -228,7 +228,7 @@ class TrackingFlow(Flow[TrackingRecipe]):
             storms = self._storms(validation)
             calibration = fit_radii(judged.radii_km, judged.error_km, storms)
             fitted["radius_calibration"] = calibration
-            validation[list(RADIUS_COLUMNS)] = calibrated(judged.radii_km, calibration)
+            validation[list(RADIUS_COLUMNS)] = calibrated_radii(judged.radii_km, calibration)
         if (maps := _heatmaps(model, validation)) is not None:
             trust = fit_trust(maps, validation[["true_x", "true_y"]].to_numpy(float))
             fitted |= {"guess_power": trust.power, "guess_slope": trust.slope}

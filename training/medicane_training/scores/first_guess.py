@@ -26,7 +26,7 @@ __all__ = ["DRAWS", "first_guess_errors", "first_guess_scores", "fit_trust"]
 DRAWS = 8
 """First guesses of a clip."""
 
-Errors = Mapping[str, Float[np.ndarray, "n d"]]
+GuessErrors = Mapping[str, Float[np.ndarray, "n d"]]
 
 MOST_CLIPS = 1000  # of a fit of two numbers
 BATCH = 64  # clips at once, of thousands of cells each
@@ -74,7 +74,7 @@ def first_guess_errors(
     trust: HeatMapTrust,
     mean_km: float = OPERATIONAL_KM,
     seed: int = 0,
-) -> Errors:
+) -> GuessErrors:
     """Kilometres that guesses drawn around the truth are off, before and after.
 
     Args:
@@ -105,7 +105,7 @@ def _refined(
 
 
 def first_guess_scores(
-    errors: Errors, classes: Shaped[np.ndarray, " n"] | None, blocks: Blocks
+    errors: GuessErrors, classes: Shaped[np.ndarray, " n"] | None, blocks: Blocks
 ) -> dict[str, Any]:
     """``mean_km, median_km, rms_km`` of all clips and by class, with 95 % intervals by storm.
 
@@ -123,7 +123,7 @@ def first_guess_scores(
     return everything | {"by_intensity": rows}
 
 
-def _scores(errors: Errors, blocks: Blocks) -> dict[str, Mapping[str, Score]]:
+def _scores(errors: GuessErrors, blocks: Blocks) -> dict[str, Mapping[str, Score]]:
     return {
         name: with_intervals(lambda rows, error=error: _summary(error[rows]), blocks)
         for name, error in errors.items()

@@ -22,24 +22,24 @@ from medicane_training.store.clip_store import decode, encode
 
 __all__ = ["CHANGES", "Change", "changed_codes", "changed_errors"]
 
-KelvinFrames = Float[np.ndarray, "T H W"]
+ClipKelvin = Float[np.ndarray, "T H W"]
 
-Change = Callable[[KelvinFrames, float], KelvinFrames]
+Change = Callable[[ClipKelvin, float], ClipKelvin]
 """From kelvin and the kilometres of a pixel to other kelvin."""
 
 MIDDLE_K = 250.0
 GREY_PERCENTILES, GREY_K = (0.3, 96.0), (195.0, 295.0)
 
 
-def _warmer(kelvin: KelvinFrames, _: float, *, by: float) -> KelvinFrames:
+def _warmer(kelvin: ClipKelvin, _: float, *, by: float) -> ClipKelvin:
     return kelvin + by
 
 
-def _steeper(kelvin: KelvinFrames, _: float, *, gain: float) -> KelvinFrames:
+def _steeper(kelvin: ClipKelvin, _: float, *, gain: float) -> ClipKelvin:
     return MIDDLE_K + (kelvin - MIDDLE_K) * gain
 
 
-def as_grey(kelvin: KelvinFrames, _: float = 0.0) -> KelvinFrames:
+def as_grey(kelvin: ClipKelvin, _: float = 0.0) -> ClipKelvin:
     """Each frame in 8 bits between its own percentiles, whose kelvin are only guessed."""
     grey = [_grey(frame) for frame in kelvin]
     low, high = GREY_K
@@ -53,7 +53,7 @@ def _grey(frame: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
     return np.rint(255 * ((frame - cold) / max(warm - cold, 1.0)).clip(0, 1)) / 255
 
 
-def as_seen_at(kelvin: KelvinFrames, pixel_km: float, *, km: float) -> KelvinFrames:
+def as_seen_at(kelvin: ClipKelvin, pixel_km: float, *, km: float) -> ClipKelvin:
     """As an imager with pixels of ``km`` would give them to the same plane."""
     there, back = _samplers(kelvin.shape[-1], pixel_km, km)
     return back(there(kelvin)[0])[0]
@@ -66,7 +66,7 @@ def _samplers(size: int, pixel_km: float, km: float) -> tuple[PlaneSampler, Plan
     return PlaneSampler(own, [other]), PlaneSampler(other, [own])
 
 
-def _bound(function: Callable[..., KelvinFrames], **options: float) -> Change:
+def _bound(function: Callable[..., ClipKelvin], **options: float) -> Change:
     return lambda kelvin, pixel_km: function(kelvin, pixel_km, **options)
 
 
