@@ -2,21 +2,26 @@
 
 ::
 
+    python benchmarks/infrared_pair.py train STORE --out pair/ [--epochs 20] [--seed 0]
     python benchmarks/infrared_pair.py baseline STORE --out plain/ [--epochs 20]
     python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
     python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
     python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
+    python benchmarks/infrared_pair.py cards --pair pair/ --test test/test.json --out model_cards/
 
-STORE is what ``storm_store.py`` builds. Each command leaves ``OUT/COMMAND.json``, from which cards
-are made. ``baseline`` trains the plain convolutional net of ``plain_tracker.py`` on what the
-tracker trains on. ``folds`` deals the named storms of typhoons, Himawari and ``cwb_ir1`` into
-folds, trains a tracker without each (and without ``test_storms.txt``) and judges it there; a run
-that was interrupted goes on, one that has ended is not repeated. ``test`` judges models by the
-fixed storms of ``test_storms.txt``, by whole scenes and by changed pictures. Bootstrap intervals
-are over whole storms.
+STORE is what ``storm_store.py`` builds, with the simulated storms that ``medicane-train data
+simulate`` adds. Each command leaves ``OUT/COMMAND.json``, from which cards are made. ``train``
+makes the pair as the embedded ones were made: a tracker, and a detector that starts from it.
+``baseline`` trains the plain convolutional net of ``plain_tracker.py`` on what the tracker trains
+on. ``folds`` deals the named storms of typhoons, Himawari and ``cwb_ir1`` into folds, trains a
+tracker without each (and without ``test_storms.txt``) and judges it there. A run that was
+interrupted goes on, one that has ended is not repeated. ``test`` judges models by the fixed storms
+of ``test_storms.txt``, by whole scenes and by changed pictures. Bootstrap intervals are over whole
+storms.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import torch
+from pair_cards import detector_card, tracker_card
 from plain_tracker import PlainFlow, plain_recipe
 
 from medicane_models.files import replacing, write_json
@@ -67,24 +73,72 @@ JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
 PLAIN = "plain net"
 MIRRORED = "INSAT-3D full disks"
 BATCH = 64
+SHARES = {
+    "hursat_png": 0.3,
+    "simulated": 0.22,
+    "cwb_ir1": 0.2,
+    "himawari_ir_png": 0.1,
+    "insat3d_storms": 0.08,
+    "typhoon_ir_hourly": 0.06,
+    "storms_single": 0.02,
+}
+"""Of what is drawn in training; the rest is hardly drawn."""
+LEAST_SHARE = 0.01
+DETECTION = {"data.least_wind_kt": 25.0, "optimizer.lr": 1e-3}
+"""Disturbances that nobody calls a cyclone teach a detector nothing, and it starts from a tracker
+whose features are good already."""
+FRACTIONS = "[0.8, 0.2, 0.0]"
+TRACKER, DETECTOR = "medicane-ir-tracker", "medicane-ir-detector"
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
 
 
 def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> TrackingRecipe:
-    """The recipe that was asked for, on a split that leaves the test storms out."""
-    settings = {"test_storms": options.test_storms, **split}
-    changes = [f"data.split.{name}={value}" for name, value in settings.items()]
-    if options.epochs is not None:
-        changes.append(f"training.epochs={options.epochs}")
+    """The tracker's recipe, on a split that leaves the test storms out."""
+    changes = [*settings_of(options, split), *options.changes]
     recipe = load_recipe(
         "track",
-        name=options.recipe,
-        changes=[*changes, *options.changes],
+        name="infrared-tracker",
+        changes=changes,
         store=str(options.store),
         seed=options.seed,
     )
     assert isinstance(recipe, TrackingRecipe)
     return recipe
+
+
+def settings_of(options: argparse.Namespace, split: Mapping[str, Any]) -> list[str]:
+    """What all recipes of the pair set alike."""
+    datasets = sorted(set(ClipStore(options.store).clips["dataset"]))
+    shares = {name: SHARES.get(name, LEAST_SHARE) for name in datasets}
+    parts = {"test_storms": options.test_storms, **split}
+    settings = {
+        "engine.precision": "bf16",
+        "data.datasets": json.dumps(shares),
+        **{f"data.split.{name}": value for name, value in parts.items()},
+    }
+    if options.epochs is not None:
+        settings["training.epochs"] = options.epochs
+    return [f"{name}={value}" for name, value in settings.items()]
+
+
+def train(options: argparse.Namespace) -> None:
+    """The pair: a tracker, and a detector that starts from it."""
+    parts = {"by": "storm", "fractions": options.fractions}
+    tracker = options.out / TRACKER
+    run_recipe(tracking_recipe(options, parts), tracker, command=sys.argv)
+    detection = load_recipe(
+        "classify",
+        name="infrared-detector",
+        changes=[
+            *settings_of(options, parts),
+            *(f"{name}={value}" for name, value in DETECTION.items()),
+            *options.detection,
+        ],
+        store=str(options.store),
+        init=str(tracker),
+        seed=options.seed,
+    )
+    run_recipe(detection, options.out / DETECTOR, command=sys.argv)
 
 
 def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame:
@@ -117,7 +171,7 @@ def finish(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
 
 def baseline(options: argparse.Namespace) -> None:
     """The plain net by the fixed test storms."""
-    recipe = tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
+    recipe = tracking_recipe(options, {"by": "storm", "fractions": FRACTIONS})
     judged, store = judged_by(recipe, options.out, plain=True), ClipStore(options.store)
     others = baseline_errors(store, judged["clip"].to_numpy(int))
     tables = judged_tables(store, judged, others, model=PLAIN)
@@ -211,11 +265,9 @@ def mean_map(model: MedicaneForTracking, batch: ClipBatch, store: ClipStore) -> 
 
 def test(options: argparse.Namespace) -> None:
     """Models by the fixed test storms, by changed pictures and, of a detector, by whole scenes."""
-    flow = TrackingFlow.open(
-        tracking_recipe(options, {"by": "storm", "fractions": "[0.8, 0.2, 0.0]"})
-    )
+    flow = TrackingFlow.open(tracking_recipe(options, {"by": "storm", "fractions": FRACTIONS}))
     model = MedicaneForTracking.from_pretrained(options.tracker)
-    judged = judge_part(flow, model, "test", ranks=ALONE)
+    judged = judge_part(flow, model, "test", ranks=ALONE, released=True)
     others = baseline_errors(flow.clips.store, judged["clip"].to_numpy(int))
     if options.plain is not None:
         plain = pd.read_parquet(options.plain / "test.parquet")
@@ -330,13 +382,32 @@ def pictures(options: argparse.Namespace) -> None:
     finish(options, found)
 
 
+def cards(options: argparse.Namespace) -> None:
+    """The pair's cards, out of what ``train``, ``test`` and ``folds`` have left."""
+    told = {
+        TRACKER: tracker_card(options.pair / TRACKER, test=options.test, folds=options.fold_scores),
+        DETECTOR: detector_card(options.pair / DETECTOR, test=options.test),
+    }
+    for name, text in told.items():
+        with replacing(options.out / f"{name}.md") as temporary:
+            temporary.write_text(text, "utf-8")
+
+
 def add_training(one: argparse.ArgumentParser) -> None:
     """Options of a recipe and its split."""
-    one.add_argument("--recipe", default="infrared-tracker")
     one.add_argument("--epochs", type=int, help="default: the recipe's")
     one.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=VALUE")
     one.add_argument("--seed", type=int, default=0, help="of the training")
     one.add_argument("--test-storms", default=str(TEST_STORMS))
+
+
+def add_train(one: argparse.ArgumentParser) -> None:
+    """Options of ``train``."""
+    add_training(one)
+    one.add_argument("--fractions", default=FRACTIONS, help="of training, validation and test")
+    one.add_argument(
+        "--set-detector", dest="detection", action="append", default=[], metavar="A.B=VALUE"
+    )
 
 
 def add_folds(one: argparse.ArgumentParser) -> None:
@@ -361,6 +432,13 @@ def add_test(one: argparse.ArgumentParser) -> None:
     one.add_argument("--plain", type=Path, help="what the command baseline left")
 
 
+def add_cards(one: argparse.ArgumentParser) -> None:
+    """Options of ``cards``."""
+    one.add_argument("--pair", type=Path, required=True, help="what the command train left")
+    one.add_argument("--test", type=Path, required=True, help="test.json")
+    one.add_argument("--folds", dest="fold_scores", type=Path, help="folds.json")
+
+
 def add_pictures(one: argparse.ArgumentParser) -> None:
     """Options of ``pictures``."""
     add_models(one, always=False)
@@ -371,10 +449,12 @@ def add_pictures(one: argparse.ArgumentParser) -> None:
 
 
 COMMANDS: Mapping[str, tuple[Callable[..., None], Callable[..., None]]] = {
+    "train": (train, add_train),
     "baseline": (baseline, add_training),
     "folds": (folds, add_folds),
     "test": (test, add_test),
     "pictures": (pictures, add_pictures),
+    "cards": (cards, add_cards),
 }
 """What each does, and what adds its options."""
 
@@ -387,7 +467,8 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     for name, (command, add_options) in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__)
-        one.add_argument("store", type=Path)
+        if command is not cards:
+            one.add_argument("store", type=Path)
         one.add_argument("--out", type=Path, required=True)
         one.add_argument("--threads", type=int, default=1)
         add_options(one)

@@ -10,6 +10,7 @@ from medicane_models.hub import check_name
 
 __all__ = [
     "check_box",
+    "check_detector",
     "check_extent",
     "check_folder",
     "check_free",
@@ -41,6 +42,16 @@ def check_model(name: str | None) -> None:
     """
     if name is not None and not Path(name).is_file():
         check_name(name)
+
+
+def check_detector(name: str) -> None:
+    """As `check_model`, for a detector, which "auto" chooses.
+
+    Raises:
+        MissingModelError: naming the embedded models.
+    """
+    if name != "auto":
+        check_model(name)
 
 
 def check_processor(name: str | None) -> None:

@@ -1,5 +1,6 @@
 """The ``medicane`` command."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -46,7 +47,7 @@ from medicane_models.commands import (
     with_progress,
 )
 from medicane_models.errors import ConfigurationError
-from medicane_models.hub import DETECTOR
+from medicane_models.hub import AIRMASS_DETECTOR, DETECTOR
 from medicane_models.network.configuration import CONFIG_NAME, DataKind, MedicaneConfig, Task
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def predict(
     scene: Scenes,
     out: Out,
     reader: Reader = None,
-    model: Model = DETECTOR,
+    model: Model = "auto",
     revision: Revision = None,
     tracker: Tracker = "auto",
     tracker_revision: TrackerRevision = None,
@@ -149,7 +150,8 @@ def predict(
     }
     guess = _first_guess(first_guess, first_guess_km)
     with replacing_products(out, **chosen) as writer:
-        predictor = _predictor(model, tracker, runtime, device, **options)
+        detector = _detector_for(model, scene)
+        predictor = _predictor(detector, tracker, runtime, device, **options)
         within = {"domain": domain, "extent": extent, "start": start, "end": end}
         opened = predictor.open(scene, reader=reader, **within)
         times = {"start": start, "end": end, "every_minutes": every}
@@ -161,11 +163,11 @@ def predict(
 @app.command()
 def demo(
     out: Out,
-    model: Model = DETECTOR,
+    model: Model = "auto",
     revision: Revision = None,
     tracker: Tracker = "auto",
     tracker_revision: TrackerRevision = None,
-    hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 4,
+    hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 6,
     seed: Seed = 0,
     plot: Plot = None,
     overwrite: Overwrite = False,
@@ -174,20 +176,27 @@ def demo(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Simulate a medicane, offline, look for it with the embedded models, and score them."""
+    """Simulate a cyclone, offline, look for it with the embedded models, and score them.
+
+    It is a tropical cyclone off Australia in the infrared of Himawari, or for models of SEVIRI's
+    own pixels a medicane.
+    """
     from medicane_models.prediction.products import replacing_products
-    from medicane_models.simulation import simulate_scene
+    from medicane_models.simulation import simulate_infrared, simulate_scene
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
 
     plot = will_plot(plot)
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
-        predictor = _predictor(model, tracker, runtime, device, **options)
-        simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
+        predictor = _predictor(_detector_for(model, []), tracker, runtime, device, **options)
+        if predictor.processor.uses_planes:
+            simulated, truth = simulate_infrared(hours=hours, seed=seed)
+        else:
+            simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         writer.add_truth(truth)
         detections = _judge(predictor.run(simulated, pictures=writer.plot), writer)
-    say(f"The simulated medicane's true track is in {out / 'truth.csv'}.")
+    say(f"The simulated cyclone's true track is in {out / 'truth.csv'}.")
     _show(detections, out, score=judge_run(detections, read_truth(out / "truth.csv")), json=json)
 
 
@@ -444,6 +453,15 @@ def doctor(json: Json = False) -> None:
 def main() -> None:
     """Run the command."""
     run_program(app, "medicane_models")
+
+
+def _detector_for(model: str, scene: Sequence[str]) -> str:
+    """What "auto" means for a scene."""
+    if model != "auto":
+        return model
+    from medicane_models.scenes.opening import is_airmass
+
+    return AIRMASS_DETECTOR if is_airmass(scene) else DETECTOR
 
 
 def _predictor(

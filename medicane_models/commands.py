@@ -19,9 +19,9 @@ from rich.progress import track
 
 from medicane_models.checks import (
     check_box,
+    check_detector,
     check_extent,
     check_folder,
-    check_model,
     check_present,
     check_time,
     check_tracker,
@@ -243,8 +243,9 @@ Model = Annotated[
     str,
     typer.Option(
         "--model",
-        callback=checked(check_model),
-        help="Detector: a folder, an .onnx file, an embedded model or Hub id.",
+        callback=checked(check_detector),
+        help="Detector: a folder, an .onnx file, an embedded model or Hub id; auto is the "
+        "embedded one of the infrared window, or of Airmass for its pictures.",
     ),
 ]
 Tracker = Annotated[

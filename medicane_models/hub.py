@@ -15,6 +15,8 @@ from medicane_models.errors import (
 )
 
 __all__ = [
+    "AIRMASS_DETECTOR",
+    "AIRMASS_TRACKER",
     "DETECTOR",
     "TRACKER",
     "WEIGHTS_NAME",
@@ -36,9 +38,11 @@ WEIGHTS_NAME = "model.safetensors"
 WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 """Of files; no model on the Hub is meant by a name that ends so."""
 
-DETECTOR = "medicane-tiny-detector"
-TRACKER = "medicane-tiny-tracker"
-"""Embedded models that are used when none is named."""
+DETECTOR, TRACKER = "medicane-ir-detector", "medicane-ir-tracker"
+"""Embedded models that are used when none is named: they read the infrared window of any imager."""
+
+AIRMASS_DETECTOR, AIRMASS_TRACKER = "medicane-tiny-detector", "medicane-tiny-tracker"
+"""Those of SEVIRI every 5 minutes, and of Airmass pictures, which hold no temperature."""
 
 LEFT_OUT = ("checkpoints", "tensorboard", "refused")
 """Folders in a model's folder that are for going on with a run, or hold exports that failed."""

@@ -58,7 +58,7 @@ SHARED = {
     "--end": None,
     "--domain": "model",
     "--extent": None,
-    "--model": "medicane-tiny-detector",
+    "--model": "auto",
     "--tracker": "auto",
     "--plot": None,
     "--reader": None,

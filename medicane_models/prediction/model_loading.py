@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from medicane_models.choices import DeviceName, OnnxDevice, Precision, RuntimeName
 from medicane_models.errors import ConfigurationError, MissingFileError, naming_extras
-from medicane_models.hub import TRACKER, WEIGHTS_NAME, resolve_file
+from medicane_models.hub import AIRMASS_TRACKER, TRACKER, WEIGHTS_NAME, resolve_file
 from medicane_models.prediction.models import ModelDescription, check_pair
 from medicane_models.runtimes.interface import Runtime, TorchRuntime, limit_threads
 from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
@@ -114,19 +114,22 @@ def load_models(
 
 
 def load_with_embedded_tracker(detector: ModelReference, **options: Any) -> LoadedModels:
-    """Load a detector, and the embedded tracker if it reads the same clips on the same runtime.
+    """Load a detector, and the embedded tracker that reads the same clips on the same runtime.
 
     Args:
         detector: the detector.
         **options: as :func:`load_models` takes them, as are the errors.
     """
-    try:
-        return load_models(detector, ModelReference(name=TRACKER), **options)
-    except (ConfigurationError, MissingFileError) as error:
-        alone = load_models(detector, None, **options)
-        untracked = f"{TRACKER} does not fit {detector.name}: {error}"
-        log.info("detecting without centres and tracks: %s", untracked)
-        return alone._replace(untracked=untracked)
+    refusals = []
+    for tracker in (TRACKER, AIRMASS_TRACKER):
+        try:
+            return load_models(detector, ModelReference(name=tracker), **options)
+        except (ConfigurationError, MissingFileError) as error:
+            refusals.append(f"{tracker} does not fit {detector.name}: {error}")
+    alone = load_models(detector, None, **options)
+    untracked = "; ".join(refusals)
+    log.info("detecting without centres and tracks: %s", untracked)
+    return alone._replace(untracked=untracked)
 
 
 def _runtime_for(models: Sequence[ModelReference]) -> RuntimeName:

@@ -31,7 +31,7 @@ from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.scan_times import scan_coordinates
 from medicane_models.times import Instant, utc
 
-__all__ = ["is_scene", "open_scene", "scene_grid", "scene_sources"]
+__all__ = ["is_airmass", "is_scene", "open_scene", "scene_grid", "scene_sources"]
 
 ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
@@ -140,8 +140,17 @@ def _belongs_to(location: Location, reader: str | None) -> tuple[str | None, str
 
 def is_scene(source: str | Path) -> bool:
     """Whether a file, folder or URL has a name of satellite input."""
+    return bool(_names_at(source))
+
+
+def is_airmass(sources: Sequence[str | Path]) -> bool:
+    """Whether all that is there are pictures of the Airmass colours, in which no temperature is."""
+    return {_kind(found) for source in sources for found in _names_at(source)} == {"PNG"}
+
+
+def _names_at(source: str | Path) -> list[Location]:
     location = source if isinstance(source, str) and "://" in source else Path(source).expanduser()
-    return bool(_kind(location) or _inside(location, None))
+    return [location] if _kind(location) else _inside(location, None)
 
 
 def scene_grid(scene: xr.Dataset) -> Grid:

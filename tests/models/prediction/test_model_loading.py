@@ -3,7 +3,7 @@ from onnx_files import PROCESSOR, SIZES, write_onnx
 
 from medicane_models import MedicanePredictor, OnnxPredictor
 from medicane_models.errors import ConfigurationError, MissingFileError
-from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER, TRACKER
 from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.prediction import model_loading
@@ -64,12 +64,14 @@ def test_one_exported_model_takes_both_to_onnxruntime(tmp_path):
 def test_the_onnx_predictor_is_the_same_on_onnxruntime(tmp_path):
     predictor = OnnxPredictor.from_pretrained(both(tmp_path), None, device="cpu")
     assert isinstance(predictor.runtime, OnnxRuntime)
-    with pytest.raises(MissingFileError, match=f"medicane-export onnx {DETECTOR}"):
-        OnnxPredictor.from_pretrained(DETECTOR, device="cpu")
+    with pytest.raises(MissingFileError, match=f"medicane-export onnx {AIRMASS_DETECTOR}"):
+        OnnxPredictor.from_pretrained(AIRMASS_DETECTOR, device="cpu")
 
 
 def test_the_embedded_tracker_is_taken_where_it_reads_the_same_clips(tmp_path):
     assert MedicanePredictor.from_pretrained(device="cpu").tracker.name == TRACKER
+    airmass = MedicanePredictor.from_pretrained(AIRMASS_DETECTOR, device="cpu")
+    assert airmass.tracker.name == AIRMASS_TRACKER
     alone = MedicanePredictor.from_pretrained(torch_folder(tmp_path), device="cpu")
     assert alone.tracker is None
     assert "read different clips" in alone.untracked
@@ -77,7 +79,7 @@ def test_the_embedded_tracker_is_taken_where_it_reads_the_same_clips(tmp_path):
 
 def test_a_tracker_that_is_named_must_fit(tmp_path):
     with pytest.raises(ConfigurationError, match="read different clips"):
-        MedicanePredictor.from_pretrained(torch_folder(tmp_path), TRACKER, device="cpu")
+        MedicanePredictor.from_pretrained(torch_folder(tmp_path), AIRMASS_TRACKER, device="cpu")
 
 
 @pytest.mark.parametrize(

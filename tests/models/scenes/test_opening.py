@@ -20,7 +20,7 @@ from scene_files import (
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
+from medicane_models.scenes.opening import is_airmass, open_scene, scene_grid, scene_sources
 from medicane_models.scenes.readers import png
 
 
@@ -223,3 +223,15 @@ def test_folders_stand_for_their_files(tmp_path):
         (tmp_path / folder / "a.nc").touch()
     (group,) = scene_sources([tmp_path / "one", tmp_path / "two"])
     assert list(group) == [tmp_path / "one" / "a.nc", tmp_path / "two" / "a.nc"]
+
+
+def test_airmass_pictures_are_told_from_what_holds_temperatures(tmp_path):
+    (tmp_path / "airmass_rgb_20111102_0655.png").touch()
+    assert is_airmass([tmp_path])
+    assert is_airmass([tmp_path / "airmass_rgb_20111102_0655.png"])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "scene.nc").touch()
+    assert not is_airmass([tmp_path, tmp_path / "other"])
+    assert not is_airmass([tmp_path / "other" / "scene.nc"])
+    assert not is_airmass([tmp_path / "nowhere"])
+    assert not is_airmass([])

@@ -1,0 +1,157 @@
+"""Cards of the infrared pair, out of what the commands of ``infrared_pair.py`` have left.
+
+A card is the run's own, and then the proof: tables of storms that were never trained on. No number
+is typed but those of others' publications.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medicane_training.scores.intervals import score_text
+
+PUBLISHED = """\
+Published by others, for another task: GeoCenter (Lagerquist et al. 2025, arXiv:2409.16507) reads
+nine infrared channels of up to four hours around a **first guess** that is 48 km off on average:
+mean, median and RMS 26.6, 22.2 and 32.4 km over all systems of the Atlantic and the Pacific, 14.6,
+12.5 and 17.3 km for categories 2 to 5 (83 kt and more). ARCHER-2, the operational finder (Wimmers
+and Velden 2016), has a median of 49 km from the infrared window alone. Without a first guess, as
+above, the tile's middle is up to 300 km from the centre, which is the harder task."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def tracker_card(run: Path, *, test: Path, folds: Path | None) -> str:
+    """The tracker's card.
+
+    Args:
+        run: folder of the run, whose card begins this one.
+        test: ``test.json``.
+        folds: ``folds.json``, if folds have been run.
+    """
+    told = _json(test)
+    parts = [
+        _run_card(run),
+        "## Storms never trained on\n",
+        f"{_counts(told)} of the fixed list `benchmarks/test_storms.txt`: other imagers, both "
+        "hemispheres, none used for training, for choosing or for a threshold. The centre lies up "
+        "to 300 km from the tile's middle, and no first guess is given. Kilometres: mean / median "
+        "/ 90th percentile / RMS, and the 95 % interval of the median over whole storms. Wind is "
+        "that of one minute.",
+        *(_errors(told["errors"][what], what) for what in ("wind", "organisation", "dataset")),
+        *([] if folds is None else _folds(_json(folds))),
+        PUBLISHED,
+        "## Radii\n",
+        "Share of the centres inside the circles, by wind, on the fixed list.",
+        _radii(told["radii"]["wind"]),
+        "## Changed pictures\n",
+        "Median error of the test and validation clips when every picture is changed.",
+        _changes(told["changes"]),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def detector_card(run: Path, *, test: Path) -> str:
+    """The detector's card; arguments as those of `tracker_card`."""
+    scenes = _json(test)["scenes"]
+    parts = [
+        _run_card(run),
+        "## Whole scenes never trained on\n",
+        f"Every plane of the scenes at the shipped threshold of {scenes['threshold']:.3g}. A storm "
+        f"is found if a fix lies within {scenes['rules']['match_km']:g} km; storms under "
+        f"{scenes['rules']['least_kt']:g} kt are neither hits nor misses.",
+        _scenes(scenes["scores"]),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _run_card(run: Path) -> str:
+    return (run / "README.md").read_text("utf-8")
+
+
+def _counts(told: Mapping[str, Any]) -> str:
+    return f"{told['counts']['clips']} clips of {told['counts']['storms']} storms"
+
+
+def _folds(told: Mapping[str, Any]) -> list[str]:
+    text = (
+        f"In {told['folds']} folds by storm over typhoons, Himawari and `cwb_ir1`, a network a "
+        f"fold: {_counts(told)}."
+    )
+    rows = told["first_guess"]["by_intensity"]
+    guided = [
+        (
+            row["intensity"],
+            row["clips"],
+            *(
+                "/".join(f"{row[method][score]['value']:.1f}" for score in row[method])
+                for method in ("first guess", "refined")
+            ),
+        )
+        for row in rows
+    ]
+    return [
+        "## Folds\n",
+        text,
+        _errors(told["errors"]["wind"], "wind"),
+        _radii(told["radii"]["wind"]),
+        "With drawn first guesses, 48 km off on average: mean / median / RMS km.",
+        _table(("wind", "clips", "first guess", "refined"), guided),
+    ]
+
+
+def _errors(rows: Rows, what: str) -> str:
+    names = ("mean_km", "median_km", "p90_km", "rms_km")
+    told = [
+        (
+            row[what],
+            row["method"],
+            f"{row['clips']} / {row['storms']}",
+            " / ".join(f"{row[name]['value']:.0f}" for name in names),
+            score_text(row["median_km"], ".0f"),
+        )
+        for row in rows
+    ]
+    return _table((what, "method", "clips / storms", "km", "median, 95 %"), told)
+
+
+def _radii(rows: Rows) -> str:
+    names = ("coverage_50", "coverage_95")
+    told = [
+        (row["wind"], row["clips"], *(score_text(row[name], ".2f") for name in names))
+        for row in rows
+    ]
+    return _table(("wind", "clips", "50 % circle", "95 % circle"), told)
+
+
+def _changes(rows: Rows) -> str:
+    told = [
+        (row["change"], row["clips"], *(score_text(row[name], ".0f") for name in NAMES))
+        for row in rows
+    ]
+    return _table(("change", "clips", "as it is, km", "changed, km", "percent"), told)
+
+
+NAMES = ("plain_km", "changed_km", "percent")
+
+
+def _scenes(told: Mapping[str, Any]) -> str:
+    rows = [
+        (name, *(found["counts"][name] for found in told.values()))
+        for name in told["all"]["counts"]
+    ]
+    rows += [
+        (name, *(score_text(found["scores"][name], ".2f") for found in told.values()))
+        for name in told["all"]["scores"]
+    ]
+    return _table(("", *told), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
