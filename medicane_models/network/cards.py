@@ -34,6 +34,7 @@ _MIXED = (
     "**Partly simulated data.** Scores on simulated scenes say nothing about real storms, and "
     "none here tells the two apart."
 )
+_TRAINED_MIXED = "Trained on real scenes and on simulated ones; judged by real ones alone."
 _UNSTATED = "Whether these data were real or simulated is not stated."
 _PIPELINE = {"classification": "video-classification"}
 _TASK = {
@@ -143,6 +144,8 @@ def data_caution(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> str:
     kinds = {config.data_kind, evaluation.get("data_kind")} - {None}
     if SIMULATED in kinds:
         return _SIMULATED
+    if kinds == {"mixed", "real"} and config.data_kind == "mixed":
+        return _TRAINED_MIXED
     if "mixed" in kinds:
         return _MIXED
     return _UNSTATED if config.trained_on and config.data_kind is None else ""

@@ -14,11 +14,7 @@ __all__ = ["ModelDescription", "check_pair"]
 
 NEVER_TRAINED = "UNTRAINED, the weights are random: probabilities and centres mean nothing"
 UNSAID = "nobody said what it was trained on, real scenes or simulated ones"
-ON_REAL_SCENES = {
-    "simulated": "trained on simulated scenes: what it says of real ones is not to be relied on",
-    "mixed": "trained in part on simulated scenes: test it before relying on it in real ones",
-}
-"""By kind of data, what is to be said of a model that meets real scenes."""
+ON_REAL_SCENES = "trained on simulated scenes: what it says of real ones is not to be relied on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +86,8 @@ class ModelDescription:
             return NEVER_TRAINED
         if self.config.data_kind is None:
             return UNSAID
-        return None if platform == SIMULATED else ON_REAL_SCENES.get(self.config.data_kind)
+        is_warned = self.config.data_kind == SIMULATED and platform != SIMULATED
+        return ON_REAL_SCENES if is_warned else None
 
     def provenance(self) -> dict[str, str | None]:
         """Name, revision and training data, ready for JSON."""

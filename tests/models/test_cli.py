@@ -326,7 +326,7 @@ def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
 def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
     code, _, err = medicane("predict", ".", "--out", tmp_path / "out", "--runtime", "onnx")
     assert code == 2
-    assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
+    assert "run: medicane-export onnx medicane-ir-detector --out DIR, and give DIR" in err
 
 
 def test_detecting_alone_writes_no_tracks(medicane, tmp_path):
@@ -357,8 +357,10 @@ def test_a_detector_alone_goes_without_the_embedded_tracker_where_that_does_not_
         "--no-plot",
     )  # fmt: skip
     assert code == 0, err
-    assert "detecting without centres and tracks: medicane-tiny-tracker does not fit" in err
-    assert "medicane-tiny-tracker" in json.loads(out)["provenance"]["untracked"]
+    assert "detecting without centres and tracks: medicane-ir-tracker does not fit" in err
+    untracked = json.loads(out)["provenance"]["untracked"]
+    assert "medicane-ir-tracker" in untracked
+    assert "medicane-tiny-tracker does not fit" in untracked
 
 
 def test_demo_runs_exported_models_too(medicane, tmp_path):

@@ -28,6 +28,8 @@ ANOTHER_MODEL: dict[str, Any] = {
     "stem": lambda v: v in ("convolutional", "residual"),
     "stem_width": lambda v: v == 1,
     "heatmap_offset": lambda v: v is True,
+    "guess_power": lambda v: v > 0,
+    "guess_slope": lambda v: -10 <= v <= 10,
     "layer_scale_init_value": lambda v: v in (0, 0.5, 1, 2.5),
     "pixel_std": lambda v: v is None or 0 < v <= 1,
     "id2label": lambda v: v == {} or isinstance(v, str),

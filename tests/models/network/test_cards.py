@@ -146,6 +146,13 @@ def test_real_data_are_not_called_simulated():
     assert "imulated" not in model_card(config, name="x", evaluation=report)
 
 
+def test_simulated_storms_among_the_training_are_told_beside_real_scores():
+    config = MedicaneConfig(trained_on="9 clips.", data_kind="mixed")
+    text = model_card(config, name="x", evaluation={**REPORT, "data_kind": "real"})
+    assert "Trained on real scenes and on simulated ones; judged by real ones alone." in text
+    assert "Partly simulated" not in text
+
+
 @pytest.mark.parametrize(
     ("data_kind", "said"),
     [(None, "real or simulated is not stated"), ("mixed", "**Partly simulated data.**")],
