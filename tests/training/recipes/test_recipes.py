@@ -7,7 +7,7 @@ import yaml
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_training.recipes.loading import RECIPES, differences, load_recipe, to_yaml
+from medicane_training.recipes.loading import RECIPES, as_yaml, differences, load_recipe, to_yaml
 
 ALL = [(flow, name) for flow, named in RECIPES.items() for name in named]
 
@@ -273,6 +273,13 @@ def test_recipes_of_different_flows_differ_by_their_flow():
 def test_text_that_looks_like_a_number_survives(tmp_path):
     recipe = classify(store="1e-3")
     assert load_recipe("classify", file=written(tmp_path, to_yaml(recipe))) == recipe
+
+
+@pytest.mark.parametrize("commit", ["29253e29cb6582fd-dirty", "12345678e9", "1e-3x", "7"])
+def test_a_commit_that_looks_like_a_number_survives(tmp_path, commit):
+    text = to_yaml(classify(store="s")) + as_yaml({"run": {"commit": commit}})
+    assert load_recipe("classify", file=written(tmp_path, text)) == classify(store="s")
+    assert yaml.safe_load(text)["run"]["commit"] == commit
 
 
 def test_yaml_is_read_by_others():

@@ -21,6 +21,7 @@ __all__ = [
     "RECIPES",
     "RUN_FILE",
     "RUN_KEY",
+    "as_yaml",
     "differences",
     "load_recipe",
     "recipe_file",
@@ -111,7 +112,11 @@ def recipe_file(*runs: Path) -> Path | None:
 
 def to_yaml(recipe: Recipe) -> str:
     """All settings, from which :func:`load_recipe` makes an equal recipe."""
-    document = {"flow": recipe.flow, **asdict(recipe)}
+    return as_yaml({"flow": recipe.flow, **asdict(recipe)})
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """Text of which every value is read as it was, such as a commit 12345678e9."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -298,7 +303,7 @@ def _text(value: Any) -> str:
     return dumped.removesuffix("...\n").strip()
 
 
-SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
+SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 FLOAT, TIME = "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"
 
 

@@ -24,14 +24,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
 from medicane_models.files import replacing
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_training.ranks import Ranks, shared
 from medicane_training.recipes.kinds import Recipe
-from medicane_training.recipes.loading import RUN_FILE, RUN_KEY, differences, load_recipe, to_yaml
+from medicane_training.recipes.loading import (
+    RUN_FILE,
+    RUN_KEY,
+    as_yaml,
+    differences,
+    load_recipe,
+    to_yaml,
+)
 from medicane_training.run.checkpoint import (
     PROGRESS_FILE,
     Best,
@@ -138,8 +144,7 @@ class RunFolder:
             "commit": _commit(),
         }
         with replacing(self.run_file) as temporary:
-            section = yaml.safe_dump({RUN_KEY: run}, sort_keys=False)
-            temporary.write_text(to_yaml(self.recipe) + section, "utf-8")
+            temporary.write_text(to_yaml(self.recipe) + as_yaml({RUN_KEY: run}), "utf-8")
 
     def _compare(self, say: Callable[[str], None]) -> None:
         """Refuse to go on with another recipe."""
