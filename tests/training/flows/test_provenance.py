@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from plane_stores import plane_store
 from tiny_flows import classification, visible_store
 
 from medicane_models.files import json_text
@@ -53,6 +55,18 @@ def test_platform_period_clips_storms_and_split_are_named(store):
 def test_the_kind_of_data_is_that_of_the_platforms(store, sources, kind):
     clips = clips_from(store, *sources)
     assert data_kind(clips.store, clips.rows("train")) == kind
+
+
+def test_a_slot_without_a_frame_is_of_no_platform(tmp_path):
+    planes = plane_store(tmp_path / "s.zarr")
+    frames = pd.read_parquet(planes.path / "frames.parquet")
+    last = frames.index == len(frames) - 1
+    frames["source"] = np.where(last, "simulated: x", "Meteosat-11: y")
+    save_table(frames, planes.path / "frames.parquet")
+    planes.refresh()
+    others = np.flatnonzero(~(planes.rows == len(frames) - 1).any(axis=1))
+    assert (planes.rows[others] < 0).any()
+    assert data_kind(planes, others) == "real"
 
 
 def test_only_the_frames_of_the_clips_count(store):

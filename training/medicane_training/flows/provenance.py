@@ -10,6 +10,7 @@ from medicane_training.clips.parts import Clips
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.selection import SETTINGS_FILE
+from medicane_training.store.shards import ABSENT
 
 __all__ = ["UNKNOWN", "clips_described", "data_kind", "trained_on", "training_data"]
 
@@ -103,7 +104,7 @@ def _before(model: ModelSettings) -> list[str]:
 def _platforms(store: ClipStore, clips: Int[np.ndarray, " n"]) -> list[str]:
     """Of all frames of clips, as the frames' sources name them before the colon."""
     frames = np.unique(store.rows[clips])
-    sources = store.frames["source"].iloc[frames].unique()
+    sources = store.frames["source"].iloc[frames[frames != ABSENT]].unique()
     names = [str(source).partition(": ") for source in sources]
     found = {name for platform, colon, _ in names for name in platform.split(", ") if colon}
     unnamed = {UNKNOWN} if not all(platform and colon for platform, colon, _ in names) else set()
