@@ -84,9 +84,15 @@ SHARES = {
 }
 """Of what is drawn in training; the rest is hardly drawn."""
 LEAST_SHARE = 0.01
-DETECTION = {"data.least_wind_kt": 25.0, "optimizer.lr": 1e-3, "training.epochs": 10}
-"""Disturbances that nobody calls a cyclone teach a detector nothing, and it starts from a tracker
-whose features are good already."""
+DETECTION = {
+    "model.changes.newest_only": "true",
+    "data.least_wind_kt": 25.0,
+    "optimizer.lr": 1e-3,
+    "training.epochs": 10,
+}
+"""Real weather without a cyclone has one frame a clip, as most real storms have, and simulated
+weather has four: how many there are must tell nothing. Disturbances that nobody calls a cyclone
+teach nothing either, and the tracker's features are good already."""
 FRACTIONS = "[0.8, 0.2, 0.0]"
 TRACKER, DETECTOR = "medicane-ir-tracker", "medicane-ir-detector"
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)

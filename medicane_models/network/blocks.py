@@ -39,6 +39,7 @@ class PatchEmbed(nn.Module):
     def __init__(self, config: MedicaneConfig) -> None:
         super().__init__()
         self.tubelet = (config.tubelet_size, config.patch_size, config.patch_size)
+        self.newest_only = config.newest_only
         self.stem = None if config.stem == "patch" else Stem(config)
         channels, kernel = config.in_channels, self.tubelet
         if self.stem is not None:
@@ -66,6 +67,8 @@ class PatchEmbed(nn.Module):
 
     def views(self, clip: Float[Tensor, "b t c h w"]) -> list[Float[Tensor, "b t _ _ _"]]:
         """Features of the stem's stages, finest first; the pixels where there is no stem."""
+        if self.newest_only:  # missing frames are 0 in all channels
+            clip = torch.cat((torch.zeros_like(clip[:, :-1]), clip[:, -1:]), 1)
         return [clip] if self.stem is None else self.stem(clip)
 
     def tokens(

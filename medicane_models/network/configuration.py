@@ -66,6 +66,8 @@ class MedicaneConfig:
         patch_size: pixels along each side of a patch.
         num_frames: frames in a clip, oldest first.
         tubelet_size: frames merged into one token.
+        newest_only: the older frames of a clip are taken for missing, in training, too; where
+            channels mark what is missing.
         stem: what makes patches of pixels: ``"patch"``, one linear map of each tubelet, as in
             VideoMAE; ``"convolutional"``, strided convolutions on every frame; ``"residual"``, the
             same with a residual block a stage for the newest frame.
@@ -124,6 +126,7 @@ class MedicaneConfig:
     patch_size: Count = 16
     num_frames: Count = 16
     tubelet_size: Count = 2
+    newest_only: bool = False
     stem: Literal["patch", "convolutional", "residual"] = "patch"
     stem_width: Features = 16
     in_channels: Count = 3

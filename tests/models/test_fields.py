@@ -22,12 +22,14 @@ RATES = ("drop_path_rate", "proj_drop_rate", "attn_drop_rate", "head_drop_rate")
 SIZES = ("patch_size", "tubelet_size", "depth", "num_heads", "mlp_hidden_dim", "decoder_depth")
 DECODER = ("decoder_num_heads", "decoder_mlp_hidden_dim")
 
+FLAGS = ("heatmap_offset", "newest_only")
+
 ANOTHER_MODEL: dict[str, Any] = {
     **dict.fromkeys(RATES, lambda v: v in (0, 0.25, 0.5)),
     **dict.fromkeys((*SIZES, *DECODER, "heatmap_stride"), lambda v: v == 1),
     "stem": lambda v: v in ("convolutional", "residual"),
     "stem_width": lambda v: v == 1,
-    "heatmap_offset": lambda v: v is True,
+    **dict.fromkeys(FLAGS, lambda v: v is True),
     "guess_power": lambda v: v > 0,
     "guess_slope": lambda v: -10 <= v <= 10,
     "layer_scale_init_value": lambda v: v in (0, 0.5, 1, 2.5),
@@ -60,7 +62,7 @@ def is_another(permitted: dict[str, Any], path: tuple[Any, ...], value: Any) -> 
     """Whether a change gives a field another value that it may well have."""
     name = next((key for key in reversed(path) if key in permitted), None)
     is_typed = value is None or isinstance(value, str | float | int | dict)
-    if name is None or not is_typed or (isinstance(value, bool) and name != "heatmap_offset"):
+    if name is None or not is_typed or (isinstance(value, bool) and name not in FLAGS):
         return False
     try:
         return bool(permitted[name](value))

@@ -115,6 +115,18 @@ def test_features_are_those_of_the_newest_frame():
     torch.testing.assert_close(first, other)
 
 
+@pytest.mark.parametrize("stem", [*STEMS, "patch"])
+def test_a_model_of_the_newest_frame_takes_the_others_for_missing(stem):
+    config = SMALL.replace(stem=stem, newest_only=True)
+    model = MedicaneForVideoClassification(config).eval()
+    alone = clips()
+    alone[:, :-1] = 0.0
+    torch.testing.assert_close(model(clips()).logits, model(alone).logits)
+    every = MedicaneForVideoClassification(config.replace(newest_only=False)).eval()
+    every.load_state_dict(model.state_dict())
+    assert not torch.allclose(every(clips()).logits, every(alone).logits)
+
+
 def test_a_head_that_misses_its_features_says_so():
     model = MedicaneForTracking(SMALL.replace(**FINE))
     with pytest.raises(ConfigurationError, match="forward_raw"):

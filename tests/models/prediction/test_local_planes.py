@@ -9,6 +9,7 @@ from plane_scenes import grid_around, scene
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.errors import SceneError
+from medicane_models.hub import AIRMASS_DETECTOR
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.fixes import judge_run
@@ -96,7 +97,7 @@ def test_a_box_across_the_seam_of_the_globe_is_whole(west, box):
 
 
 def test_a_model_of_other_channels_says_so_wherever_the_scene_lies():
-    airmass = MedicanePredictor.from_pretrained()
+    airmass = MedicanePredictor.from_pretrained(AIRMASS_DETECTOR)
     with pytest.raises(SceneError, match=r"reads WV_062.*the scene of .* has IR_108; give files"):
         airmass.open(scene((140.0, 15.0), grid_around(140.0, 15.0)))
 

@@ -16,7 +16,10 @@ SIZE_FIELDS = (
 )  # fmt: skip
 """What an initial model brings with it."""
 
-BACKBONE = (*SIZE_FIELDS[: -len(DECODER)], "attn_drop_rate", "drop_path_rate", "proj_drop_rate")
+BACKBONE = (
+    *SIZE_FIELDS[: -len(DECODER)],
+    *("attn_drop_rate", "drop_path_rate", "newest_only", "proj_drop_rate"),
+)
 REGRESSION = ("center_mean_px", "center_scale_px")
 HEATMAP = ("heatmap_center", "heatmap_features", "heatmap_offset", "heatmap_stride")
 FREE: Mapping[Task, tuple[str, ...]] = {
