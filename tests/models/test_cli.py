@@ -521,11 +521,12 @@ def test_torch_computes_on_as_many_threads_as_are_given(medicane, tmp_path, monk
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "day", "worst_km"),
-    [("auto", "2021-02-10", 30), ("medicane-tiny-detector", "2021-10-29", 100)],
+    ("model", "hours", "day", "worst_km"),
+    [("auto", 6, "2021-02-10", 30), ("medicane-tiny-detector", 4, "2021-10-29", 100)],
 )
-def test_demo_finds_its_cyclone_offline(medicane, tmp_path, model, day, worst_km):
-    code, out, err = medicane("demo", "--out", tmp_path, "--model", model, "--no-plot")
+def test_demo_finds_its_cyclone_offline(medicane, tmp_path, model, hours, day, worst_km):
+    how = ("--model", model, "--hours", hours, "--no-plot")
+    code, out, err = medicane("demo", "--out", tmp_path, *how)
     assert code == 0, err
     assert day in out
     tracks, truth = (
