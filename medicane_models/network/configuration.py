@@ -174,6 +174,7 @@ class MedicaneConfig:
         _check_channels(self)
         _check_labels(self)
         _check_covariance(self)
+        _check_views(self)
 
     @property
     def frame_size(self) -> tuple[int, int]:
@@ -386,6 +387,15 @@ def _check_labels(config: MedicaneConfig) -> None:
         )
     if len(set(labels.values())) < len(labels):
         raise ConfigurationError(f"id2label has a name twice: {list(labels.values())}")
+
+
+def _check_views(config: MedicaneConfig) -> None:
+    height, width = config.frame_size
+    if config.views == "eight" and height != width:
+        raise ConfigurationError(
+            f"views is 'eight', and a tile of {height} × {width} cannot be turned; set it to "
+            "'flips' or 'one'"
+        )
 
 
 def _check_covariance(config: MedicaneConfig) -> None:

@@ -79,9 +79,10 @@ def transformers_config(config: MedicaneConfig) -> dict[str, Any]:
         ConfigurationError: it cannot express the model.
     """
     own = ("tracking", "sinusoid_3d", "convolutional", "residual")
-    for name in ("task", "stem", "position", "position_grid", "layer_scale_init_value"):
+    unset = ("position_grid", "layer_scale_init_value", "newest_only")
+    for name in ("task", "stem", "position", *unset):
         value = getattr(config, name)
-        if value in own or (name in ("position_grid", "layer_scale_init_value") and value):
+        if value in own or (name in unset and value):
             raise ConfigurationError(f"Hugging Face's VideoMAE has no {name} {value!r}; keep ours")
     pretraining = config.task == "pretraining"
     kind = "ForPreTraining" if pretraining else "ForVideoClassification"

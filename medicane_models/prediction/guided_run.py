@@ -1,7 +1,7 @@
 """A scene judged around first guesses of where its cyclones are, and nowhere else."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +64,8 @@ class GuidedRun(PredictionRun):
                 f"a tracker refines a first guess, and {self.untracked}; give one with --tracker"
             )
         self._trust = HeatMapTrust.of(self.tracker.config)
+        # radii were calibrated on maps without a guess; those of a product are its own
+        self._geolocator = replace(self._geolocator, radius_calibration=None)
 
     def provenance(self) -> dict[str, Any]:
         """As of `PredictionRun`, with the first guess among the settings."""

@@ -71,3 +71,9 @@ def test_resizing_keeps_the_grid_of_the_training():
 def test_untrained_by_default():
     assert MedicaneConfig().trained_on is None
     assert MedicaneConfig().error_covariance_px is None
+
+
+def test_a_tile_that_is_not_square_cannot_be_turned():
+    assert MedicaneConfig(image_size=(32, 48), views="flips").views == "flips"
+    with pytest.raises(ConfigurationError, match=r"views is 'eight', and a tile of 32 × 48"):
+        MedicaneConfig(image_size=(32, 48), views="eight")

@@ -253,6 +253,7 @@ def test_only_videomae_folders_are_converted(tmp_path):
         (SMALL.replace(position="sinusoid_3d"), "sinusoid_3d"),
         (SMALL.replace(layer_scale_init_value=0.1), "layer_scale"),
         (SMALL.resized(num_frames=8), "position_grid"),
+        (SMALL.replace(newest_only=True), "newest_only"),
         (SMALL.replace(stem="residual"), "stem 'residual'; keep ours"),
     ],
 )

@@ -1,5 +1,7 @@
 """First guesses refined in scenes: on planes and fixed tiles, where the detector is silent, too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,6 +120,17 @@ def test_the_surer_the_guess_the_less_it_moves():
     ]
     assert moved[0] < 0.5
     assert moved == sorted(moved)
+
+
+def test_radii_measured_without_a_guess_are_not_those_of_a_product():
+    spot = (20.0, 36.0)
+    plain, calibrated = predictor(), predictor()
+    config = calibrated.tracker.config.replace(radius_calibration=((0.1, 1.5), (3.0, 0.5)))
+    calibrated.tracker = replace(calibrated.tracker, config=config)
+    seen, told = scene(spot, grid_around(*spot)), guesses(spot)
+    one, other = (each.predict(seen, first_guess=told).table for each in (plain, calibrated))
+    columns = ["radius_50_km", "radius_95_km"]
+    assert other[columns].to_numpy() == pytest.approx(one[columns].to_numpy())
 
 
 def test_clips_without_a_guess_are_left_out():
