@@ -178,6 +178,7 @@ class OnnxMetadata:
             "tile_size": processor.tile_size,
             "grid": processor.grid.to_dict() | {"affine_of_centres": _affine(processor)},
             "plane_overlap": processor.plane_overlap,
+            "latitude_limit": processor.latitude_limit,
         }
 
 

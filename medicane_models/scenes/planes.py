@@ -36,6 +36,7 @@ def planes_covering(
     km: float,
     overlap: float = 0.5,
     sub_satellite_longitude: float | None = None,
+    latitude_limit: float | None = None,
 ) -> tuple[Grid, ...]:
     """Spread the fewest planes of ``size``² pixels of ``km`` over what a grid shows.
 
@@ -50,16 +51,26 @@ def planes_covering(
         km: its pixels.
         overlap: of neighbouring planes at least, as a share of a side; below 1.
         sub_satellite_longitude: degrees; default is that of the grid if it is geostationary.
+        latitude_limit: degrees from the equator, beyond which nothing is to be covered.
 
     Raises:
         ConfigurationError: if overlap is not 0 … 1, or there are no such planes.
-        SceneError: if nothing of the grid is seen.
+        SceneError: if nothing of the grid is seen, or nothing within the limit.
     """
     if not 0 <= overlap < 1:
         raise ConfigurationError(f"planes overlap by {overlap}; give a share from 0, below 1")
     lon, lat = _shown(grid, sub_satellite_longitude)
     if lon.size == 0:
         raise SceneError(f"nothing of the scene ({grid}) is seen from its satellite")
+    if latitude_limit is not None:
+        within = abs(lat) <= latitude_limit
+        if not within.any():
+            raise SceneError(
+                f"nothing of the scene ({grid}) lies within {latitude_limit:g}° of the equator, "
+                "where the model looks for cyclones; raise latitude_limit in its "
+                "preprocessor_config.json"
+            )
+        lon, lat = lon[within], lat[within]
     half_side = np.degrees(size * km / 2 / EARTH_RADIUS_KM)
     extent = PlaneExtent(lon=lon, lat=lat, reach=(1 - overlap) * half_side, rim=overlap * half_side)
     planes = [local_plane(*centre, size=size, km=km) for centre in extent.centres()]

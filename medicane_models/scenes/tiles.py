@@ -212,6 +212,7 @@ def _covering(
         km=processor.grid.x_step / 1000,
         overlap=processor.plane_overlap,
         sub_satellite_longitude=sub_satellite_longitude,
+        latitude_limit=processor.latitude_limit,
     )
 
 

@@ -157,3 +157,15 @@ def test_impossible_overlaps_are_refused(overlap):
 def test_a_scene_behind_the_horizon_has_no_planes():
     with pytest.raises(SceneError, match="nothing of the scene"):
         planes_covering(MEDITERRANEAN, size=64, km=20, sub_satellite_longitude=-160)
+
+
+def test_planes_cover_no_more_than_the_latitudes_asked_for():
+    globe = GRIDS["the globe"]
+    planes = planes_covering(globe, size=64, km=20, latitude_limit=50)
+    tropics = Grid.lonlat(west=-180, south=-50, east=180, north=50, step_degrees=0.5)
+    lon, lat = beyond_rim(tropics, 0.25 * 64 * 20)
+    assert is_in_an_inner_part(lon, lat, planes, 16.01).all()
+    latitudes = np.array([plane.pixel_to_lonlat(31.5, 31.5)[1] for plane in planes])
+    assert abs(latitudes).max() < 50
+    with pytest.raises(SceneError, match="within 10° of the equator"):
+        planes_covering(MEDITERRANEAN, size=64, km=20, latitude_limit=10)
