@@ -19,6 +19,7 @@ from medicane_models.errors import ConfigurationError, SceneError
 __all__ = [
     "COLUMNS",
     "Column",
+    "ColumnKind",
     "header_names",
     "numbers",
     "parse_table",
