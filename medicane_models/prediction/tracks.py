@@ -58,7 +58,7 @@ def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.Dat
     guess = [name for name in GUESS_COLUMNS if name in table.columns]
     tracks = valid_positions(table.reindex(columns=[*TRACK_COLUMNS, *guess]), source=source)
     for name in set(tracks.columns) - {"track_id", "time"}:
-        tracks[name] = _of_kind(tracks[name], COLUMNS[name].kind)
+        tracks[name] = _of_kind(pd.Series(tracks[name]), COLUMNS[name].kind)
     if table.empty:
         tracks["track_id"] = tracks["track_id"].astype(np.int64)
     nameless = tracks.loc[tracks["track_id"].isna() | tracks["track_id"].isin([""])]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from medicane_models.choices import TrackFormat
 from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.track_files.atcf import write_atcf
 from medicane_models.prediction.track_files.geojson import write_geojson
 from medicane_models.prediction.track_files.plain_csv import write_csv
 from medicane_models.prediction.track_files.trajectories import write_netcdf
@@ -39,6 +40,7 @@ FORMATS: dict[TrackFormat, TrackFile] = {
     "csv": TrackFile(name="tracks.csv", write=_without_provenance(write_csv)),
     "netcdf": TrackFile(name="tracks.nc", write=write_netcdf),
     "geojson": TrackFile(name="tracks.geojson", write=write_geojson),
+    "atcf": TrackFile(name="tracks.dat", write=_without_provenance(write_atcf)),
 }
 
 
