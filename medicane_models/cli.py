@@ -267,7 +267,7 @@ def evaluate(
         Path,
         typer.Argument(
             callback=checked(check_present),
-            help="detections.csv, detections.json, tracks.csv, or their folder.",
+            help="detections.csv, detections.json, tracks in any format, or their folder.",
         ),
     ],
     truth: Annotated[

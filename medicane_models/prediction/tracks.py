@@ -22,6 +22,7 @@ __all__ = [
     "as_tracks",
     "names_as_text",
     "require_columns",
+    "rounded",
     "valid_positions",
 ]
 
@@ -99,6 +100,11 @@ def valid_positions(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     wrapped = (table.loc[beyond, "lon"] + 180) % 360 - 180
     table.loc[beyond, "lon"] = wrapped.round(10)  # what wrapping adds would part equal positions
     return table
+
+
+def rounded(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The table as it is written: numbers with :data:`DECIMALS`."""
+    return tracks.round(dict.fromkeys(tracks.select_dtypes("float"), DECIMALS))
 
 
 def names_as_text(names: pd.Series) -> pd.Series:

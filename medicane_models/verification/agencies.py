@@ -9,6 +9,7 @@ import pandas as pd
 
 from medicane_models.errors import SceneError
 from medicane_models.prediction.track_files.atcf import POSITIONS
+from medicane_models.prediction.track_files.ibtracs import NO_PRESSURE, NO_WIND
 from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, require_columns
 from medicane_models.tables import parse_table
 
@@ -53,7 +54,8 @@ def _composite(text: str, source: str) -> pd.DataFrame:
 
 
 def _ibtracs(text: str, source: str) -> pd.DataFrame:
-    table = parse_table(text, source=source, columns=[*IBTRACS_COLUMNS, *IBTRACS_MORE])
+    columns = [*IBTRACS_COLUMNS, *IBTRACS_MORE, *OURS]
+    table = parse_table(text, source=source, columns=columns)
     require_columns(table, IBTRACS_COLUMNS, source=source)
     table = table.loc[~table["LAT"].str.startswith("degrees")]  # the line of units, where kept
     return _without_second_opinions(
@@ -64,10 +66,13 @@ def _ibtracs(text: str, source: str) -> pd.DataFrame:
                 "lon": table["LON"],
                 "lat": table["LAT"],
                 "name": table["NAME"].replace({"UNNAMED": "", "NOT_NAMED": ""}),
-                "pressure_hpa": _first_known(table, "WMO_PRES", "USA_PRES"),
-                "wind_kt": _first_known(table, "WMO_WIND", "USA_WIND"),
+                "pressure_hpa": _first_known(table, "WMO_PRES", "USA_PRES").replace(
+                    NO_PRESSURE, ""
+                ),
+                "wind_kt": _first_known(table, "WMO_WIND", "USA_WIND").replace(NO_WIND, ""),
                 "track_type": table.get("TRACK_TYPE", ""),
             }
+            | {name: table[name] for name in OURS if name in table.columns}
         )
     )
 

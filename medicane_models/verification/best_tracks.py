@@ -12,13 +12,14 @@ import pandas as pd
 from jaxtyping import Bool
 
 from medicane_models.errors import SceneError
+from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.track_positions import SIX_HOURLY, positions_at
 from medicane_models.prediction.tracks import (
     names_as_text,
     require_columns,
     valid_positions,
 )
-from medicane_models.tables import COLUMNS, parse_table, read_text, typed_column
+from medicane_models.tables import COLUMNS, parse_table, typed_column
 from medicane_models.times import iso_times
 from medicane_models.verification.agencies import AGENCIES, DATE_COLUMNS, OURS, iso_dates
 
@@ -41,6 +42,7 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
       ``tracks.csv``, the Mediterranean windows (``start_time, end_time`` are the hours in which a
       person saw the cyclone) and ERA5 minima. Semicolons with decimal commas, comments and
       ``year, month, day, hour`` in place of ``time`` (TempestExtremes) are understood.
+    * Tracks that ``medicane predict`` wrote, in any of its formats.
     * Composite tracks of Flaounas et al. (2023, doi 10.5194/wcd-4-639-2023): no header, columns
       id, lon, lat, year, month, day, hour, pressure. Their ids count from 1 in every file, so the
       file's name is put before them: ``CL10-17`` in ``TRACKS_CL10.dat.gz``.
@@ -96,7 +98,7 @@ def _files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    text, source = read_text(path), str(path)
+    text, source = read_tracks_text(path), str(path)
     first = text.lstrip().partition("\n")[0]
     read = next((read for form, read in AGENCIES if form.match(first)), _csv)
     return _tidy(read(text, source), source)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from medicane_models.files import replacing, to_plain
 from medicane_models.prediction.track_files.storm_ids import StormId, number_storms
-from medicane_models.prediction.tracks import DECIMALS, as_tracks
+from medicane_models.prediction.tracks import as_tracks, rounded
 
 __all__ = ["FORECASTS", "POSITIONS", "deck_lines", "write_atcf"]
 
@@ -48,8 +48,8 @@ def deck_lines(tracks: pd.DataFrame, ids: Mapping[Hashable, StormId], *, tau: in
         ids: what their tracks are called, from :func:`number_storms`.
         tau: hours from what was seen to the positions; their times are when they are valid.
     """
-    rows = tracks.round(dict.fromkeys(tracks.select_dtypes("float"), DECIMALS))
-    return [_line(row, ids[row["track_id"]], tau) for row in rows.to_dict("records")]
+    rows = rounded(tracks).to_dict("records")
+    return [_line(row, ids[row["track_id"]], tau) for row in rows]
 
 
 def _line(row: Mapping[Hashable, Any], storm: StormId, tau: int) -> str:

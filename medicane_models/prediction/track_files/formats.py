@@ -11,6 +11,7 @@ from medicane_models.choices import TrackFormat
 from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.track_files.atcf import write_atcf
 from medicane_models.prediction.track_files.geojson import write_geojson
+from medicane_models.prediction.track_files.ibtracs import write_ibtracs
 from medicane_models.prediction.track_files.plain_csv import write_csv
 from medicane_models.prediction.track_files.trajectories import write_netcdf
 
@@ -41,6 +42,7 @@ FORMATS: dict[TrackFormat, TrackFile] = {
     "netcdf": TrackFile(name="tracks.nc", write=write_netcdf),
     "geojson": TrackFile(name="tracks.geojson", write=write_geojson),
     "atcf": TrackFile(name="tracks.dat", write=_without_provenance(write_atcf)),
+    "ibtracs": TrackFile(name="tracks.ibtracs.csv", write=_without_provenance(write_ibtracs)),
 }
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.files import replacing, to_plain
-from medicane_models.prediction.tracks import DECIMALS, as_tracks
+from medicane_models.prediction.tracks import DECIMALS, TRACK_COLUMNS, as_tracks, rounded
 
-__all__ = ["to_feature_collection", "write_geojson"]
+__all__ = ["point_rows", "to_feature_collection", "write_geojson"]
 
 
 def write_geojson(
@@ -33,10 +33,8 @@ def to_feature_collection(
     Lines are cut at the antimeridian (section 3.1.9). ``provenance`` is a member beside
     ``features``; unknown numbers are null.
     """
-    tracks = as_tracks(tracks)
-    rounded = dict.fromkeys(tracks.select_dtypes("float"), DECIMALS)
     features: list[dict[str, Any]] = []
-    for track_id, track in tracks.round(rounded).groupby("track_id"):
+    for track_id, track in rounded(as_tracks(tracks)).groupby("track_id"):
         if len(track) > 1:
             features.append(_line(track_id, track))
         features += [_point(row) for row in track.to_dict("records")]
@@ -45,6 +43,21 @@ def to_feature_collection(
         text = json.dumps(dict(provenance), default=str)
         collection["provenance"] = json.loads(text, parse_constant=lambda _: None)  # no NaN in JSON
     return collection
+
+
+def point_rows(collection: Mapping[str, Any]) -> pd.DataFrame:
+    """The table behind the points of :func:`to_feature_collection`, times as text.
+
+    Raises:
+        KeyError, TypeError: if it is no collection of features.
+    """
+    points = [
+        dict(zip(("lon", "lat"), feature["geometry"]["coordinates"], strict=False))
+        | feature["properties"]
+        for feature in collection["features"]
+        if feature["geometry"]["type"] == "Point"
+    ]
+    return pd.DataFrame(points, columns=None if points else list(TRACK_COLUMNS))
 
 
 def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:

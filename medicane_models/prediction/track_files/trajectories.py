@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from medicane_models.errors import SceneError
 from medicane_models.files import replacing
 from medicane_models.prediction.tracks import as_tracks
 from medicane_models.tables import COLUMNS
@@ -15,7 +16,7 @@ from medicane_models.tables import COLUMNS
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["to_ragged_dataset", "write_netcdf"]
+__all__ = ["read_trajectories", "to_ragged_dataset", "write_netcdf"]
 
 _CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "time": {"standard_name": "time", "axis": "T"},
@@ -84,6 +85,26 @@ def to_ragged_dataset(
         "dtype": "int64",
     }
     return dataset.set_coords(["time", "lat", "lon"])
+
+
+def read_trajectories(path: str | Path) -> pd.DataFrame:
+    """The table behind :func:`to_ragged_dataset`, from a file.
+
+    Raises:
+        SceneError: if the file cannot be read, or holds no such trajectories.
+    """
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="netcdf4") as data:
+            names = [name for name in data.variables if data[name].dims == data["time"].dims]
+            track_id = np.repeat(data["track_id"].to_numpy(), data["row_size"].to_numpy())
+            rows = {name: data[name].to_numpy() for name in names}
+    except (OSError, KeyError, ValueError) as error:
+        raise SceneError(
+            f"{path} holds no trajectories of tracks ({error}); give a file that predict wrote"
+        ) from None
+    return pd.DataFrame({"track_id": track_id, **rows})
 
 
 def _attributes(name: str) -> dict[str, Any]:
