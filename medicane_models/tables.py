@@ -19,11 +19,13 @@ from medicane_models.errors import ConfigurationError, SceneError
 __all__ = [
     "COLUMNS",
     "Column",
+    "ColumnKind",
     "header_names",
     "numbers",
     "parse_table",
     "read_table",
     "read_text",
+    "typed_column",
     "typed_table",
     "whole_numbers",
 ]
@@ -136,7 +138,7 @@ def typed_table(text: str, *, source: str) -> pd.DataFrame:
     """The same of a CSV text, from :func:`read_text`."""
     table = parse_table(text, source=source)
     for name in table.columns.intersection(list(COLUMNS)):
-        table[name] = _converted(pd.Series(table[name]), COLUMNS[name].kind, source)
+        table[name] = typed_column(pd.Series(table[name]), source=source)
     return table
 
 
@@ -219,8 +221,13 @@ def _fitted(row: list[str], width: int, line: int, source: str) -> list[str]:
     return row[:width] + [""] * (width - len(row))
 
 
-def _converted(column: pd.Series, kind: ColumnKind, source: str) -> pd.Series:
-    match kind:
+def typed_column(column: pd.Series, *, source: str) -> pd.Series:
+    """A column of text, called as in :data:`COLUMNS`, as what it holds; times stay text.
+
+    Raises:
+        SceneError: if a field is something else.
+    """
+    match COLUMNS[str(column.name)].kind:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)
         case "count":

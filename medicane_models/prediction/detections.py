@@ -14,7 +14,7 @@ from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.files import json_text, replacing
 from medicane_models.prediction.tile_geometry import TileGeometry
-from medicane_models.prediction.tracks import save_tracks
+from medicane_models.prediction.track_files.formats import save_tracks
 from medicane_models.scenes.clips import SkippedClip
 
 __all__ = [
@@ -115,7 +115,7 @@ class Detections:
 
         Args:
             folder: made if absent.
-            formats: of the tracks: csv, netcdf, geojson.
+            formats: of the tracks, names of ``track_files.formats.FORMATS``.
         """
         self.write_csv(Path(folder) / "detections.csv")
         self.write_json(Path(folder) / "detections.json")

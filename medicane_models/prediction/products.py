@@ -43,7 +43,7 @@ def replacing_products(
 
     Args:
         out: the folder, made if absent.
-        formats: of the tracks: csv, netcdf, geojson.
+        formats: of the tracks, names of ``track_files.formats.FORMATS``.
         plot: whether to draw maps.
         overwrite: whether results of an earlier run may be replaced.
 

@@ -7,7 +7,8 @@ import pytest
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS
-from medicane_models.prediction.tracks import TRACK_COLUMNS, to_ragged_dataset
+from medicane_models.prediction.track_files.trajectories import to_ragged_dataset
+from medicane_models.prediction.tracks import TRACK_COLUMNS
 from medicane_models.simulation.storms import COLUMNS as STORM_TABLE
 from medicane_models.tables import COLUMNS, Column, read_table
 

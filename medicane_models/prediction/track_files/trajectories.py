@@ -1,0 +1,121 @@
+"""Tracks as a CF trajectory in netCDF."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from medicane_models.errors import SceneError
+from medicane_models.files import replacing
+from medicane_models.prediction.tracks import as_tracks
+from medicane_models.tables import COLUMNS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["read_trajectories", "to_ragged_dataset", "write_netcdf"]
+
+_CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "time": {"standard_name": "time", "axis": "T"},
+    "lon": {"standard_name": "longitude", "axis": "X"},
+    "lat": {"standard_name": "latitude", "axis": "Y"},
+    "edge": {
+        "flag_values": np.array([0, 1], dtype=np.int8),
+        "flag_meanings": "inside at_edge",
+    },
+}
+
+
+def write_netcdf(
+    tracks: pd.DataFrame, path: str | Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write :func:`to_ragged_dataset` as netCDF-4."""
+    dataset = to_ragged_dataset(tracks, provenance)
+    with replacing(Path(path)) as temporary:
+        dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4")
+
+
+def to_ragged_dataset(
+    tracks: pd.DataFrame, provenance: Mapping[str, Any] | None = None
+) -> "xr.Dataset":
+    """Tracks in the contiguous ragged array of CF-1.11, section H.4.3.
+
+    Args:
+        tracks: as :func:`as_tracks` accepts them; may be empty.
+        provenance: becomes global attributes; what netCDF cannot hold is written as JSON.
+
+    Returns:
+        Dims ``trajectory`` (one a track) and ``obs`` (one a row, track after track).
+    """
+    import xarray as xr
+
+    tracks = as_tracks(tracks)
+    sizes = tracks.groupby("track_id").size()
+    rows = tracks.astype({"edge": np.int8})
+    columns = {
+        name: ("obs", rows[name].to_numpy(), _attributes(name))
+        for name in rows.columns
+        if name != "track_id"
+    }
+    dataset = xr.Dataset(
+        columns
+        | {
+            "track_id": (
+                "trajectory",
+                sizes.index.to_numpy(),
+                {"cf_role": "trajectory_id"} | _attributes("track_id"),
+            ),
+            "row_size": (
+                "trajectory",
+                sizes.to_numpy(np.int32),
+                {"sample_dimension": "obs", "long_name": "number of positions of the track"},
+            ),
+        },
+        attrs={key: _attribute(value) for key, value in (provenance or {}).items()}
+        | {"Conventions": "CF-1.11", "featureType": "trajectory"},
+    )
+    for name in ("lon", "lat"):
+        dataset[name].encoding["_FillValue"] = None  # CF allows no missing coordinates
+    dataset["time"].encoding = {
+        "units": "seconds since 1970-01-01",
+        "calendar": "standard",
+        "dtype": "int64",
+    }
+    return dataset.set_coords(["time", "lat", "lon"])
+
+
+def read_trajectories(path: str | Path) -> pd.DataFrame:
+    """The table behind :func:`to_ragged_dataset`, from a file.
+
+    Raises:
+        SceneError: if the file cannot be read, or holds no such trajectories.
+    """
+    import xarray as xr
+
+    try:
+        with xr.open_dataset(path, engine="netcdf4") as data:
+            names = [name for name in data.variables if data[name].dims == data["time"].dims]
+            track_id = np.repeat(data["track_id"].to_numpy(), data["row_size"].to_numpy())
+            rows = {name: data[name].to_numpy() for name in names}
+    except (OSError, KeyError, ValueError) as error:
+        raise SceneError(
+            f"{path} holds no trajectories of tracks ({error}); give a file that predict wrote"
+        ) from None
+    return pd.DataFrame({"track_id": track_id, **rows})
+
+
+def _attributes(name: str) -> dict[str, Any]:
+    """CF attributes of a column; the units of time belong to its encoding."""
+    column = COLUMNS[name]
+    units = {"units": column.units} if column.units else {}
+    return {"long_name": column.meaning} | units | _CF_ATTRIBUTES.get(name, {})
+
+
+def _attribute(value: object) -> str | int | float:
+    """A value netCDF can hold as an attribute."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    return json.dumps(value, default=str, ensure_ascii=False)
