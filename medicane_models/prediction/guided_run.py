@@ -15,7 +15,8 @@ from medicane_models.prediction.detections import FIX_COLUMNS
 from medicane_models.prediction.linking import at_edge
 from medicane_models.prediction.refinement import FirstGuess, HeatMaps, HeatMapTrust, refined
 from medicane_models.prediction.run import PredictionRun
-from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, as_tracks
+from medicane_models.prediction.smoothing import smoothed
+from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS
 from medicane_models.runtimes.interface import Centres
 from medicane_models.scenes.clips import Clip, ClipPlan, ClipReader, SkippedClip, load_frame
 from medicane_models.scenes.tiles import FixedTiles, LocalPlanes, Tiling
@@ -165,7 +166,7 @@ class GuidedRun(PredictionRun):
         columns = [name for name in (*TRACK_COLUMNS, *GUESS_COLUMNS) if name != "edge"]
         tracks = table.loc[:, columns]
         edge = at_edge(tracks, self.grid, self.link_settings.edge_km)
-        return as_tracks(tracks.assign(edge=edge))
+        return smoothed(tracks.assign(edge=edge))
 
     def _nothing_judged(self) -> str:
         if not self._skipped:

@@ -24,7 +24,7 @@ from medicane_models.prediction.motion import (
     deviation_km,
     places_km,
 )
-from medicane_models.prediction.tracks import as_tracks
+from medicane_models.prediction.smoothing import smoothed
 from medicane_models.times import utc_times
 
 __all__ = ["LinkSettings", "at_edge", "link_detections", "pair_nearest"]
@@ -87,8 +87,8 @@ def link_detections(
         settings: the defaults if None.
 
     Returns:
-        A track table (:data:`prediction.tracks.TRACK_COLUMNS`); ``track_id`` counts from 1
-        in the order of the first times.
+        A track table (:data:`prediction.tracks.TRACK_COLUMNS` and MOTION_COLUMNS); ``track_id``
+        counts from 1 in the order of the first times.
 
     Raises:
         SceneError: if a column, time, position or probability is missing or impossible.
@@ -102,7 +102,7 @@ def link_detections(
     tracks = cyclones.loc[_counts(cyclones, settings)].copy()
     tracks["track_id"] = pd.factorize(tracks["track_id"])[0] + 1
     tracks["edge"] = at_edge(tracks, grid, settings.edge_km)
-    return as_tracks(tracks)
+    return smoothed(tracks)
 
 
 def pair_nearest(

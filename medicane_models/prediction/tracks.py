@@ -1,7 +1,7 @@
 """Tables of tracks: one row a time and track, sorted by track and time.
 
-They have :data:`TRACK_COLUMNS` and, where there was a first guess, :data:`GUESS_COLUMNS`; their
-files are those of :mod:`track_files.formats`.
+They have :data:`TRACK_COLUMNS` and may have any of :data:`OPTIONAL_COLUMNS`; their files are those
+of :mod:`track_files.formats`.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from medicane_models.times import iso_times, utc_times
 __all__ = [
     "DECIMALS",
     "GUESS_COLUMNS",
+    "MOTION_COLUMNS",
+    "OPTIONAL_COLUMNS",
     "TRACK_COLUMNS",
     "as_tracks",
     "names_as_text",
@@ -41,6 +43,18 @@ TRACK_COLUMNS = (
 GUESS_COLUMNS = ("guess_lon", "guess_lat", "guess_distance_km")
 """What a table has besides where centres were sought around a first guess."""
 
+MOTION_COLUMNS = (
+    "smooth_lon",
+    "smooth_lat",
+    "smooth_radius_50_km",
+    "smooth_radius_95_km",
+    "speed_kt",
+    "heading",
+)
+"""What `prediction.smoothing` adds."""
+
+OPTIONAL_COLUMNS = (*MOTION_COLUMNS, *GUESS_COLUMNS)
+
 DECIMALS = 5
 """Of numbers in text: a metre, far below any position's error."""
 
@@ -48,16 +62,16 @@ DECIMALS = 5
 def as_tracks(table: pd.DataFrame, *, source: str = "the track table") -> pd.DataFrame:
     """Sort and check a table with at least ``track_id, time, lon, lat``.
 
-    Missing optional columns are unknown: numbers NaN, flags False, text "". Columns that are not
-    part of a track table are dropped. ``track_id`` is whole numbers or text.
+    Those of :data:`TRACK_COLUMNS` that are missing are unknown: numbers NaN, flags False, text "".
+    Columns that are not part of a track table are dropped. ``track_id`` is whole numbers or text.
 
     Raises:
         SceneError: if a column, time or position is missing or impossible, or a track is in two
             places at one time.
     """
     require_columns(table, ("track_id", "time", "lon", "lat"), source=source)
-    guess = [name for name in GUESS_COLUMNS if name in table.columns]
-    tracks = valid_positions(table.reindex(columns=[*TRACK_COLUMNS, *guess]), source=source)
+    optional = [name for name in OPTIONAL_COLUMNS if name in table.columns]
+    tracks = valid_positions(table.reindex(columns=[*TRACK_COLUMNS, *optional]), source=source)
     for name in set(tracks.columns) - {"track_id", "time"}:
         tracks[name] = _of_kind(pd.Series(tracks[name]), COLUMNS[name].kind)
     if table.empty:
