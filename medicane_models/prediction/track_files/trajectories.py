@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +13,24 @@ from medicane_models.errors import SceneError
 from medicane_models.files import replacing
 from medicane_models.prediction.tracks import as_tracks
 from medicane_models.tables import COLUMNS
+from medicane_models.times import TIME_FORMAT
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["read_trajectories", "to_ragged_dataset", "write_netcdf"]
 
-_CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "time": {"standard_name": "time", "axis": "T"},
+TITLE = "Tracks of cyclones in satellite images"
+TIME_ENCODING = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
+NO_TIME = np.iinfo(np.int64).min
+FLAG = {"flag_values": np.array([0, 1], dtype=np.int8), "flag_meanings": "false true"}
+CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "time": {"standard_name": "time", "axis": "T", "units_metadata": "leap_seconds: none"},
     "lon": {"standard_name": "longitude", "axis": "X"},
     "lat": {"standard_name": "latitude", "axis": "Y"},
-    "edge": {
-        "flag_values": np.array([0, 1], dtype=np.int8),
-        "flag_meanings": "inside at_edge",
-    },
+    "edge": {"flag_meanings": "inside at_edge"},
 }
+"""What CF asks of a column besides what :data:`tables.COLUMNS` says."""
 
 
 def write_netcdf(
@@ -54,37 +58,38 @@ def to_ragged_dataset(
 
     tracks = as_tracks(tracks)
     sizes = tracks.groupby("track_id").size()
-    rows = tracks.astype({"edge": np.int8})
-    columns = {
-        name: ("obs", rows[name].to_numpy(), _attributes(name))
-        for name in rows.columns
-        if name != "track_id"
+    rows = tracks.drop(columns="track_id")
+    columns = {str(name): _variable(column) for name, column in rows.items()}
+    named = {"cf_role": "trajectory_id"} | _attributes("track_id")
+    counted = {"sample_dimension": "obs", "long_name": "number of positions of the track"}
+    trajectories = {
+        "track_id": ("trajectory", sizes.index.to_numpy(), named),
+        "row_size": ("trajectory", sizes.to_numpy(np.int32), counted),
     }
-    dataset = xr.Dataset(
-        columns
-        | {
-            "track_id": (
-                "trajectory",
-                sizes.index.to_numpy(),
-                {"cf_role": "trajectory_id"} | _attributes("track_id"),
-            ),
-            "row_size": (
-                "trajectory",
-                sizes.to_numpy(np.int32),
-                {"sample_dimension": "obs", "long_name": "number of positions of the track"},
-            ),
-        },
-        attrs={key: _attribute(value) for key, value in (provenance or {}).items()}
-        | {"Conventions": "CF-1.11", "featureType": "trajectory"},
-    )
-    for name in ("lon", "lat"):
-        dataset[name].encoding["_FillValue"] = None  # CF allows no missing coordinates
-    dataset["time"].encoding = {
-        "units": "seconds since 1970-01-01",
-        "calendar": "standard",
-        "dtype": "int64",
-    }
+    dataset = xr.Dataset(columns | trajectories, attrs=_global_attributes(provenance or {}))
     return dataset.set_coords(["time", "lat", "lon"])
+
+
+def _variable(
+    column: pd.Series,
+) -> tuple[str, np.ndarray, dict[str, Any], dict[str, Any]]:
+    """Dimension, values, attributes and encoding of a column; CF lets no coordinate be missing."""
+    name = str(column.name)
+    kind, fill = COLUMNS[name].kind, {} if name == "time" else {"_FillValue": NO_TIME}
+    values = column.to_numpy(np.int8 if kind == "flag" else None)
+    encoding = TIME_ENCODING | fill if kind == "time" else {}
+    if name in ("lon", "lat"):
+        encoding = {"_FillValue": None}
+    return "obs", values, _attributes(name), encoding
+
+
+def _global_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What CF asks of a file, and the provenance as far as it is known."""
+    told = {key: _attribute(value) for key, value in provenance.items() if value is not None}
+    when = provenance.get("created") or pd.Timestamp.now("UTC").strftime(TIME_FORMAT)
+    software = f"medicane-models {metadata.version('medicane-models')}"
+    form = {"Conventions": "CF-1.11", "featureType": "trajectory", "title": TITLE}
+    return form | told | {"history": f"{when} written by {software}"}
 
 
 def read_trajectories(path: str | Path) -> pd.DataFrame:
@@ -111,7 +116,8 @@ def _attributes(name: str) -> dict[str, Any]:
     """CF attributes of a column; the units of time belong to its encoding."""
     column = COLUMNS[name]
     units = {"units": column.units} if column.units else {}
-    return {"long_name": column.meaning} | units | _CF_ATTRIBUTES.get(name, {})
+    flag = FLAG if column.kind == "flag" else {}
+    return {"long_name": column.meaning} | units | flag | CF_ATTRIBUTES.get(name, {})
 
 
 def _attribute(value: object) -> str | int | float:
