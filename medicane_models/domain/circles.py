@@ -26,7 +26,8 @@ def circle_polygons(lon: float, lat: float, radius_km: float) -> list[Ring]:
         return []
     ring = _around(lon, lat, radius_km)
     turns = round((ring[-1, 0] - ring[0, 0]) / 360)  # 1 around the North Pole, -1 the South Pole
-    shifts = (0,) if turns else (-360, 0, 360)
+    alone = turns != 0 or abs(ring[:, 0]).max() <= 180
+    shifts = (0,) if alone else (-360, 0, 360)
     ring = _to_pole(ring, turns) if turns else ring[:-1]
     parts = (_beyond(_beyond(ring + np.array([shift, 0]), -180, 1), 180, -1) for shift in shifts)
     return [np.vstack([part, part[:1]]) for part in parts if _is_broad(part)]
