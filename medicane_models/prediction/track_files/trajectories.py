@@ -23,14 +23,17 @@ __all__ = ["read_trajectories", "to_ragged_dataset", "write_netcdf"]
 TITLE = "Tracks of cyclones in satellite images"
 TIME_ENCODING = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
 NO_TIME = np.iinfo(np.int64).min
-FLAG = {"flag_values": np.array([0, 1], dtype=np.int8), "flag_meanings": "false true"}
-CF_ATTRIBUTES: dict[str, dict[str, Any]] = {
-    "time": {"standard_name": "time", "axis": "T", "units_metadata": "leap_seconds: none"},
+OF_KINDS: dict[str, dict[str, Any]] = {
+    "time": {"units_metadata": "leap_seconds: none"},
+    "flag": {"flag_values": np.array([0, 1], dtype=np.int8), "flag_meanings": "false true"},
+}
+OF_COLUMNS: dict[str, dict[str, Any]] = {
+    "time": {"standard_name": "time", "axis": "T"},
     "lon": {"standard_name": "longitude", "axis": "X"},
     "lat": {"standard_name": "latitude", "axis": "Y"},
     "edge": {"flag_meanings": "inside at_edge"},
 }
-"""What CF asks of a column besides what :data:`tables.COLUMNS` says."""
+"""What CF asks of columns besides what :data:`tables.COLUMNS` says."""
 
 
 def write_netcdf(
@@ -70,17 +73,16 @@ def to_ragged_dataset(
     return dataset.set_coords(["time", "lat", "lon"])
 
 
-def _variable(
-    column: pd.Series,
-) -> tuple[str, np.ndarray, dict[str, Any], dict[str, Any]]:
-    """Dimension, values, attributes and encoding of a column; CF lets no coordinate be missing."""
+def _variable(column: pd.Series) -> "xr.Variable":
+    """A column with its attributes; CF lets no coordinate be missing."""
+    import xarray as xr
+
     name = str(column.name)
-    kind, fill = COLUMNS[name].kind, {} if name == "time" else {"_FillValue": NO_TIME}
+    kind, is_place = COLUMNS[name].kind, name in ("time", "lon", "lat")
     values = column.to_numpy(np.int8 if kind == "flag" else None)
-    encoding = TIME_ENCODING | fill if kind == "time" else {}
-    if name in ("lon", "lat"):
-        encoding = {"_FillValue": None}
-    return "obs", values, _attributes(name), encoding
+    encoding = TIME_ENCODING | {"_FillValue": NO_TIME} if kind == "time" else {}
+    encoding |= {"_FillValue": None} if is_place else {}
+    return xr.Variable("obs", values, _attributes(name), encoding)
 
 
 def _global_attributes(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,19 +107,19 @@ def read_trajectories(path: str | Path) -> pd.DataFrame:
             names = [name for name in data.variables if data[name].dims == data["time"].dims]
             track_id = np.repeat(data["track_id"].to_numpy(), data["row_size"].to_numpy())
             rows = {name: data[name].to_numpy() for name in names}
+            return pd.DataFrame({"track_id": track_id, **rows})
     except (OSError, KeyError, ValueError) as error:
         raise SceneError(
             f"{path} holds no trajectories of tracks ({error}); give a file that predict wrote"
         ) from None
-    return pd.DataFrame({"track_id": track_id, **rows})
 
 
 def _attributes(name: str) -> dict[str, Any]:
     """CF attributes of a column; the units of time belong to its encoding."""
     column = COLUMNS[name]
     units = {"units": column.units} if column.units else {}
-    flag = FLAG if column.kind == "flag" else {}
-    return {"long_name": column.meaning} | units | flag | CF_ATTRIBUTES.get(name, {})
+    asked = OF_KINDS.get(column.kind, {}) | OF_COLUMNS.get(name, {})
+    return {"long_name": column.meaning} | units | asked
 
 
 def _attribute(value: object) -> str | int | float:
