@@ -150,5 +150,7 @@ def _of_kind(column: pd.Series, kind: ColumnKind) -> pd.Series:
             return column.fillna("").astype("str")
         case "time":
             return iso_times(column)
+        case "count" if column.notna().all():
+            return column.astype(np.int64)
         case _:
             return column.astype(float)

@@ -2,7 +2,7 @@
 
 A deck has a line a position, 35 fields of it common to all (NRL, Best Track/Objective Aid/Wind
 Radii Format), then pairs of a name and a value: here the other columns of the table. It holds
-tenths of degrees, up to 6 km off what the table says, and no wind or pressure, which are unknown.
+tenths of degrees, up to 8 km off what the table says, and no wind or pressure, which are unknown.
 """
 
 from collections.abc import Hashable, Mapping

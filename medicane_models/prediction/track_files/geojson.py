@@ -1,7 +1,7 @@
 """Tracks as GeoJSON (RFC 7946)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from medicane_models.domain.circles import circle_polygons
 from medicane_models.files import replacing, to_plain
 from medicane_models.prediction.tracks import DECIMALS, TRACK_COLUMNS, as_tracks, rounded
 
 __all__ = ["point_rows", "to_feature_collection", "write_geojson"]
+
+RADII = ("radius_95_km", "radius_50_km")
 
 
 def write_geojson(
@@ -28,21 +31,21 @@ def write_geojson(
 def to_feature_collection(
     tracks: pd.DataFrame, provenance: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Tracks as GeoJSON (RFC 7946): a line a track of two positions or more, a point a row.
+    """Tracks as GeoJSON (RFC 7946), each with what is drawn over the rest last.
 
-    Lines are cut at the antimeridian (section 3.1.9). ``provenance`` is a member beside
-    ``features``; unknown numbers are null.
+    That is a line where a track has two positions or more, then for each row the circles of its
+    radii that are known, as polygons, and a point with all columns. Lines and circles are cut at
+    the antimeridian (section 3.1.9). ``provenance`` is a member beside ``features``; unknown
+    numbers are null.
     """
     features: list[dict[str, Any]] = []
     for track_id, track in rounded(as_tracks(tracks)).groupby("track_id"):
         if len(track) > 1:
             features.append(_line(track_id, track))
-        features += [_point(row) for row in track.to_dict("records")]
+        for row in track.to_dict("records"):
+            features += [*_circles(row), _point(row)]
     collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
-    if provenance:
-        text = json.dumps(dict(provenance), default=str)
-        collection["provenance"] = json.loads(text, parse_constant=lambda _: None)  # no NaN in JSON
-    return collection
+    return collection | ({"provenance": to_plain(provenance)} if provenance else {})
 
 
 def point_rows(collection: Mapping[str, Any]) -> pd.DataFrame:
@@ -62,28 +65,38 @@ def point_rows(collection: Mapping[str, Any]) -> pd.DataFrame:
 
 def _line(track_id: Any, track: pd.DataFrame) -> dict[str, Any]:
     parts = _cut_at_antimeridian(track[["lon", "lat"]].to_numpy())
-    lines = [part.round(DECIMALS).tolist() for part in parts]
-    geometry: dict[str, Any] = (
-        {"type": "LineString", "coordinates": lines[0]}
-        if len(lines) == 1
-        else {"type": "MultiLineString", "coordinates": lines}
-    )
     properties = {
-        "track_id": to_plain(track_id),
-        "start": to_plain(track["time"].min()),
-        "end": to_plain(track["time"].max()),
+        "track_id": track_id,
+        "start": track["time"].min(),
+        "end": track["time"].max(),
         "positions": len(track),
-        "max_probability": to_plain(track["probability"].max()),
-        "edge": bool(track["edge"].any()),
+        "max_probability": track["probability"].max(),
+        "edge": track["edge"].any(),
     }
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
+    return _feature("LineString", [part.round(DECIMALS).tolist() for part in parts], properties)
 
 
-def _point(row: dict[Any, Any]) -> dict[str, Any]:
-    position = [round(float(row["lon"]), DECIMALS), round(float(row["lat"]), DECIMALS)]
-    properties = {name: to_plain(row[name]) for name in row if name not in ("lon", "lat")}
-    geometry = {"type": "Point", "coordinates": position}
-    return {"type": "Feature", "geometry": geometry, "properties": properties}
+def _circles(row: Mapping[Hashable, Any]) -> Iterator[dict[str, Any]]:
+    """The larger before the smaller one, which is then drawn above it."""
+    for name in RADII:
+        rings = circle_polygons(row["lon"], row["lat"], row[name])
+        if rings:
+            properties = {column: row[column] for column in ("track_id", "time", name)}
+            polygons = [[ring.round(DECIMALS).tolist()] for ring in rings]
+            yield _feature("Polygon", polygons, properties)
+
+
+def _point(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    properties = {name: value for name, value in row.items() if name not in ("lon", "lat")}
+    return _feature("Point", [[row["lon"], row["lat"]]], properties)
+
+
+def _feature(kind: str, parts: list[Any], properties: Mapping[Any, Any]) -> dict[str, Any]:
+    """A feature of one geometry, or of several of a kind."""
+    geometry = {"type": kind, "coordinates": parts[0]}
+    if len(parts) > 1:
+        geometry = {"type": f"Multi{kind}", "coordinates": parts}
+    return {"type": "Feature", "geometry": geometry, "properties": to_plain(properties)}
 
 
 def _cut_at_antimeridian(line: Float[np.ndarray, "n 2"]) -> list[Float[np.ndarray, "_ 2"]]:

@@ -50,13 +50,14 @@ def _standard(tracks: pd.DataFrame) -> pd.DataFrame:
     """The columns of IBTrACS that are known, or may not be blank."""
     storms = number_storms(tracks)
     ids = [storms[name] for name in tracks["track_id"]]
-    order = {name: number for number, name in enumerate(storms, start=1)}
+    seasons = pd.Series([storm.season for storm in storms.values()], list(storms), dtype=int)
+    numbers = seasons.groupby(seasons).cumcount() + 1
     place = {"LAT": tracks["lat"], "LON": tracks["lon"]}
     return pd.DataFrame(
         {
             "SID": tracks["track_id"],
-            "SEASON": [storm.season for storm in ids],
-            "NUMBER": [order[name] for name in tracks["track_id"]],
+            "SEASON": seasons.loc[tracks["track_id"]].to_numpy(),
+            "NUMBER": numbers.loc[tracks["track_id"]].to_numpy(),
             "BASIN": ibtracs_basins(tracks["lon"], tracks["lat"]),
             "SUBBASIN": "MM",
             "NAME": "UNNAMED",

@@ -7,6 +7,7 @@ from sample_tracks import path_of
 from medicane_models.prediction.track_files.geojson import write_geojson
 
 PROVENANCE = {"model": "tiny", "seed": 3, "scenes": ["a.zarr", "b.zarr"], "trained": True}
+WITH_RADII = ("Polygon", "Polygon", "Point")
 
 
 def geojson(tracks, path):
@@ -15,16 +16,20 @@ def geojson(tracks, path):
 
 
 def lines(collection):
-    return [f for f in collection["features"] if f["geometry"]["type"] != "Point"]
+    return [f for f in collection["features"] if "Line" in f["geometry"]["type"]]
 
 
-def test_geojson_has_a_line_a_track_and_a_point_a_row(tracks, tmp_path):
+def circles(track, path):
+    return [f for f in geojson(track, path)["features"] if "Polygon" in f["geometry"]["type"]]
+
+
+def test_geojson_has_a_line_a_track_and_circles_and_a_point_a_row(tracks, tmp_path):
     collection = geojson(tracks, tmp_path / "tracks.geojson")
     assert collection["type"] == "FeatureCollection"
     assert collection["provenance"] == PROVENANCE
     assert [f["geometry"]["type"] for f in collection["features"]] == [
-        *["LineString", "Point", "Point"],
-        *["LineString", "Point", "Point", "Point"],
+        *["LineString", "Point", *WITH_RADII],
+        *["LineString", "Point", *WITH_RADII, *WITH_RADII],
     ]
     point = collection["features"][1]
     assert point["geometry"]["coordinates"] == [5.0, 40.0]
@@ -60,3 +65,39 @@ def test_the_cut_lies_on_the_line(tmp_path):
 def test_one_position_is_a_point_without_a_line(tmp_path):
     collection = geojson(path_of(1, [5.0], [40.0]), tmp_path / "t.geojson")
     assert [f["geometry"]["type"] for f in collection["features"]] == ["Point"]
+
+
+def test_circles_tell_their_radius_the_larger_one_first(tracks, tmp_path):
+    outer, inner = circles(tracks, tmp_path / "t.geojson")[:2]
+    told = {"track_id": 1, "time": "2020-09-16T23:00:00Z"}
+    assert outer["properties"] == told | {"radius_95_km": 90.0}
+    assert inner["properties"] == told | {"radius_50_km": 40.0}
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "kind"),
+    [
+        (18.0, 37.0, "Polygon"),
+        (179.9, -17.0, "MultiPolygon"),
+        (-179.99999, 65.0, "MultiPolygon"),
+        (179.19, 0.0, "Polygon"),
+        (10.0, 89.7, "Polygon"),
+        (10.0, -89.7, "Polygon"),
+    ],
+)
+def test_circles_are_valid_polygons_everywhere(lon, lat, kind, tmp_path):
+    shapely = pytest.importorskip("shapely")
+    track = path_of(1, [lon, lon], [lat, lat])
+    outer, inner = circles(track, tmp_path / "t.geojson")
+    assert outer["geometry"]["type"] == kind
+    outer, inner = (shapely.geometry.shape(circle["geometry"]) for circle in (outer, inner))
+    for circle in (outer, inner):
+        assert circle.is_valid
+        assert all(part.exterior.is_ccw for part in getattr(circle, "geoms", [circle]))
+        assert max(map(abs, circle.bounds[::2])) <= 180
+    assert outer.contains(inner)
+    assert outer.contains(shapely.Point(lon, lat))
+
+
+def test_a_position_of_unknown_radius_has_no_circle(tmp_path):
+    assert circles(path_of(1, [5.0], [40.0]), tmp_path / "t.geojson") == []

@@ -72,6 +72,14 @@ def test_seasons_and_basins_are_those_of_the_hemisphere(tmp_path):
     ]
 
 
+def test_storms_are_counted_within_their_season(tmp_path):
+    starts = ("2021-02-10", "2021-03-10", "2021-11-10")
+    paths = [path_of(n, [125.0], [-17.0], start) for n, start in enumerate(starts)]
+    write_ibtracs(pd.concat(paths), tmp_path / "t.csv")
+    rows = pd.read_csv(tmp_path / "t.csv", skiprows=[1])
+    assert rows[["SEASON", "NUMBER"]].to_numpy().tolist() == [[2021, 1], [2021, 2], [2022, 1]]
+
+
 def test_a_day_without_a_track_has_names_and_units_alone(nothing, tmp_path):
     write_ibtracs(nothing, tmp_path / "t.csv")
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 2

@@ -1,12 +1,14 @@
 import json
+from importlib import metadata
 
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from sample_tracks import path_of
 
 from medicane_models.prediction.track_files.plain_csv import read_csv, write_csv
-from medicane_models.prediction.track_files.trajectories import write_netcdf
+from medicane_models.prediction.track_files.trajectories import read_trajectories, write_netcdf
 from medicane_models.prediction.tracks import as_tracks
 
 PROVENANCE = {"model": "tiny", "seed": 3, "scenes": ["a.zarr", "b.zarr"], "trained": True}
@@ -71,3 +73,43 @@ def test_provenance_becomes_global_attributes(tracks, tmp_path):
         assert data.attrs["seed"] == 3
         assert json.loads(data.attrs["scenes"]) == ["a.zarr", "b.zarr"]
         assert json.loads(data.attrs["trained"]) is True
+
+
+@pytest.fixture
+def stored(tracks, tmp_path):
+    """As the CF checker sees it."""
+    told = PROVENANCE | {"warning": None, "created": "2020-09-18T00:00:00Z"}
+    write_netcdf(tracks, tmp_path / "tracks.nc", told)
+    with xr.open_dataset(tmp_path / "tracks.nc", decode_cf=False) as raw:
+        yield raw
+
+
+def test_the_file_says_what_it_is_and_when_it_was_written(stored):
+    version = metadata.version("medicane-models")
+    assert stored.attrs["title"]
+    assert stored.attrs["history"] == f"2020-09-18T00:00:00Z written by medicane-models {version}"
+    assert "warning" not in stored.attrs
+
+
+def test_the_clock_counts_no_leap_seconds(stored):
+    assert stored.time.attrs["units_metadata"] == "leap_seconds: none"
+
+
+def test_every_variable_is_described_and_placed(stored):
+    for name, variable in stored.variables.items():
+        assert variable.attrs["long_name"], name
+    for name in ("probability", "radius_50_km", "radius_95_km", "edge"):
+        assert set(stored[name].attrs["coordinates"].split()) == {"time", "lat", "lon"}
+
+
+def test_flags_are_told_in_the_type_they_have(stored):
+    edge = stored.edge
+    assert edge.dtype == edge.attrs["flag_values"].dtype == np.int8
+    assert edge.attrs["flag_values"].tolist() == [0, 1]
+    assert len(edge.attrs["flag_meanings"].split()) == 2
+
+
+def test_trajectories_come_back_as_they_were(tracks, tmp_path):
+    write_netcdf(tracks, tmp_path / "tracks.nc")
+    back = as_tracks(read_trajectories(tmp_path / "tracks.nc"))
+    pd.testing.assert_frame_equal(back, as_tracks(tracks), check_dtype=False)
