@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from medicane_models.domain import Grid, great_circle_km, lonlat_of
 from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.lifetimes import usual_step_hours, with_lifetimes, with_lineage
 from medicane_models.prediction.merging import LABEL_ERROR_KM, by_time, merge_detections
 from medicane_models.prediction.motion import (
     RADII_PER_DEVIATION,
@@ -25,7 +26,7 @@ from medicane_models.prediction.motion import (
     places_km,
 )
 from medicane_models.prediction.smoothing import smoothed
-from medicane_models.times import utc_times
+from medicane_models.prediction.tracks import as_tracks
 
 __all__ = ["LinkSettings", "at_edge", "link_detections", "pair_nearest"]
 
@@ -87,8 +88,8 @@ def link_detections(
         settings: the defaults if None.
 
     Returns:
-        A track table (:data:`prediction.tracks.TRACK_COLUMNS` and MOTION_COLUMNS); ``track_id``
-        counts from 1 in the order of the first times.
+        A track table (:data:`prediction.tracks.TRACK_COLUMNS`, MOTION_COLUMNS, LIFE_COLUMNS);
+        ``track_id`` counts from 1 in the order of the first times.
 
     Raises:
         SceneError: if a column, time, position or probability is missing or impossible.
@@ -97,12 +98,15 @@ def link_detections(
     cyclones = merge_detections(
         detections, merge_km=settings.merge_km, min_probability=settings.continue_probability
     )
-    step_hours = _step_hours(pd.Series(detections["time"]))
+    step_hours = usual_step_hours(pd.Series(detections["time"]))
     cyclones["track_id"] = _follow(cyclones, step_hours, settings)
     tracks = cyclones.loc[_counts(cyclones, settings)].copy()
     tracks["track_id"] = pd.factorize(tracks["track_id"])[0] + 1
     tracks["edge"] = at_edge(tracks, grid, settings.edge_km)
-    return smoothed(tracks)
+    tracks = with_lifetimes(
+        smoothed(tracks), step_hours=step_hours, start_probability=settings.start_probability
+    )
+    return as_tracks(with_lineage(tracks, step_hours=step_hours, merge_km=settings.merge_km))
 
 
 def pair_nearest(
@@ -233,12 +237,6 @@ def _apart_km(
 ) -> Float[np.ndarray, "*c"]:
     """Kilometres on the sphere between points in space."""
     return np.asarray(great_circle_km(*lonlat_of(here), *lonlat_of(there)))
-
-
-def _step_hours(times: pd.Series) -> float:
-    """The longest time from a fix to the next that is no gap: half as long again as usual."""
-    steps = np.diff(np.unique(utc_times(times, source="the detections")))
-    return 1.5 * float(np.median(steps) / np.timedelta64(1, "h")) if len(steps) else 0.0
 
 
 def _hours(cyclones: pd.DataFrame) -> Float[np.ndarray, " n"]:

@@ -32,7 +32,8 @@ def merge_detections(
     from the second moment of isotropic normal distributions.
 
     Returns:
-        Columns ``time, lon, lat, probability, radius_50_km, radius_95_km``, sorted by them.
+        Columns ``time, lon, lat, probability, radius_50_km, radius_95_km``, sorted by them, and
+        ``missing_frames``, the most of any tile, NaN where the detections do not tell.
     """
     rows = _usable(detections, min_probability)
     label = _cyclones(rows, merge_km)
@@ -49,6 +50,7 @@ def merge_detections(
             "probability": rows["probability"].groupby(label).max(),
             "radius_50_km": _mixture_radius(radius_50, away, label, weight, 0.5),
             "radius_95_km": _mixture_radius(radius_95, away, label, weight, 0.95),
+            "missing_frames": rows["missing_frames"].groupby(label).max(),
         }
     )
     return merged.sort_values(_COLUMNS, ignore_index=True)
@@ -66,15 +68,15 @@ def _usable(detections: pd.DataFrame, min_probability: float) -> pd.DataFrame:
     """Rows with a centre that are likely enough, sorted, without exact repetitions."""
     source = "the detections"
     require_columns(detections, _COLUMNS, source=source)
-    rows = detections.loc[:, _COLUMNS].copy()
+    rows = pd.DataFrame(detections, columns=[*_COLUMNS, "missing_frames"])
     rows["time"] = utc_times(rows["time"], source=source)
-    for name in _COLUMNS[1:]:
+    for name in rows.columns[1:]:
         rows[name] = rows[name].astype(float)
     likely = rows["probability"].between(0, 1)
     if not likely.all():
         bad = rows["probability"].to_numpy()[~likely][0]
         raise SceneError(f"{source} hold the probability {bad}; give numbers from 0 to 1")
-    if (rows["radius_50_km"] < 0).any() or (rows["radius_95_km"] < 0).any():
+    if (rows[["radius_50_km", "radius_95_km"]].to_numpy() < 0).any():
         raise SceneError(f"{source} hold a negative radius; give kilometres, or NaN if unknown")
     centred = rows["lon"].notna() & rows["lat"].notna()
     rows = rows.loc[centred & (rows["probability"] >= min_probability)]

@@ -17,6 +17,7 @@ from medicane_models.prediction.detections import (
     software_versions,
 )
 from medicane_models.prediction.geolocation import Geolocator
+from medicane_models.prediction.lifetimes import renamed
 from medicane_models.prediction.linking import LinkSettings, link_detections
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.runtimes.interface import Runtime
@@ -251,9 +252,8 @@ class PredictionRun:
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """What all rows judged so far link into."""
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if not all(model.trained for model in self.models):
-            tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
-        return tracks
+        trained = all(model.trained for model in self.models)
+        return tracks if trained else renamed(tracks, "untrained-{}")
 
     def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
         if isinstance(clip, SkippedClip):

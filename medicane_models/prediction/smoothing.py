@@ -12,7 +12,7 @@ from medicane_models.domain import east_and_north
 from medicane_models.prediction.motion import Motion, MotionModel, deviation_km, places_km
 from medicane_models.prediction.tracks import MOTION_COLUMNS, as_tracks
 
-__all__ = ["smoothed", "smoothed_motion", "velocity"]
+__all__ = ["KNOT", "smoothed", "smoothed_motion", "velocity"]
 
 KNOT = 1.852  # km/h
 

@@ -18,6 +18,7 @@ from medicane_models.times import iso_times, utc_times
 __all__ = [
     "DECIMALS",
     "GUESS_COLUMNS",
+    "LIFE_COLUMNS",
     "MOTION_COLUMNS",
     "OPTIONAL_COLUMNS",
     "TRACK_COLUMNS",
@@ -53,7 +54,10 @@ MOTION_COLUMNS = (
 )
 """What `prediction.smoothing` adds."""
 
-OPTIONAL_COLUMNS = (*MOTION_COLUMNS, *GUESS_COLUMNS)
+LIFE_COLUMNS = ("missing_frames", "after_gap", "onset", "decay", "split_from", "merged_into")
+"""What linking tells of fixes and, alike in all rows of a track, of the track."""
+
+OPTIONAL_COLUMNS = (*MOTION_COLUMNS, *LIFE_COLUMNS, *GUESS_COLUMNS)
 
 DECIMALS = 5
 """Of numbers in text: a metre, far below any position's error."""

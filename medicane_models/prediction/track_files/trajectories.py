@@ -81,6 +81,8 @@ def _variable(column: pd.Series) -> "xr.Variable":
     kind, is_place = COLUMNS[name].kind, name in ("time", "lon", "lat")
     values = column.to_numpy(np.int8 if kind == "flag" else None)
     encoding = TIME_ENCODING | {"_FillValue": NO_TIME} if kind == "time" else {}
+    if column.isna().all() and kind == "time":
+        encoding |= {"calendar": "proleptic_gregorian"}  # xarray fails on the other without a time
     encoding |= {"_FillValue": None} if is_place else {}
     return xr.Variable("obs", values, _attributes(name), encoding)
 

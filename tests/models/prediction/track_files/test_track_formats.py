@@ -9,11 +9,14 @@ import xarray as xr
 from sample_tracks import path_of
 
 from medicane_models.choices import TrackFormat
+from medicane_models.domain import MEDITERRANEAN
 from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.linking import link_detections
 from medicane_models.prediction.track_files.formats import FORMATS, save_tracks
 from medicane_models.prediction.track_files.plain_csv import read_csv
 from medicane_models.prediction.track_files.reading import read_tracks_text
-from medicane_models.prediction.tracks import TRACK_COLUMNS
+from medicane_models.prediction.track_files.trajectories import read_trajectories
+from medicane_models.prediction.tracks import TRACK_COLUMNS, as_tracks
 
 
 def test_huracanpy_reads_csv_and_netcdf_alike(tracks, tmp_path):
@@ -60,7 +63,7 @@ MORE = {  # a column of each kind, and how text says its second value
     ),
     "model": (["", "other"], {"other"}),
     "detected": ([False, True], {"True", "1"}),
-    "missing_frames": ([0, 3], {"3"}),
+    "tile_x": ([0, 3], {"3"}),
 }
 
 
@@ -81,3 +84,30 @@ def last_row(path, form):
         return list(csv.DictReader(text.splitlines()))[-1]
     fields = [field.strip() for field in text.splitlines()[-1].split(",")]
     return dict(zip(fields[35::2], fields[36::2], strict=True))
+
+
+def linked_tracks():
+    """Two tracks, one of which parts from the other, with every column that linking gives."""
+    hours = pd.to_timedelta(np.arange(12), "h")
+    steady = pd.DataFrame({"time": pd.Timestamp("2020-09-17") + hours, "lon": 15.0, "lat": 38.0})
+    parting = steady.iloc[4:].assign(lon=18.5 + 0.2 * np.arange(8), probability=0.8)
+    table = pd.concat([steady.assign(probability=0.9), parting])
+    table = table.assign(radius_50_km=15.0, radius_95_km=31.2, missing_frames=1)
+    return link_detections(table, grid=MEDITERRANEAN)
+
+
+@pytest.mark.parametrize(("form", "read"), [("csv", read_csv), ("netcdf", read_trajectories)])
+def test_what_linking_tells_of_tracks_comes_back(form, read, tmp_path):
+    tracks = linked_tracks()
+    assert set(tracks["split_from"]) == {"", "1"}
+    tracks.loc[tracks["track_id"] == 2, ["onset", "decay"]] = pd.NaT
+    back = as_tracks(read(save_tracks(tracks, tmp_path, [form])[form]))
+    back["track_id"] = back["track_id"].astype(int)
+    pd.testing.assert_frame_equal(back, tracks, rtol=0, atol=1e-5, check_dtype=False)
+
+
+def test_times_may_all_be_unknown(tmp_path):
+    unknown = linked_tracks().assign(onset=pd.NaT, decay=pd.NaT)
+    for path in save_tracks(unknown, tmp_path).values():
+        assert path.stat().st_size
+    assert as_tracks(read_trajectories(tmp_path / "tracks.nc"))["onset"].isna().all()
