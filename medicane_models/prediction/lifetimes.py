@@ -2,17 +2,16 @@
 
 import numpy as np
 import pandas as pd
-import pyproj
 from jaxtyping import Float
 
-from medicane_models.domain import EARTH_RADIUS_KM, great_circle_km
+from medicane_models.domain import great_circle_km
+from medicane_models.domain.distances import SPHERE
 from medicane_models.prediction.smoothing import KNOT
 from medicane_models.times import utc_times
 
 __all__ = ["renamed", "usual_step_hours", "with_lifetimes", "with_lineage"]
 
 GAP = 1.5  # steps of the usual length; a longer one is a gap
-SPHERE = pyproj.Geod(a=EARTH_RADIUS_KM * 1000, f=0)
 
 
 def usual_step_hours(times: pd.Series, *, source: str = "the detections") -> float:

@@ -19,7 +19,7 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.lifetimes import usual_step_hours, with_lifetimes, with_lineage
 from medicane_models.prediction.merging import LABEL_ERROR_KM, by_time, merge_detections
 from medicane_models.prediction.motion import (
-    RADII_PER_DEVIATION,
+    RADIUS_PER_DEVIATION,
     Motion,
     MotionModel,
     deviation_km,
@@ -202,7 +202,7 @@ class _Prospects(NamedTuple):
     ) -> Self:
         place, deviation = fixes.place[after], fixes.deviation[after]
         tracks = Motion(ahead.mean[:, None], ahead.covariance[:, None])
-        error_95_km = RADII_PER_DEVIATION * np.hypot(fixes.deviation[before, None], deviation)
+        error_95_km = RADIUS_PER_DEVIATION * np.hypot(fixes.deviation[before, None], deviation)
         elapsed = fixes.hours[after] - fixes.hours[before, None]
         reach_km = settings.max_speed_km_per_hour * elapsed
         reach_km += np.minimum(error_95_km, settings.merge_km)

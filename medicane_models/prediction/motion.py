@@ -18,9 +18,10 @@ from jaxtyping import Bool, Float, Int
 from medicane_models.domain import EARTH_RADIUS_KM, lonlat_of, unit_vectors
 from medicane_models.errors import ConfigurationError
 
-__all__ = ["RADII_PER_DEVIATION", "Motion", "MotionModel", "deviation_km", "places_km"]
+__all__ = ["RADIUS_PER_DEVIATION", "Motion", "MotionModel", "deviation_km", "places_km"]
 
-RADII_PER_DEVIATION = np.sqrt(-2 * np.log1p(-0.95))  # radius_95_km of a normal error of 1 km
+RADIUS_PER_DEVIATION = np.sqrt(-2 * np.log1p(-0.95))
+"""``radius_95_km`` of a normal error of 1 km along each axis."""
 
 
 class Motion(NamedTuple):
@@ -173,4 +174,4 @@ def places_km(lon: Float[np.ndarray, "*n"], lat: Float[np.ndarray, "*n"]) -> np.
 
 def deviation_km(radius_95_km: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     """Deviation along one axis of the normal error with this radius; NaN stays NaN."""
-    return radius_95_km / RADII_PER_DEVIATION
+    return radius_95_km / RADIUS_PER_DEVIATION

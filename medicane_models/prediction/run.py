@@ -16,6 +16,7 @@ from medicane_models.prediction.detections import (
     Detections,
     software_versions,
 )
+from medicane_models.prediction.extrapolation import extrapolated
 from medicane_models.prediction.geolocation import Geolocator
 from medicane_models.prediction.lifetimes import renamed
 from medicane_models.prediction.linking import LinkSettings, link_detections
@@ -184,9 +185,12 @@ class PredictionRun:
         if not self.has_results:
             raise SceneError(self._nothing_judged())
         table = pd.concat(self._tables, ignore_index=True)
+        tracks = self._tracks(table)
+        gap_hours = self.link_settings.max_gap_hours
         return Detections(
             table=table,
-            tracks=self._tracks(table),
+            tracks=tracks,
+            forecasts=extrapolated(tracks, now=utc(table["time"].max()), max_gap_hours=gap_hours),
             skipped=tuple(self._skipped),
             provenance=self.provenance(),
         )

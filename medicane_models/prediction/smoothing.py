@@ -12,7 +12,7 @@ from medicane_models.domain import east_and_north
 from medicane_models.prediction.motion import Motion, MotionModel, deviation_km, places_km
 from medicane_models.prediction.tracks import MOTION_COLUMNS, as_tracks
 
-__all__ = ["KNOT", "smoothed", "smoothed_motion", "velocity"]
+__all__ = ["KNOT", "motion_of", "smoothed", "smoothed_motion", "velocity"]
 
 KNOT = 1.852  # km/h
 
@@ -61,6 +61,13 @@ def smoothed_motion(
     return motions[0].joined(*motions[1:])
 
 
+def motion_of(track: pd.DataFrame, model: MotionModel) -> Motion:
+    """The same of the rows of one track, all with known radii."""
+    hours = (track["time"] - track["time"].iloc[0]).dt.total_seconds().to_numpy() / 3600
+    place = places_km(track["lon"].to_numpy(), track["lat"].to_numpy())
+    return smoothed_motion(hours, place, deviation_km(track["radius_95_km"].to_numpy()), model)
+
+
 def velocity(
     motion: Motion,
 ) -> tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]]:
@@ -85,13 +92,10 @@ def _looking_back(
 
 def _columns(track: pd.DataFrame, model: MotionModel) -> Float[np.ndarray, "n columns"]:
     """MOTION_COLUMNS of the fixes of one track, all with known radii."""
-    hours = (track["time"] - track["time"].iloc[0]).dt.total_seconds().to_numpy() / 3600
+    motion = motion_of(track, model)
     radii = track[["radius_50_km", "radius_95_km"]].to_numpy()
-    deviation = deviation_km(radii[:, 1])
-    place = places_km(track["lon"].to_numpy(), track["lat"].to_numpy())
-    motion = smoothed_motion(hours, place, deviation, model)
-    after = motion.deviation_km
-    shrinkage = np.divide(after, deviation, out=np.ones_like(after), where=deviation > 0)
+    before, after = deviation_km(radii[:, 1]), motion.deviation_km
+    shrinkage = np.divide(after, before, out=np.ones_like(after), where=before > 0)
     speed, heading = velocity(motion) if len(track) > 1 else np.full((2, 1), np.nan)
     radii = radii * shrinkage[:, None]
     return np.column_stack([*motion.lonlat, radii, speed / KNOT, heading])

@@ -7,8 +7,9 @@ import pytest
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS
+from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
 from medicane_models.prediction.track_files.trajectories import to_ragged_dataset
-from medicane_models.prediction.tracks import TRACK_COLUMNS
+from medicane_models.prediction.tracks import OPTIONAL_COLUMNS, TRACK_COLUMNS
 from medicane_models.simulation.storms import COLUMNS as STORM_TABLE
 from medicane_models.tables import COLUMNS, Column, read_table
 
@@ -106,7 +107,8 @@ def test_what_is_no_text_is_refused_with_one_sentence(tmp_path):
 
 
 def test_every_column_that_is_written_is_described():
-    written_columns = {*DETECTION_COLUMNS, *TRACK_COLUMNS, *STORM_TABLE, "end", "part"}
+    tracked = {*TRACK_COLUMNS, *OPTIONAL_COLUMNS, *FORECAST_COLUMNS}
+    written_columns = {*DETECTION_COLUMNS, *tracked, *STORM_TABLE, "end", "part"}
     assert written_columns <= set(COLUMNS)
 
 
