@@ -184,11 +184,13 @@ class _Prospects(NamedTuple):
     Attributes:
         apart_km: from where the track leads to the cyclone.
         variance: that this distance is expected to have along one axis, km².
+        doubtful_variance: the same if the errors of fixes should not last.
         possible: whether the track can have moved there from its last fix.
     """
 
     apart_km: Float[np.ndarray, "a b"]
     variance: Float[np.ndarray, "a b"]
+    doubtful_variance: Float[np.ndarray, "a b"]
     possible: Bool[np.ndarray, "a b"]
 
     @classmethod
@@ -209,6 +211,7 @@ class _Prospects(NamedTuple):
         return cls(
             apart_km=_apart_km(MODEL.expected_fix(tracks, deviation), place),
             variance=MODEL.fix_variance(tracks, deviation),
+            doubtful_variance=tracks.deviation_km**2 + deviation**2,
             possible=_apart_km(fixes.place[before, None], place) <= reach_km,
         )
 
@@ -223,7 +226,7 @@ class _Prospects(NamedTuple):
         """
         breadth = 2 * np.log(self.variance / self.variance.min(initial=np.inf))
         misfit = self.apart_km**2 / self.variance + breadth  # -2 log likelihood, but for a constant
-        limit = breadth - 2 * np.log1p(-BELIEVED)
+        limit = breadth - 2 * np.log1p(-BELIEVED) * self.doubtful_variance / self.variance
         likely = pair_nearest(np.where(self.possible, misfit, np.inf), limit)
         jumps = self.possible & just_seen[:, None]
         jumps[likely[0]], jumps[:, likely[1]] = False, False
