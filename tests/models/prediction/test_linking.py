@@ -190,6 +190,18 @@ def test_cyclones_that_cross_do_not_swap(missed, gap):
     assert names_of(tracks, eastward, northward) == [[1], [2]]
 
 
+def test_crossing_cyclones_have_the_same_tracks_in_any_order_of_rows():
+    one = on_line((12.0, 38.0), 90, hours=range(20), km_per_hour=25.0)
+    other = on_line((17.5, 38.3), 270, hours=range(20), km_per_hour=25.0)
+    noise = np.random.default_rng(0).normal(0, 0.1, (40, 2))
+    table = pd.concat([one, other], ignore_index=True)
+    table[["lon", "lat"]] += noise
+    expected = link(table, merge_km=20.0)
+    for seed in range(3):
+        shuffled = table.sample(frac=1, random_state=seed)
+        pd.testing.assert_frame_equal(link(shuffled, merge_km=20.0), expected)
+
+
 @pytest.mark.parametrize("missed", [25.0, 60.0])
 def test_cyclones_that_pass_each_other_do_not_swap(missed):
     eastward = on_line((12.0, 38.0), 90, hours=range(20), km_per_hour=25.0)
