@@ -7,6 +7,7 @@
     python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
     python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
     python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
+    python benchmarks/infrared_pair.py trials --run "real storms only=DIR" … --out trials/
     python benchmarks/infrared_pair.py cards --pair pair/ --test test/test.json --out model_cards/
 
 STORE is what ``storm_store.py`` builds, with the simulated storms that ``medicane-train data
@@ -23,6 +24,7 @@ storms.
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +36,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import torch
-from pair_cards import detector_card, tracker_card
+import yaml
+from pair_cards import SHOWN, detector_card, tracker_card
 from plain_tracker import PlainFlow, plain_recipe
 
 from medicane_models.files import replacing, write_json
@@ -83,12 +86,15 @@ SHARES = {
     "storms_single": 0.02,
 }
 """Of what is drawn in training; the rest is hardly drawn."""
+DETECTION_SHARES = SHARES | {"himawari_ir_png": 0.2, "simulated": 0.1, "north_indian_ir": 0.1}
+"""Only these three have weather without a cyclone, and real one is to be told from storms."""
 LEAST_SHARE = 0.01
 DETECTION = {
     "model.changes.newest_only": "true",
     "data.least_wind_kt": 25.0,
     "optimizer.lr": 1e-3,
-    "training.epochs": 10,
+    "training.epochs": 12,
+    "classification.select_by": "loss",
 }
 """Real weather without a cyclone has one frame a clip, as most real storms have, and simulated
 weather has four: how many there are must tell nothing. Disturbances that nobody calls a cyclone
@@ -112,10 +118,12 @@ def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> Tr
     return recipe
 
 
-def settings_of(options: argparse.Namespace, split: Mapping[str, Any]) -> list[str]:
-    """What all recipes of the pair set alike."""
+def settings_of(
+    options: argparse.Namespace, split: Mapping[str, Any], of: Mapping[str, float] = SHARES
+) -> list[str]:
+    """What all recipes of the pair set alike, but for the shares of data sets."""
     datasets = sorted(set(ClipStore(options.store).clips["dataset"]))
-    shares = {name: SHARES.get(name, LEAST_SHARE) for name in datasets}
+    shares = {name: of.get(name, LEAST_SHARE) for name in datasets}
     parts = {"test_storms": options.test_storms, **split}
     settings = {
         "model.license": "other",  # some of the pictures are for research alone
@@ -137,7 +145,7 @@ def train(options: argparse.Namespace) -> None:
         "classify",
         name="infrared-detector",
         changes=[
-            *settings_of(options, parts),
+            *settings_of(options, parts, DETECTION_SHARES),
             *(f"{name}={value}" for name, value in DETECTION.items()),
             *options.detection,
         ],
@@ -390,15 +398,39 @@ def pictures(options: argparse.Namespace) -> None:
     finish(options, found)
 
 
+def trials(options: argparse.Namespace) -> None:
+    """What several trainings made of the validation storms, by class of wind."""
+    told, counts = [], {}
+    for name, folder in (given.rsplit("=", 1) for given in options.runs):
+        recipe = yaml.safe_load((Path(folder) / "run.yaml").read_text("utf-8"))
+        store = ClipStore(recipe["data"]["store"])
+        judged = pd.read_parquet(Path(folder) / "validation.parquet")
+        judged = judged.loc[judged["error_km"].notna()].reset_index(drop=True)
+        rows = judged_tables(store, judged, {})["errors"]["wind"]
+        counts |= {row["wind"]: {what: row[what] for what in ("clips", "storms")} for row in rows}
+        seen = recipe["training"]["epochs"] * recipe["data"]["samples"]
+        told.append({"name": name, "clips_seen": seen, "errors": rows})
+    finish(options, {"trials": told, "counts": counts})
+
+
 def cards(options: argparse.Namespace) -> None:
     """The pair's cards, out of what ``train``, ``test`` and ``folds`` have left."""
     told = {
-        TRACKER: tracker_card(options.pair / TRACKER, test=options.test, folds=options.fold_scores),
+        TRACKER: tracker_card(
+            options.pair / TRACKER,
+            test=options.test,
+            folds=options.fold_scores,
+            trials=options.trial_scores,
+            pictures=options.pictures,
+        ),
         DETECTOR: detector_card(options.pair / DETECTOR, test=options.test),
     }
     for name, text in told.items():
         with replacing(options.out / f"{name}.md") as temporary:
             temporary.write_text(text, "utf-8")
+    for picture in SHOWN if options.pictures else ():
+        with replacing(options.out / f"{TRACKER}-{picture}") as temporary:
+            shutil.copyfile(options.pictures / picture, temporary)
 
 
 def add_training(one: argparse.ArgumentParser) -> None:
@@ -445,6 +477,16 @@ def add_cards(one: argparse.ArgumentParser) -> None:
     one.add_argument("--pair", type=Path, required=True, help="what the command train left")
     one.add_argument("--test", type=Path, required=True, help="test.json")
     one.add_argument("--folds", dest="fold_scores", type=Path, help="folds.json")
+    one.add_argument("--trials", dest="trial_scores", type=Path, help="trials.json")
+    one.add_argument("--pictures", type=Path, help="what the command pictures left")
+
+
+def add_trials(one: argparse.ArgumentParser) -> None:
+    """Options of ``trials``."""
+    told = "a finished training of a tracker, and what to call it"
+    one.add_argument(
+        "--run", dest="runs", action="append", required=True, metavar="NAME=DIR", help=told
+    )
 
 
 def add_pictures(one: argparse.ArgumentParser) -> None:
@@ -462,6 +504,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., None], Callable[..., None]]] = {
     "folds": (folds, add_folds),
     "test": (test, add_test),
     "pictures": (pictures, add_pictures),
+    "trials": (trials, add_trials),
     "cards": (cards, add_cards),
 }
 """What each does, and what adds its options."""
@@ -475,7 +518,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     for name, (command, add_options) in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__)
-        if command is not cards:
+        if command not in (cards, trials):
             one.add_argument("store", type=Path)
         one.add_argument("--out", type=Path, required=True)
         one.add_argument("--threads", type=int, default=1)

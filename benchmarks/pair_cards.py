@@ -20,16 +20,37 @@ mean, median and RMS 26.6, 22.2 and 32.4 km over all systems of the Atlantic and
 and Velden 2016), has a median of 49 km from the infrared window alone. Without a first guess, as
 above, the tile's middle is up to 300 km from the centre, which is the harder task."""
 
+SHOWN = ("calibration.png", "worst.png")
+"""Pictures of the card."""
+
+COMMENTS = {
+    "eye": "an eye is there, and another clearing looked more like one",
+    "embedded": "no eye: the centre is somewhere under the cold shield",
+    "curved band": "a curved band is open: its middle is hard to tell",
+    "sheared": "the cold shield lies beside the centre",
+    "": "too little of it was seen to say",
+}
+"""By how a storm is organised."""
+
 Rows = Sequence[Mapping[str, Any]]
 
 
-def tracker_card(run: Path, *, test: Path, folds: Path | None) -> str:
+def tracker_card(
+    run: Path,
+    *,
+    test: Path,
+    folds: Path | None = None,
+    trials: Path | None = None,
+    pictures: Path | None = None,
+) -> str:
     """The tracker's card.
 
     Args:
         run: folder of the run, whose card begins this one.
         test: ``test.json``.
         folds: ``folds.json``, if folds have been run.
+        trials: ``trials.json``, if other trainings are told of.
+        pictures: folder of ``pictures.json`` and SHOWN, if they are.
     """
     told = _json(test)
     parts = [
@@ -38,9 +59,12 @@ def tracker_card(run: Path, *, test: Path, folds: Path | None) -> str:
         f"{_counts(told)} of the fixed list `benchmarks/test_storms.txt`: other imagers, both "
         "hemispheres, none used for training, for choosing or for a threshold. The centre lies up "
         "to 300 km from the tile's middle, and no first guess is given. Kilometres: mean / median "
-        "/ 90th percentile / RMS, and the 95 % interval of the median over whole storms. Wind is "
-        "that of one minute.",
-        *(_errors(told["errors"][what], what) for what in ("wind", "organisation", "dataset")),
+        "/ 90th percentile, with the 95 % interval of the model's median over whole storms. Wind "
+        "is that of one minute.",
+        *(
+            errors_by_group(told["errors"][what], what)
+            for what in ("wind", "organisation", "dataset")
+        ),
         *([] if folds is None else _folds(_json(folds))),
         PUBLISHED,
         "## Radii\n",
@@ -49,6 +73,8 @@ def tracker_card(run: Path, *, test: Path, folds: Path | None) -> str:
         "## Changed pictures\n",
         "Median error of the test and validation clips when every picture is changed.",
         _changes(told["changes"]),
+        *([] if pictures is None else _pictures(run.name, _json(pictures / "pictures.json"))),
+        *([] if trials is None else _trials(_json(trials))),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -105,26 +131,74 @@ def _folds(told: Mapping[str, Any]) -> list[str]:
     return [
         "## Folds\n",
         text,
-        _errors(told["errors"]["wind"], "wind"),
+        errors_by_group(told["errors"]["wind"], "wind"),
         _radii(told["radii"]["wind"]),
         "With drawn first guesses, 48 km off on average: mean / median / RMS km.",
         _table(("wind", "clips", "first guess", "refined"), guided),
     ]
 
 
-def _errors(rows: Rows, what: str) -> str:
-    names = ("mean_km", "median_km", "p90_km", "rms_km")
-    told = [
+def _pictures(name: str, told: Mapping[str, Any]) -> list[str]:
+    calibration, worst = (f"{name}-{picture}" for picture in SHOWN)
+    rows = [
         (
-            row[what],
-            row["method"],
-            f"{row['clips']} / {row['storms']}",
-            " / ".join(f"{row[name]['value']:.0f}" for name in names),
-            score_text(row["median_km"], ".0f"),
+            row["storm"],
+            row["dataset"],
+            "–" if math.isnan(row["wind_kt"]) else f"{row['wind_kt']:.0f}",
+            f"{row['error_km']:.0f}",
+            COMMENTS[row["organisation"]],
         )
-        for row in rows
+        for row in told["worst"]
     ]
-    return _table((what, "method", "clips / storms", "km", "median, 95 %"), told)
+    return [
+        "## Pictures\n",
+        f"How many centres lie inside the circles, {told['clips']} clips:",
+        f"![calibration of the radii]({calibration})",
+        "The worst clip of each storm, fix and circles beside the true centre:",
+        f"![the worst clips]({worst})",
+        _table(("storm", "data", "wind, kt", "error, km", "why"), rows),
+    ]
+
+
+def _trials(told: Mapping[str, Any]) -> list[str]:
+    classes = list(dict.fromkeys(row["wind"] for one in told["trials"] for row in one["errors"]))
+    rows = []
+    for one in told["trials"]:
+        by_class = {row["wind"]: row for row in one["errors"]}
+        kilometres = (_kilometres(by_class.get(name)) for name in classes)
+        rows.append((one["name"], f"{one['clips_seen'] / 1000:.0f} k", *kilometres))
+    counts = [f"{name}, {_counted(told['counts'][name])}" for name in classes]
+    return [
+        "## What was tried\n",
+        "On validation storms, by which checkpoints were chosen; one training each, so that "
+        "classes of few storms differ by chance, too. Kilometres as above.",
+        _table(("training", "clips seen", *counts), rows),
+    ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return f"{counts['clips']} / {counts['storms']}"
+
+
+def errors_by_group(rows: Rows, what: str) -> str:
+    """A line a group, a column a method."""
+    groups = list(dict.fromkeys(row[what] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    by_both = {(row[what], row["method"]): row for row in rows}
+    told = []
+    for group in groups:
+        first = by_both[group, methods[0]]
+        interval = score_text(first["median_km"], ".0f").partition(" ")[2] or "–"
+        kilometres = (_kilometres(by_both.get((group, method))) for method in methods)
+        told.append((group, _counted(first), next(kilometres), interval, *kilometres))
+    return _table((what, "clips / storms", methods[0], "95 %", *methods[1:]), told)
+
+
+def _kilometres(row: Mapping[str, Any] | None) -> str:
+    """Mean / median / 90th percentile."""
+    if row is None:
+        return "–"
+    return " / ".join(f"{row[name]['value']:.0f}" for name in ("mean_km", "median_km", "p90_km"))
 
 
 def _radii(rows: Rows) -> str:

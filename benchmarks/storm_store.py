@@ -17,6 +17,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -75,6 +76,7 @@ TESTED_CROSSES = [
 WINDS = ["< 35 kt", "35–63 kt", "64–82 kt", "≥ 83 kt"]
 WIDEST = 14  # pixels of what is drawn in and filled
 BLACK, RED, DECOYS, CUT = 2, 30, 4, 0.3
+KM_PER_DEGREE = np.radians(EARTH_RADIUS_KM)
 DEGREES = 10 / 113.5  # a pixel of north_indian_ir
 ATLANTIC = 22.0  # degrees north, about where the storms of GridSat were
 DAMIEN = pd.to_datetime("2020-02-08T08:30")
@@ -224,6 +226,32 @@ class Samples:
                 centre=self.middle if is_centred else None,
                 storm_distance_km=0.0,
                 wind_kt=wind_kt,
+            )
+        )
+
+    def add_calm(
+        self, picture: Picture, file: str, *, sensor: str, lon: float, lat: float, away_km: float
+    ) -> None:
+        """A place without a storm, in degrees of the picture's grid, so far away from one."""
+        name = f"{self.dataset} {file} {lon:.1f} {lat:.1f}"
+        if name in self.writer:
+            return
+        plane = local_plane(lon, lat, size=self.size, km=self.km)
+        empty = [None] * (PROCESSOR.num_frames - 1)
+        self.writer.add(
+            PlaneSample(
+                name=name,
+                stretched=on_plane([*empty, picture], plane),
+                end=pd.NaT,
+                lon=np.nan,
+                lat=np.nan,
+                hemisphere="north",
+                sensor=sensor,
+                dataset=self.dataset,
+                source=f"{self.dataset}: {file}",
+                storm="",
+                centre=None,
+                storm_distance_km=away_km,
             )
         )
 
@@ -425,6 +453,23 @@ def boxes(folder: Path, make: Samples) -> None:
         grid = placed(kelvin.shape, x, y, DEGREES, crs=LONLAT, origin=(0.0, lat))
         picture = Picture(kelvin, grid)
         make.add_unknown(picture, row.file, sensor="insat-3d", lat=lat, is_centred=False)
+        for lon_away, lat_away, away_km in corners(grid, row, lat):
+            place = {"lon": lon_away, "lat": lat_away, "away_km": away_km}
+            make.add_calm(picture, row.file, sensor="insat-3d", **place)
+
+
+def corners(grid: Grid, row: Any, lat: float) -> Iterator[tuple[float, float, float]]:
+    """Middles of planes in the picture's corners, where the box's cyclone is not, and how far off.
+
+    The cyclone, at 0°E and a latitude, is further away than a plane is wide and than its box.
+    """
+    half_px = PROCESSOR.tile_size * PROCESSOR.grid.x_step / 2000 / (KM_PER_DEGREE * DEGREES)
+    least_km = KM_PER_DEGREE * DEGREES * max(2 * half_px, np.hypot(row.box_w, row.box_h) / 2)
+    for x, y in product((half_px, row.image_w - half_px), (half_px, row.image_h - half_px)):
+        place = [float(value) for value in grid.pixel_to_lonlat(x, y)]
+        away_km = float(great_circle_km(*place, 0.0, lat))
+        if away_km > least_km:
+            yield *place, away_km
 
 
 def singles(folder: Path, make: Samples) -> None:

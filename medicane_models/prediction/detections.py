@@ -56,12 +56,14 @@ DETECTION_COLUMNS = (
 )
 """``time``: end of the clip, UTC; ``newest_frame``: of the last of its frames that was there.
 ``tile_x, tile_y``: offset of a fixed tile in the grid; ``tile_lon, tile_lat``: centre of a local
-plane in degrees; the others are empty. ``center_x, center_y``: pixels in the tile.
-``lon, lat``: degrees. ``observed``: when the centre's pixel was seen, UTC, empty where the files do
-not tell. ``parallax_east_km, parallax_north_km``: what was added to where the cloud top appears,
-empty unless asked for. ``radius_50_km, radius_95_km``: of the circles that hold the centre with
-that probability. Centre and radii are empty where no cyclone is likely, the radii also where the
-tracker's error was never measured."""
+plane in degrees; the others are empty. ``probability``: that a cyclone's centre is in the tile;
+where a fix on a local plane was looked at again from around it, the lower of both. ``center_x,
+center_y``: pixels in the tile, beyond its border where the second look found the centre there.
+``lon, lat``: degrees. ``observed``: when the centre's pixel was seen, UTC, empty where the files
+do not tell. ``parallax_east_km, parallax_north_km``: what was added to where the cloud top
+appears, empty unless asked for. ``radius_50_km, radius_95_km``: of the circles that hold the
+centre with that probability. Centre and radii are empty where no cyclone is likely, the radii
+also where the tracker's error was never measured."""
 
 DECIMALS: dict[Hashable, int] = {
     "probability": 6,

@@ -9,7 +9,6 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from medicane_models.domain import great_circle_km
-from medicane_models.domain.local_planes import local_plane
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import FIX_COLUMNS
 from medicane_models.prediction.lifetimes import usual_step_hours, with_lifetimes
@@ -19,7 +18,7 @@ from medicane_models.prediction.run import PredictionRun
 from medicane_models.prediction.smoothing import smoothed
 from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, as_tracks
 from medicane_models.runtimes.interface import Centres
-from medicane_models.scenes.clips import Clip, ClipPlan, ClipReader, SkippedClip, load_frame
+from medicane_models.scenes.clips import Clip, ClipPlan, ClipReader, HeldFrames, SkippedClip
 from medicane_models.scenes.tiles import FixedTiles, LocalPlanes, Tiling
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class GuidedRun(PredictionRun):
 
     def _read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
         """Frames are cut anew for each clip, and held while the next ones need them."""
-        loaded: dict[int, xr.Dataset] = {}
+        frames = HeldFrames(self.scene)
         for plan in plans:
             guesses = self._guesses.loc[self._guesses["time"] == plan.end]
             held = self._held(guesses)
@@ -99,10 +98,8 @@ class GuidedRun(PredictionRun):
                 continue
             guesses = guesses.loc[held]
             tiling = self._tiling(guesses)
-            rows = [row for row in plan.rows if row is not None]
-            loaded = {row: loaded.get(row) or load_frame(self.scene, row) for row in rows}
-            (clip,) = ClipReader(self.scene, self.processor, tiling, loaded).read([plan])
-            yield _guided(clip, tiling, guesses, outside)
+            (clip,) = ClipReader(self.scene, self.processor, tiling, frames).read([plan])
+            yield _guided(clip, guesses, outside)
 
     def _held(self, guesses: pd.DataFrame) -> Bool[np.ndarray, " guesses"]:
         """Which guesses lie in the scene and, where tiles are fixed, in one of them."""
@@ -118,11 +115,12 @@ class GuidedRun(PredictionRun):
             nearest = self._away(guesses).argmin(axis=1)
             tiles = self.grid.tiles(self.processor.tile_size)
             return FixedTiles(self.grid, self.processor, [tiles[number] for number in nearest])
-        size, km = self.processor.tile_size, self.processor.grid.x_step / 1000
-        places = zip(guesses["lon"], guesses["lat"], strict=True)
-        planes = [local_plane(*place, size=size, km=km) for place in places]
-        longitude = self._satellite_longitude
-        return LocalPlanes(self.grid, self.processor, planes, sub_satellite_longitude=longitude)
+        return LocalPlanes.around(
+            guesses[["lon", "lat"]].to_numpy(float),
+            self.grid,
+            self.processor,
+            sub_satellite_longitude=self._satellite_longitude,
+        )
 
     def _away(self, guesses: pd.DataFrame) -> Float[np.ndarray, "guesses tiles"]:
         """Columns or rows, whichever are more, from guesses to the middles of fixed tiles."""
@@ -134,7 +132,7 @@ class GuidedRun(PredictionRun):
     def _locate(self, table: pd.DataFrame, clip: Clip) -> None:
         """Fill in the product of heat map and first guess for every row."""
         assert isinstance(clip, GuidedClip)
-        found = self.runtime.centres(map(self._pixels, clip.tiles))
+        found = self.runtime.centres(self._pixels(clip.tiles))
         product = refined(self._maps(found), self._in_pixels(clip), self._trust)
         fixes = self._geolocator.fixes(product, clip.tiles, clip.newest_row)
         table[list(FIX_COLUMNS)] = fixes
@@ -186,23 +184,20 @@ class GuidedRun(PredictionRun):
 
 def _guided(
     clip: Clip | SkippedClip,
-    tiling: Tiling,
     guesses: pd.DataFrame,
     outside: tuple[SkippedClip, ...],
 ) -> Clip | SkippedClip:
     """The clip with the guesses of those tiles that it has."""
     if isinstance(clip, SkippedClip):
         return clip
-    numbers = {id(grid): number for number, grid in enumerate(tiling.grids)}
-    rows = [numbers[id(tile.grid)] for tile in clip.tiles]
     return GuidedClip(
-        end=clip.end,
+        plan=clip.plan,
         newest=clip.newest,
         newest_time=clip.newest_time,
         newest_row=clip.newest_row,
         tiles=clip.tiles,
         skipped=(*clip.skipped, *outside),
-        guesses=guesses.iloc[rows],
+        guesses=guesses.iloc[[tile.number for tile in clip.tiles]],
     )
 
 

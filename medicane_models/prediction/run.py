@@ -1,12 +1,12 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
@@ -21,11 +21,13 @@ from medicane_models.prediction.geolocation import Geolocator
 from medicane_models.prediction.lifetimes import renamed
 from medicane_models.prediction.linking import LinkSettings, link_detections
 from medicane_models.prediction.models import ModelDescription
+from medicane_models.prediction.second_look import SecondLook, centres_in
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
     Clip,
     ClipPlan,
     ClipReader,
+    HeldFrames,
     SkippedClip,
     TileClip,
     check_cadence,
@@ -128,6 +130,7 @@ class PredictionRun:
         self.every_minutes = every_minutes
         self.pictures = pictures
         plans = self._plans()
+        self._second_look = self._looking_again()
         self._clips = self._read(plans)
         self._planned, self._judged = len(plans), 0
         self._tables: list[pd.DataFrame] = []
@@ -233,6 +236,18 @@ class PredictionRun:
         longitude = float(self.scene.attrs["sub_satellite_longitude"])
         return None if np.isnan(longitude) else longitude
 
+    def _looking_again(self) -> SecondLook | None:
+        """What looks again at fixes; None where tiles lie at fixed places."""
+        if self.tracker is None or not self.processor.uses_planes:
+            return None
+        return SecondLook(
+            frames=HeldFrames(self.scene),
+            grid=self.grid,
+            processor=self.processor,
+            runtime=self.runtime,
+            sub_satellite_longitude=self._satellite_longitude,
+        )
+
     def _plans(self) -> list[ClipPlan]:
         """The clips to judge."""
         start, end = self.bounds["start"], self.bounds["end"]
@@ -251,7 +266,8 @@ class PredictionRun:
         tiling = tiling_of(
             self.grid, self.processor, sub_satellite_longitude=self._satellite_longitude
         )
-        return ClipReader(self.scene, self.processor, tiling).read(plans)
+        frames = self._second_look and self._second_look.frames
+        return ClipReader(self.scene, self.processor, tiling, frames).read(plans)
 
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """What all rows judged so far link into."""
@@ -264,7 +280,7 @@ class PredictionRun:
             return _not_judged(clip.end, (clip,))
         if not clip.tiles:
             return _not_judged(clip.end, clip.skipped)
-        probability = self.runtime.probabilities(map(self._pixels, clip.tiles))
+        probability = self.runtime.probabilities(self._pixels(clip.tiles))
         table = pd.DataFrame(
             {
                 "time": clip.end,
@@ -294,13 +310,28 @@ class PredictionRun:
         found = np.flatnonzero(table["probability"] >= self.link_settings.continue_probability)
         if not found.size:
             return
-        chosen = [clip.tiles[row] for row in found.tolist()]
-        centres = self.runtime.centres(map(self._pixels, chosen))
-        fixes = self._geolocator.fixes(centres, chosen, clip.newest_row).set_index(found)
+        tiles = [clip.tiles[row] for row in found.tolist()]
+        centres = self.runtime.centres(self._pixels(tiles))
+        if self._second_look is None:
+            fixes = self._geolocator.fixes(centres, tiles, clip.newest_row)
+        else:
+            planes, centres = self._second_look.settled(clip, tiles, centres)
+            fixes = self._geolocator.fixes(centres, planes, clip.newest_row)
+            fixes[["center_x", "center_y"]] = centres_in(tiles, planes, centres)
+            self._judge_again(table, found, planes)
+        fixes = fixes.set_index(found)
         table[list(FIX_COLUMNS)] = fixes.reindex(table.index)
 
-    def _pixels(self, tile: TileClip) -> Float[np.ndarray, "T C H W"]:
-        return self.processor.normalise(np.stack(tile.frames))
+    def _judge_again(
+        self, table: pd.DataFrame, rows: Int[np.ndarray, " n"], planes: Sequence[TileClip]
+    ) -> None:
+        """Both looks must show a cyclone: of their probabilities the lower one counts."""
+        again = self.runtime.probabilities(self._pixels(planes))
+        table.loc[rows, "probability"] = np.minimum(table.loc[rows, "probability"], again)
+        table["detected"] = table["probability"] >= self.threshold
+
+    def _pixels(self, tiles: Iterable[TileClip]) -> Iterator[Float[np.ndarray, "T C H W"]]:
+        return (tile.pixel_values(self.processor) for tile in tiles)
 
     def _nothing_judged(self) -> str:
         times = frame_times(self.scene)

@@ -3,7 +3,7 @@
 Letters: T frames, C bands, H rows, W columns.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ __all__ = [
     "Clip",
     "ClipPlan",
     "ClipReader",
+    "HeldFrames",
     "SkippedClip",
     "TileClip",
     "check_cadence",
@@ -62,6 +63,7 @@ class TileClip:
     """One tile of a clip.
 
     Attributes:
+        number: of the tile, among those that the frames were cut into.
         tile: its offset in the grid, or the centre of a local plane.
         grid: where its pixels lie on Earth.
         frames: oldest first, stretched to 0…1 with NaN for missing; views, not copies.
@@ -69,10 +71,15 @@ class TileClip:
             where the processor marks them, empty.
     """
 
+    number: int
     tile: TileName
     grid: Grid
     frames: tuple[Float[np.ndarray, "C H W"], ...]
     missing: int
+
+    def pixel_values(self, processor: MedicaneProcessor) -> Float[np.ndarray, "T C H W"]:
+        """What a model reads."""
+        return processor.normalise(np.stack(self.frames))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +87,7 @@ class Clip:
     """A clip of the whole scene cut into tiles.
 
     Attributes:
-        end: time of the last slot.
+        plan: its frames.
         newest: an overview of the newest frame that any tile has, 0…1 with NaN for missing.
         newest_time: when that was, UTC.
         newest_row: its number in the scene.
@@ -88,12 +95,17 @@ class Clip:
         skipped: the others.
     """
 
-    end: pd.Timestamp
+    plan: ClipPlan
     newest: Float[np.ndarray, "C rows columns"]
     newest_time: pd.Timestamp
     newest_row: int
     tiles: tuple[TileClip, ...]
     skipped: tuple[SkippedClip, ...]
+
+    @property
+    def end(self) -> pd.Timestamp:
+        """Time of the last slot."""
+        return self.plan.end
 
 
 def plan_clips(
@@ -148,6 +160,28 @@ def plan_clips(
     return [plan for plan in plans if any(row is not None for row in plan.rows)]
 
 
+class HeldFrames:
+    """Frames of a scene in memory, so that they can be cut more than once.
+
+    Args:
+        scene: whose frames they are.
+    """
+
+    def __init__(self, scene: "xr.Dataset") -> None:
+        self.scene = scene
+        self._held: dict[int, xr.Dataset] = {}
+
+    def __getitem__(self, row: int) -> "xr.Dataset":
+        """A frame by its number."""
+        if row not in self._held:
+            self._held[row] = load_frame(self.scene, row)
+        return self._held[row]
+
+    def keep(self, plan: ClipPlan) -> None:
+        """Let go of all frames that a clip does not need."""
+        self._held = {row: frame for row, frame in self._held.items() if row in plan.rows}
+
+
 class ClipReader:
     """Reads clips from a scene, each frame once however many clips and tiles need it.
 
@@ -157,7 +191,7 @@ class ClipReader:
         scene: whose frames are read.
         processor: how they become clips.
         tiling: how they are cut.
-        loaded: frames by their number that are in memory already.
+        frames: that other readers share; without them each is let go of as soon as it is cut.
     """
 
     def __init__(
@@ -165,12 +199,12 @@ class ClipReader:
         scene: "xr.Dataset",
         processor: MedicaneProcessor,
         tiling: Tiling,
-        loaded: "Mapping[int, xr.Dataset] | None" = None,
+        frames: HeldFrames | None = None,
     ) -> None:
         self.scene = scene
         self.processor = processor
         self.tiling = tiling
-        self._loaded = loaded or {}
+        self._held = frames
         self._frames: dict[int, CutFrame] = {}
 
     def read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
@@ -180,6 +214,8 @@ class ClipReader:
             yield self._clip(plan)
 
     def _load(self, plan: ClipPlan) -> None:
+        if self._held is not None:
+            self._held.keep(plan)
         self._frames = {
             row: self._frames.get(row) or self._read_frame(row)
             for row in plan.rows
@@ -187,7 +223,8 @@ class ClipReader:
         }
 
     def _read_frame(self, row: int) -> CutFrame:
-        return self.tiling.cut(self._loaded.get(row) or load_frame(self.scene, row))
+        held = self._held
+        return self.tiling.cut(load_frame(self.scene, row) if held is None else held[row])
 
     def _clip(self, plan: ClipPlan) -> Clip | SkippedClip:
         present = self._present(plan)
@@ -199,7 +236,7 @@ class ClipReader:
         assert newest is not None  # a slot without a frame is present nowhere
         cut = [self._cut(plan, *numbered) for numbered in enumerate(present)]
         return Clip(
-            end=plan.end,
+            plan=plan,
             newest=self._frames[newest].overview,
             newest_time=utc(self.scene["time"].to_numpy()[newest]),
             newest_row=newest,
@@ -226,7 +263,7 @@ class ClipReader:
             return SkippedClip(end=plan.end, tile=tile, reason=NO_NEWEST)
         frames = self._marked if self.processor.marks_missing else self._filled
         pixels = tuple(frames(plan, number, slots.tolist()))
-        return TileClip(tile=tile, grid=grid, frames=pixels, missing=missing)
+        return TileClip(number=number, tile=tile, grid=grid, frames=pixels, missing=missing)
 
     def _filled(self, plan: ClipPlan, number: int, present: list[int]) -> Iterator[TileFrame]:
         """Copies of the nearest frame in time where one is missing."""

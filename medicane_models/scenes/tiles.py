@@ -5,12 +5,12 @@ Letters: C bands, K channels in kelvin, H rows, W columns.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from medicane_models.domain import Grid, Tile
+from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.planes import planes_covering
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -123,6 +123,20 @@ class LocalPlanes:
         self._sampler = PlaneSampler(
             grid, self.grids, sub_satellite_longitude=sub_satellite_longitude, threads=THREADS
         )
+
+    @classmethod
+    def around(
+        cls,
+        lonlat: Float[np.ndarray, "planes 2"],
+        grid: Grid,
+        processor: MedicaneProcessor,
+        *,
+        sub_satellite_longitude: float | None = None,
+    ) -> Self:
+        """A plane around each of some points, in degrees."""
+        size, km = processor.tile_size, processor.grid.x_step / 1000
+        planes = [local_plane(*point, size=size, km=km) for point in lonlat.tolist()]
+        return cls(grid, processor, planes, sub_satellite_longitude=sub_satellite_longitude)
 
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""

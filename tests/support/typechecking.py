@@ -12,10 +12,14 @@ _check = beartype(conf=BeartypeConf(is_pep484_tower=True))
 
 
 def checked(function: F) -> F:
-    """Check a function's annotations; one that returns ``Self`` stays as it is.
+    """Check a function's annotations; some functions stay as they are.
 
-    beartype understands Self only when it decorates the class, jaxtyping decorates its methods.
+    beartype understands ``Self`` only when it decorates the class, jaxtyping decorates its methods.
+    A function within a function would be compiled anew at every call of the outer one, which takes
+    milliseconds: a bootstrap calls some a thousand times.
     """
+    if "<locals>" in function.__qualname__:
+        return function
     try:
         return _check(function)
     except BeartypeDecorHintPep673Exception:

@@ -111,3 +111,39 @@ def test_a_detector_without_scenes_to_judge_is_wrong_use(benchmark, store, tmp_p
     with pytest.raises(SystemExit):
         benchmark.main([*command, "--out", str(tmp_path)])
     assert "--data" in capsys.readouterr().err
+
+
+def score(value: float) -> dict:
+    return {"value": value, "low": value - 1, "high": value + 1}
+
+
+def test_trials_are_told_by_class_of_wind(benchmark, store, tmp_path):
+    run(benchmark, "baseline", store, tmp_path / "plain")
+    named = f"a plain net={tmp_path / 'plain'}"
+    benchmark.main(["trials", "--run", named, "--out", str(tmp_path)])
+    told = json.loads((tmp_path / "trials.json").read_text())
+    (trial,) = told["trials"]
+    assert (trial["name"], trial["clips_seen"]) == (
+        "a plain net",
+        46,
+    )  # of which seven tenths are cyclones
+    assert {row["wind"] for row in trial["errors"]} == set(told["counts"])
+
+
+def test_a_card_has_a_line_a_group_and_a_column_a_method(benchmark):
+    names = ("mean_km", "median_km", "p90_km")
+    rows = [
+        {"wind": wind, "method": method, "clips": 3, "storms": 2} | dict.fromkeys(names, score(km))
+        for wind, method, km in (
+            ("0 … 35 kt", "model", 7.0),
+            ("0 … 35 kt", "spiral", 9.0),
+            ("35 … 64 kt", "model", 5.0),
+        )
+    ]
+    table = importlib.import_module("pair_cards").errors_by_group(rows, "wind")
+    assert table.splitlines() == [
+        "| wind | clips / storms | model | 95 % | spiral |",
+        "| --- | --- | --- | --- | --- |",
+        "| 0 … 35 kt | 3 / 2 | 7 / 7 / 7 | (6 … 8) | 9 / 9 / 9 |",
+        "| 35 … 64 kt | 3 / 2 | 5 / 5 / 5 | (4 … 6) | – |",
+    ]

@@ -7,7 +7,7 @@ from cold_spots import ColdestPixel
 from plane_scenes import grid_around, scene
 
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
-from medicane_models.domain import Grid, great_circle_km
+from medicane_models.domain import Grid, great_circle_km, local_plane
 from medicane_models.errors import SceneError
 from medicane_models.hub import AIRMASS_DETECTOR
 from medicane_models.prediction.models import ModelDescription
@@ -158,3 +158,46 @@ def test_fixes_tell_when_their_pixels_were_seen():
     assert (abs(found.observed - middle) < pd.Timedelta("15s")).all()  # a row is 5 s
     unknown = predictor().predict(scene(at, grid)).table
     assert unknown.observed.isna().all()
+
+
+class HalfWay(ColdestPixel):
+    """Finds a cyclone only as far from the middle of its plane as half of the way."""
+
+    def centres(self, clips):
+        found = super().centres(clips)
+        middle = (PROCESSOR.tile_size - 1) / 2
+        return found._replace(center=middle + (found.center - middle) / 2)
+
+
+def test_a_fix_is_sought_again_around_itself_until_all_planes_agree():
+    at = (20.0, 36.0)
+    halving = predictor()
+    halving.runtime = HalfWay()
+    found = halving.predict(scene(at, grid_around(*at), frames=1)).table.query("detected")
+    assert len(found) > 1  # planes overlap
+    assert great_circle_km(found.lon, found.lat, *at).max() < 30  # of up to 160 at the first look
+    middles = found[["tile_lon", "tile_lat"]].to_numpy().tolist()
+    planes = [local_plane(*middle, size=32, km=20.0) for middle in middles]
+    pixels = zip(planes, found.center_x, found.center_y, strict=True)
+    placed = np.array([plane.pixel_to_lonlat(x, y) for plane, x, y in pixels])
+    np.testing.assert_allclose(placed, found[["lon", "lat"]], atol=1e-4)
+
+
+class OffCentre(ColdestPixel):
+    """Sees cyclones that lie off the middle of their plane only."""
+
+    def probabilities(self, clips):
+        clips = list(clips)
+        middle = slice(PROCESSOR.tile_size // 2 - 2, PROCESSOR.tile_size // 2 + 2)
+        centred = [float(clip[-1, 0, middle, middle].max()) > 0.5 for clip in clips]
+        return np.where(centred, 0.2, super().probabilities(clips))
+
+
+def test_what_is_no_cyclone_from_around_its_fix_is_none():
+    at = (20.0, 36.0)
+    doubting = predictor()
+    doubting.runtime = OffCentre()
+    table = doubting.predict(scene(at, grid_around(*at), frames=1)).table
+    assert table["lon"].notna().any()  # the first look saw one
+    assert not table["detected"].any()
+    assert table["probability"].max() < 0.5

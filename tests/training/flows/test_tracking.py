@@ -309,9 +309,9 @@ def test_strength_comes_from_the_nearest_time_of_the_track(store):
     classes = intensity_classes(store.tracks, clips["end"], clips["storm"])
     by_storm = {storm: set(classes[clips["storm"] == storm]) for storm in "abcd"}
     assert by_storm == {
-        "a": {"pressure_hpa under 985 hPa"},
-        "b": {"pressure_hpa 985 … 1000 hPa"},
-        "c": {"pressure_hpa from 1000 hPa"},
+        "a": {"0 … 985 hPa"},
+        "b": {"985 … 1000 hPa"},
+        "c": {"1000 hPa and more"},
         "d": {""},
     }
     bare = intensity_classes(store.tracks[["track_id", "time"]], clips["end"], clips["storm"])

@@ -18,11 +18,11 @@ NAN = float("nan")
 @pytest.mark.parametrize(
     ("wind", "pressure", "expected"),
     [
-        (34.9, NAN, "wind_kt under 35 kt"),
-        (35, 900, "wind_kt 35 … 64 kt"),
-        (64, NAN, "wind_kt 64 … 83 kt"),
-        (83, NAN, "wind_kt from 83 kt"),
-        (NAN, 990, "pressure_hpa 985 … 1000 hPa"),
+        (34.9, NAN, "0 … 35 kt"),
+        (35, 900, "35 … 64 kt"),
+        (64, NAN, "64 … 83 kt"),
+        (83, NAN, "83 kt and more"),
+        (NAN, 990, "985 … 1000 hPa"),
         (NAN, NAN, ""),
     ],
 )

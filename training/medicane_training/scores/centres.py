@@ -211,14 +211,13 @@ def intensity_classes(
 
 
 def _classes(column: str, values: PerClip) -> Shaped[np.ndarray, " n"]:
-    """In words, "" for NaN."""
+    """In words that sort as their numbers do, "" for NaN."""
     limits, unit = INTENSITIES[column]
-    ends = [f"{limit:g}" for limit in limits]
+    ends = ["0", *(f"{limit:g}" for limit in limits)]
     words = np.array(
         [
-            f"{column} under {ends[0]} {unit}",
-            *(f"{column} {low} … {high} {unit}" for low, high in pairwise(ends)),
-            f"{column} from {ends[-1]} {unit}",
+            *(f"{low} … {high} {unit}" for low, high in pairwise(ends)),
+            f"{ends[-1]} {unit} and more",
         ]
     )
     return np.where(np.isnan(values), "", words[np.digitize(values, limits)])
