@@ -2,7 +2,7 @@
 
 A cyclone keeps its velocity but for random accelerations, and a part of a fix's error lasts into
 the fixes after it, so that ten fixes in ten hours are far from ten opinions (Bar-Shalom, Li and
-Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, sections 6.2 and 8.2).
+Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, chapters 6 and 8).
 
 Positions are points in space, in km from the Earth's centre, and every axis of space is like any
 other: one 3 × 3 covariance holds for each of the three, no map projection is needed, and poles and
