@@ -10,6 +10,7 @@ __all__ = [
     "Precision",
     "ProcessorName",
     "RuntimeName",
+    "TrackFormat",
     "WeightsChoice",
 ]
 
@@ -21,3 +22,4 @@ InputForm = Literal["normalised", "kelvin"]
 WeightsChoice = Literal["averaged", "last"]
 ProcessorName = Literal["airmass", "infrared", "planes"]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+TrackFormat = Literal["csv", "netcdf", "geojson", "atcf", "ibtracs"]

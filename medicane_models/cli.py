@@ -14,7 +14,13 @@ from medicane_models.checks import (
     check_processor,
     check_store_name,
 )
-from medicane_models.choices import OnnxDevice, ProcessorName, RuntimeName, WeightsChoice
+from medicane_models.choices import (
+    OnnxDevice,
+    ProcessorName,
+    RuntimeName,
+    TrackFormat,
+    WeightsChoice,
+)
 from medicane_models.commands import (
     START,
     AnyDevice,
@@ -59,6 +65,8 @@ if TYPE_CHECKING:
     from medicane_models.prediction.run import PredictionRun
     from medicane_models.scenes.processing import MedicaneProcessor
 
+TRACK_FORMATS = get_args(TrackFormat)
+
 app = command_line(
     "medicane",
     "Detect and track medicanes and other cyclones in geostationary satellite video.",
@@ -66,11 +74,9 @@ app = command_line(
 
 
 def _check_formats(text: str) -> None:
-    from medicane_models.prediction.tracks import FORMATS
-
-    if unknown := sorted(set(_split(text)) - set(FORMATS)):
+    if unknown := sorted(set(_split(text)) - set(TRACK_FORMATS)):
         raise ConfigurationError(
-            f"--formats has {', '.join(unknown)}; choose from {', '.join(FORMATS)}"
+            f"--formats has {', '.join(unknown)}; choose from {', '.join(TRACK_FORMATS)}"
         )
 
 
@@ -121,7 +127,7 @@ def predict(
         str,
         typer.Option(
             callback=checked(_check_formats),
-            help="Of the tracks: csv, netcdf, geojson, separated by commas.",
+            help=f"Of the tracks: {', '.join(TRACK_FORMATS)}, separated by commas.",
         ),
     ] = "csv",
     plot: Plot = None,
@@ -261,7 +267,7 @@ def evaluate(
         Path,
         typer.Argument(
             callback=checked(check_present),
-            help="detections.csv, detections.json, tracks.csv, or their folder.",
+            help="detections.csv, detections.json, tracks in any format, or their folder.",
         ),
     ],
     truth: Annotated[

@@ -19,11 +19,13 @@ from medicane_models.errors import ConfigurationError, SceneError
 __all__ = [
     "COLUMNS",
     "Column",
+    "ColumnKind",
     "header_names",
     "numbers",
     "parse_table",
     "read_table",
     "read_text",
+    "typed_column",
     "typed_table",
     "whole_numbers",
 ]
@@ -79,7 +81,21 @@ COLUMNS: dict[str, Column] = {
     "probability": _number("1", "probability of a cyclone, 0 to 1"),
     "radius_50_km": _number("km", "circle with 50 % chance to hold the centre"),
     "radius_95_km": _number("km", "circle with 95 % chance to hold the centre"),
+    "smooth_lon": _number("degrees_east", "longitude by all fixes of the track, -180 to 180"),
+    "smooth_lat": _number("degrees_north", "latitude by all fixes of the track"),
+    "smooth_radius_50_km": _number("km", "as radius_50_km, around the smoothed centre"),
+    "smooth_radius_95_km": _number("km", "as radius_95_km, around the smoothed centre"),
+    "speed_kt": _number("knot", "of the smoothed centre"),
+    "heading": _number("degree", "where the smoothed centre goes, clockwise from true north"),
+    "issued": _time("of the last fix that a forecast starts from, UTC"),
+    "lead_hours": _number("hour", "from the last fix to the time that a forecast is for"),
+    "valid_time": _time("that a forecast is for, UTC"),
     "edge": _flag("cyclone may reach beyond the domain"),
+    "after_gap": _flag("the cyclone was not seen for longer than a step before this fix"),
+    "onset": _time("when the track first has the probability that starts one, UTC"),
+    "decay": _time("when the track last has the probability that starts one, UTC"),
+    "split_from": _text("track that this one was part of a step before it begins"),
+    "merged_into": _text("track that this one is part of a step after it ends"),
     "tile_x": _count("column of the tile's north-western pixel in the grid"),
     "tile_y": _count("row of the tile's north-western pixel in the grid"),
     "tile_lon": _number("degrees_east", "longitude of the centre of the tile, a local plane"),
@@ -136,7 +152,7 @@ def typed_table(text: str, *, source: str) -> pd.DataFrame:
     """The same of a CSV text, from :func:`read_text`."""
     table = parse_table(text, source=source)
     for name in table.columns.intersection(list(COLUMNS)):
-        table[name] = _converted(pd.Series(table[name]), COLUMNS[name].kind, source)
+        table[name] = typed_column(pd.Series(table[name]), source=source)
     return table
 
 
@@ -219,8 +235,13 @@ def _fitted(row: list[str], width: int, line: int, source: str) -> list[str]:
     return row[:width] + [""] * (width - len(row))
 
 
-def _converted(column: pd.Series, kind: ColumnKind, source: str) -> pd.Series:
-    match kind:
+def typed_column(column: pd.Series, *, source: str) -> pd.Series:
+    """A column of text, called as in :data:`COLUMNS`, as what it holds; times stay text.
+
+    Raises:
+        SceneError: if a field is something else.
+    """
+    match COLUMNS[str(column.name)].kind:
         case "number":
             return pd.Series(numbers(column, source=source), index=column.index)
         case "count":

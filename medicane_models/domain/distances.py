@@ -4,9 +4,10 @@ import numpy as np
 import pyproj
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EARTH_RADIUS_KM", "Array", "geodesic_km", "great_circle_km"]
+__all__ = ["EARTH_RADIUS_KM", "SPHERE", "Array", "geodesic_km", "great_circle_km"]
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius of the WGS84 ellipsoid
+SPHERE = pyproj.Geod(a=EARTH_RADIUS_KM * 1000, f=0)
 
 Array = NDArray[np.floating] | np.floating  # arrays without dimensions become scalars
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medicane_models.domain.distances import Array
+from medicane_models.domain.vectors import unit_vectors
 
 __all__ = ["EQUATOR_KM", "POLE_KM", "satellite_position", "satellite_zenith", "surface_position"]
 
@@ -16,7 +17,7 @@ def satellite_zenith(lon: ArrayLike, lat: ArrayLike, sub_satellite_longitude: fl
 
     0 under the satellite, 90 on the horizon, more behind it.
     """
-    upwards = _vertical(lon, lat)
+    upwards = unit_vectors(lon, lat)
     sight = satellite_position(sub_satellite_longitude) - _on_ellipsoid(upwards)
     cosine = np.vecdot(upwards, sight) / np.sqrt(np.vecdot(sight, sight))
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
@@ -30,13 +31,7 @@ def satellite_position(sub_satellite_longitude: float) -> Array:
 
 def surface_position(lon: ArrayLike, lat: ArrayLike) -> Array:
     """Kilometres (..., 3) from the Earth's centre of points in degrees, geodetic latitude."""
-    return _on_ellipsoid(_vertical(lon, lat))
-
-
-def _vertical(lon: ArrayLike, lat: ArrayLike) -> Array:
-    """Unit vectors (..., 3) upwards from points in degrees."""
-    lon, lat = np.broadcast_arrays(np.radians(lon), np.radians(lat))
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
+    return _on_ellipsoid(unit_vectors(lon, lat))
 
 
 def _on_ellipsoid(upwards: Array) -> Array:

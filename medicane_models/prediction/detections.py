@@ -14,8 +14,9 @@ from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.files import json_text, replacing
 from medicane_models.prediction.tile_geometry import TileGeometry
-from medicane_models.prediction.tracks import save_tracks
+from medicane_models.prediction.track_files.formats import save_tracks
 from medicane_models.scenes.clips import SkippedClip
+from medicane_models.times import TIME_FORMAT
 
 __all__ = [
     "DETECTION_COLUMNS",
@@ -101,28 +102,32 @@ class Detections:
             there was a first guess also ``track_id``, that of the guess, and GUESS_COLUMNS.
         tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``; empty where
             there was no tracker.
+        forecasts: where tracks that are still followed lead in 6 and 12 h, the columns
+            ``prediction.extrapolation.FORECAST_COLUMNS``.
         skipped: clips and tiles that could not be judged, and why.
         provenance: scene, models, settings and software, ready for JSON.
     """
 
     table: pd.DataFrame
     tracks: pd.DataFrame
+    forecasts: pd.DataFrame
     skipped: tuple[SkippedClip, ...]
     provenance: Mapping[str, Any]
 
     def write(self, folder: str | Path, formats: Sequence[str] = ("csv",)) -> None:
-        """Write ``detections.csv``, ``detections.json`` and ``tracks.*`` into a folder.
+        """Write ``detections.csv``, ``detections.json``, ``tracks.*`` and ``forecasts.csv``.
 
         Without a tracker there are no files of tracks: empty ones would say that none was found.
 
         Args:
             folder: made if absent.
-            formats: of the tracks: csv, netcdf, geojson.
+            formats: of the tracks, names of ``track_files.formats.FORMATS``.
         """
         self.write_csv(Path(folder) / "detections.csv")
         self.write_json(Path(folder) / "detections.json")
         if self.has_centres:
             save_tracks(self.tracks, folder, formats, self.provenance)
+            _write_table(self.forecasts, Path(folder) / "forecasts.csv")
 
     @property
     def has_centres(self) -> bool:
@@ -131,10 +136,7 @@ class Detections:
 
     def write_csv(self, path: str | Path) -> None:
         """Write the table; times as ISO 8601 with Z."""
-        with replacing(Path(path)) as temporary:
-            self.table.round(DECIMALS).to_csv(
-                temporary, index=False, date_format="%Y-%m-%dT%H:%M:%SZ"
-            )
+        _write_table(self.table, Path(path))
 
     def to_json(self) -> str:
         """Provenance, skipped clips and the rows as JSON text; empty values are null."""
@@ -150,6 +152,11 @@ class Detections:
         """Write what :meth:`to_json` returns."""
         with replacing(Path(path)) as temporary:
             temporary.write_text(self.to_json() + "\n")
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as temporary:
+        table.round(DECIMALS).to_csv(temporary, index=False, date_format=TIME_FORMAT)
 
 
 def software_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

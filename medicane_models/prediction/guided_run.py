@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float
 from medicane_models.domain import great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import FIX_COLUMNS
+from medicane_models.prediction.lifetimes import usual_step_hours, with_lifetimes
 from medicane_models.prediction.linking import at_edge
 from medicane_models.prediction.refinement import FirstGuess, HeatMaps, HeatMapTrust, refined
 from medicane_models.prediction.run import PredictionRun
+from medicane_models.prediction.smoothing import smoothed
 from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, as_tracks
 from medicane_models.runtimes.interface import Centres
 from medicane_models.scenes.clips import Clip, ClipPlan, ClipReader, HeldFrames, SkippedClip
@@ -160,10 +162,15 @@ class GuidedRun(PredictionRun):
 
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows as they are: what belongs together is known."""
-        columns = [name for name in (*TRACK_COLUMNS, *GUESS_COLUMNS) if name != "edge"]
-        tracks = table.loc[:, columns]
+        columns = [*TRACK_COLUMNS, *GUESS_COLUMNS, "missing_frames"]
+        tracks = table.loc[:, [name for name in columns if name != "edge"]]
         edge = at_edge(tracks, self.grid, self.link_settings.edge_km)
-        return as_tracks(tracks.assign(edge=edge))
+        tracks = with_lifetimes(
+            smoothed(tracks.assign(edge=edge)),
+            step_hours=usual_step_hours(pd.Series(table["time"])),
+            start_probability=self.link_settings.start_probability,
+        )
+        return as_tracks(tracks)
 
     def _nothing_judged(self) -> str:
         if not self._skipped:

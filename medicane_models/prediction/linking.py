@@ -1,27 +1,37 @@
 """From detections to tracks: merge what several tiles saw of one cyclone, then follow it in time.
 
-Three steps. (1) At each time, the most probable centres that are farther than ``merge_km`` from one
-another are cyclones, and every other centre belongs to the nearest of them, so that a weak one
-between two cyclones does not join them. (2) From time to time, cyclones are paired by optimal
-assignment of distances, never farther than they can move. (3) A track counts if it once reached the
-probability to start one and lasted long enough. Nothing depends on the order of the rows.
+Three steps. (1) At each time, centres of one cyclone are merged (`prediction.merging`). (2) From
+time to time, cyclones are assigned to where tracks lead by their motion (`prediction.motion`), so
+that all pairs together are likeliest, and never farther than they can move. (3) A track counts if
+it once reached the probability to start one and lasted long enough. Nothing depends on the order
+of the rows.
 """
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from medicane_models.domain import Grid, great_circle_km
-from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.tracks import as_tracks, require_columns, valid_positions
-from medicane_models.times import utc_times
+from medicane_models.domain import Grid, great_circle_km, lonlat_of
+from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.lifetimes import usual_step_hours, with_lifetimes, with_lineage
+from medicane_models.prediction.merging import LABEL_ERROR_KM, by_time, merge_detections
+from medicane_models.prediction.motion import (
+    RADIUS_PER_DEVIATION,
+    Motion,
+    MotionModel,
+    deviation_km,
+    places_km,
+)
+from medicane_models.prediction.smoothing import smoothed
+from medicane_models.prediction.tracks import as_tracks
 
-__all__ = ["LinkSettings", "at_edge", "link_detections", "merge_detections", "pair_nearest"]
+__all__ = ["LinkSettings", "at_edge", "link_detections", "pair_nearest"]
 
-LABEL_ERROR_KM = 11.0  # best-track noise: a smaller radius than that tells one centre from no other
-_COLUMNS = ["time", "lon", "lat", "probability", "radius_50_km", "radius_95_km"]
+BELIEVED = 0.999  # of the fixes of a cyclone lie where its motion lets expect them
+MODEL = MotionModel()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +47,9 @@ class LinkSettings:
         merge_km: centres this close to the most probable one at their time are one cyclone with
             it: a medicane is less than 300 km across, and simultaneous reference tracks never come
             closer than 547 km.
-        max_speed_km_per_hour: 99.7 % of the hourly steps of the reference tracks are slower, the
-            median is 21 km/h. The error of both positions comes on top of it.
+        max_speed_km_per_hour: an upper bound, whatever a track's motion makes likely: 99.7 % of
+            the hourly steps of the reference tracks are slower, the median is 21 km/h. The error
+            of both positions comes on top of it.
         max_gap_hours: a cyclone unseen for longer than this is a new one when it comes back.
         min_duration_hours: from first to last time; shorter tracks are dropped.
         edge_km: centres this close to the domain's border are flagged. The cloud of a medicane,
@@ -77,8 +88,8 @@ def link_detections(
         settings: the defaults if None.
 
     Returns:
-        A track table (:data:`prediction.tracks.TRACK_COLUMNS`); ``track_id`` counts from 1
-        in the order of the first times.
+        A track table (:data:`prediction.tracks.TRACK_COLUMNS`, MOTION_COLUMNS, LIFE_COLUMNS);
+        ``track_id`` counts from 1 in the order of the first times.
 
     Raises:
         SceneError: if a column, time, position or probability is missing or impossible.
@@ -87,51 +98,21 @@ def link_detections(
     cyclones = merge_detections(
         detections, merge_km=settings.merge_km, min_probability=settings.continue_probability
     )
-    cyclones["track_id"] = _follow(cyclones, settings)
+    step_hours = usual_step_hours(pd.Series(detections["time"]))
+    cyclones["track_id"] = _follow(cyclones, step_hours, settings)
     tracks = cyclones.loc[_counts(cyclones, settings)].copy()
     tracks["track_id"] = pd.factorize(tracks["track_id"])[0] + 1
     tracks["edge"] = at_edge(tracks, grid, settings.edge_km)
-    return as_tracks(tracks)
-
-
-def merge_detections(
-    detections: pd.DataFrame, *, merge_km: float, min_probability: float
-) -> pd.DataFrame:
-    """One row a time and cyclone, from one row a time and tile.
-
-    The centre is the mean of unit vectors on the sphere with weights probability / radius_50²
-    (probability alone where a radius is unknown); the probability is the largest. Tiles see the
-    same cloud, so their errors are not independent and the radii do not shrink: they are those
-    of the mixture, r² = Σ w (r_i² - ln(1 - p) d_i²) with d_i the distance of a centre to the mean,
-    from the second moment of isotropic normal distributions.
-
-    Returns:
-        Columns ``time, lon, lat, probability, radius_50_km, radius_95_km``, sorted by them.
-    """
-    rows = _usable(detections, min_probability)
-    label = _cyclones(rows, merge_km)
-    weight = _weights(rows, label)
-    lon, lat = _spherical_mean(rows, label, weight)
-    radius_50, radius_95 = rows["radius_50_km"].to_numpy(), rows["radius_95_km"].to_numpy()
-    here = rows["lon"].to_numpy(), rows["lat"].to_numpy()
-    away = np.asarray(great_circle_km(*here, lon[label], lat[label]))
-    merged = pd.DataFrame(
-        {
-            "time": rows["time"].groupby(label).first(),
-            "lon": lon,
-            "lat": lat,
-            "probability": rows["probability"].groupby(label).max(),
-            "radius_50_km": _mixture_radius(radius_50, away, label, weight, 0.5),
-            "radius_95_km": _mixture_radius(radius_95, away, label, weight, 0.95),
-        }
+    tracks = with_lifetimes(
+        smoothed(tracks), step_hours=step_hours, start_probability=settings.start_probability
     )
-    return merged.sort_values(_COLUMNS, ignore_index=True)
+    return as_tracks(with_lineage(tracks, step_hours=step_hours, merge_km=settings.merge_km))
 
 
 def pair_nearest(
-    distance_km: Float[np.ndarray, "a b"], reach_km: Float[np.ndarray, "a b"]
+    distance: Float[np.ndarray, "a b"], reach: Float[np.ndarray, "a b"]
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """Pair rows with columns one to one so that the total distance is least.
+    """Pair rows with columns one to one so that the total distance, of whatever kind, is least.
 
     A pair out of reach is never made; leaving it out costs as much as the farthest reach, so a
     close pair is not broken up for two far ones.
@@ -141,143 +122,130 @@ def pair_nearest(
     """
     from scipy.optimize import linear_sum_assignment
 
-    if distance_km.size == 0:
+    if distance.size == 0:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    within = distance_km <= reach_km
-    row, column = linear_sum_assignment(np.where(within, distance_km, reach_km.max()))
+    within = distance <= reach
+    row, column = linear_sum_assignment(np.where(within, distance, reach.max()))
     made = within[row, column]
     return row[made], column[made]
 
 
-def _usable(detections: pd.DataFrame, min_probability: float) -> pd.DataFrame:
-    """Rows with a centre that are likely enough, sorted, without exact repetitions."""
-    source = "the detections"
-    require_columns(detections, _COLUMNS, source=source)
-    rows = detections.loc[:, _COLUMNS].copy()
-    rows["time"] = utc_times(rows["time"], source=source)
-    for name in _COLUMNS[1:]:
-        rows[name] = rows[name].astype(float)
-    likely = rows["probability"].between(0, 1)
-    if not likely.all():
-        bad = rows["probability"].to_numpy()[~likely][0]
-        raise SceneError(f"{source} hold the probability {bad}; give numbers from 0 to 1")
-    if (rows["radius_50_km"] < 0).any() or (rows["radius_95_km"] < 0).any():
-        raise SceneError(f"{source} hold a negative radius; give kilometres, or NaN if unknown")
-    centred = rows["lon"].notna() & rows["lat"].notna()
-    rows = rows.loc[centred & (rows["probability"] >= min_probability)]
-    rows = valid_positions(rows, source=source)
-    return rows.drop_duplicates().sort_values(_COLUMNS, ignore_index=True)
-
-
-def _cyclones(rows: pd.DataFrame, merge_km: float) -> Int[np.ndarray, " n"]:
-    """Number of the cyclone that each row belongs to, 0 … cyclones - 1."""
-    label = np.zeros(len(rows), dtype=np.int64)
-    lon, lat, probability = (rows[c].to_numpy() for c in ("lon", "lat", "probability"))
-    count = 0
-    for members in _by_time(rows):
-        here, there = (lon[members, None], lat[members, None]), (lon[members], lat[members])
-        apart = np.asarray(great_circle_km(*here, *there))
-        heads = _heads(apart, probability[members], merge_km)
-        label[members] = count + np.argmin(apart[:, heads], axis=1)
-        count += len(heads)
-    return label
-
-
-def _heads(
-    apart_km: Float[np.ndarray, "n n"], probability: Float[np.ndarray, " n"], merge_km: float
-) -> list[int]:
-    """The rows, from the most probable on, that are farther than ``merge_km`` from one another."""
-    heads: list[int] = []
-    for row in np.argsort(-probability, kind="stable").tolist():
-        if (apart_km[row, heads] > merge_km).all():
-            heads.append(row)
-    return heads
-
-
-def _by_time(rows: pd.DataFrame) -> list[Int[np.ndarray, " _"]]:
-    """Positions of the rows of each time; the rows are sorted by time."""
-    if rows.empty:
-        return []
-    times = rows["time"].to_numpy()
-    return np.split(np.arange(len(rows)), np.flatnonzero(times[1:] != times[:-1]) + 1)
-
-
-def _weights(rows: pd.DataFrame, label: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Weights of the rows within their cyclone; they add up to 1."""
-    radius = rows["radius_50_km"].to_numpy()
-    all_known = np.bincount(label, np.isnan(radius))[label] == 0
-    variance = np.where(all_known, np.maximum(radius, LABEL_ERROR_KM) ** 2, 1.0)
-    weight = rows["probability"].to_numpy() / variance
-    return weight / np.bincount(label, weight)[label]
-
-
-def _spherical_mean(
-    rows: pd.DataFrame, label: Int[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " cyclones"], Float[np.ndarray, " cyclones"]]:
-    lon, lat = np.radians(rows["lon"].to_numpy()), np.radians(rows["lat"].to_numpy())
-    vectors = np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)
-    x, y, z = (np.bincount(label, weight * v) for v in vectors)
-    return np.degrees(np.arctan2(y, x)), np.degrees(np.arctan2(z, np.hypot(x, y)))
-
-
-def _mixture_radius(
-    radius_km: Float[np.ndarray, " n"],
-    away_km: Float[np.ndarray, " n"],
-    label: Int[np.ndarray, " n"],
-    weight: Float[np.ndarray, " n"],
-    probability: float,
-) -> Float[np.ndarray, " cyclones"]:
-    """Radius of each cyclone's mixture, over the rows whose radius is known; NaN if none is."""
-    squared = radius_km**2 - np.log1p(-probability) * away_km**2
-    known = np.where(np.isnan(squared), 0.0, weight)
-    total = np.bincount(label, known).astype(float)
-    sums = np.bincount(label, known * np.nan_to_num(squared))
-    return np.sqrt(np.divide(sums, total, out=np.full_like(total, np.nan), where=total > 0))
-
-
-def _follow(cyclones: pd.DataFrame, settings: LinkSettings) -> Int[np.ndarray, " n"]:
+def _follow(
+    cyclones: pd.DataFrame, step_hours: float, settings: LinkSettings
+) -> Int[np.ndarray, " n"]:
     """Number of the track of each cyclone, by assignment from time to time."""
     track = np.full(len(cyclones), -1, dtype=np.int64)
+    fixes = _Fixes.of(cyclones, settings)
     newest = np.zeros(0, dtype=np.int64)  # the last row of every track that may go on
-    hours = _hours(cyclones)
+    motion = fixes.started(newest)
     tracks = 0
-    for here in _by_time(cyclones):
-        newest = newest[hours[here[0]] - hours[newest] <= settings.max_gap_hours]
-        distance, reach = _distance_and_reach(cyclones, hours, newest, here, settings)
-        before, after = pair_nearest(distance, reach)
+    for here in by_time(cyclones):
+        elapsed = fixes.hours[here[0]] - fixes.hours[newest]
+        recent = elapsed <= settings.max_gap_hours
+        newest, motion, elapsed = newest[recent], motion.of(recent), elapsed[recent]
+        ahead = MODEL.later(motion, elapsed)
+        prospects = _Prospects.of(fixes, ahead, newest, here, settings)
+        before, after = prospects.assigned(elapsed <= step_hours, settings.merge_km)
         track[here[after]] = track[newest[before]]
         fresh = here[track[here] < 0]
         track[fresh] = tracks + np.arange(len(fresh))
         tracks += len(fresh)
-        newest = np.concatenate([np.delete(newest, before), here])
+        unseen = np.delete(np.arange(len(newest)), before)
+        continued = fixes.seen(ahead.of(before), here[after])
+        motion = motion.of(unseen).joined(continued, fixes.started(fresh))
+        newest = np.concatenate([newest[unseen], here[after], fresh])
     return track
+
+
+class _Fixes(NamedTuple):
+    """Merged cyclones as the motion model sees them."""
+
+    hours: Float[np.ndarray, " n"]
+    place: Float[np.ndarray, "n 3"]
+    deviation: Float[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, cyclones: pd.DataFrame, settings: LinkSettings) -> Self:
+        """Errors count up to ``merge_km``, within which two centres are one in any case."""
+        lon, lat, radius = (cyclones[c].to_numpy() for c in ("lon", "lat", "radius_95_km"))
+        radius = np.fmin(np.maximum(radius, LABEL_ERROR_KM), settings.merge_km)
+        return cls(_hours(cyclones), places_km(lon, lat), deviation_km(radius))
+
+    def started(self, rows: Int[np.ndarray, " a"]) -> Motion:
+        return MODEL.started(self.place[rows], self.deviation[rows])
+
+    def seen(self, motion: Motion, rows: Int[np.ndarray, " a"]) -> Motion:
+        return MODEL.seen(motion, self.place[rows], self.deviation[rows])
+
+
+class _Prospects(NamedTuple):
+    """Whether each of some tracks may go on with each of the cyclones of a time.
+
+    Attributes:
+        apart_km: from where the track leads to the cyclone.
+        variance: that this distance is expected to have along one axis, km².
+        doubtful_variance: the same if the errors of fixes should not last.
+        possible: whether the track can have moved there from its last fix.
+    """
+
+    apart_km: Float[np.ndarray, "a b"]
+    variance: Float[np.ndarray, "a b"]
+    doubtful_variance: Float[np.ndarray, "a b"]
+    possible: Bool[np.ndarray, "a b"]
+
+    @classmethod
+    def of(
+        cls,
+        fixes: _Fixes,
+        ahead: Motion,
+        before: Int[np.ndarray, " a"],
+        after: Int[np.ndarray, " b"],
+        settings: LinkSettings,
+    ) -> Self:
+        place, deviation = fixes.place[after], fixes.deviation[after]
+        tracks = Motion(ahead.mean[:, None], ahead.covariance[:, None])
+        error_95_km = RADIUS_PER_DEVIATION * np.hypot(fixes.deviation[before, None], deviation)
+        elapsed = fixes.hours[after] - fixes.hours[before, None]
+        reach_km = settings.max_speed_km_per_hour * elapsed
+        reach_km += np.minimum(error_95_km, settings.merge_km)
+        return cls(
+            apart_km=_apart_km(MODEL.expected_fix(tracks, deviation), place),
+            variance=MODEL.fix_variance(tracks, deviation),
+            doubtful_variance=tracks.deviation_km**2 + deviation**2,
+            possible=_apart_km(fixes.place[before, None], place) <= reach_km,
+        )
+
+    def assigned(
+        self, just_seen: Bool[np.ndarray, " a"], merge_km: float
+    ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
+        """Pairs of tracks and cyclones: those that the motion makes likely, then jumps.
+
+        The centre of a weak cyclone is seen now in one cloud, now in another. One that is not where
+        its track leads, in the very step in which another appears within ``merge_km`` of that
+        place, is therefore the same. After a gap it is not.
+        """
+        breadth = 2 * np.log(self.variance / self.variance.min(initial=np.inf))
+        misfit = self.apart_km**2 / self.variance + breadth  # -2 log likelihood, but for a constant
+        limit = breadth - 2 * np.log1p(-BELIEVED) * self.doubtful_variance / self.variance
+        likely = pair_nearest(np.where(self.possible, misfit, np.inf), limit)
+        jumps = self.possible & just_seen[:, None]
+        jumps[likely[0]], jumps[:, likely[1]] = False, False
+        reach_km = np.full_like(misfit, merge_km)
+        jumped = pair_nearest(np.where(jumps, self.apart_km, np.inf), reach_km)
+        return np.r_[likely[0], jumped[0]], np.r_[likely[1], jumped[1]]
+
+
+def _apart_km(
+    here: Float[np.ndarray, "*a 3"], there: Float[np.ndarray, "*b 3"]
+) -> Float[np.ndarray, "*c"]:
+    """Kilometres on the sphere between points in space."""
+    return np.asarray(great_circle_km(*lonlat_of(here), *lonlat_of(there)))
 
 
 def _hours(cyclones: pd.DataFrame) -> Float[np.ndarray, " n"]:
     """Hours since the first time."""
     elapsed = cyclones["time"] - cyclones["time"].min()
     return elapsed.dt.total_seconds().to_numpy() / 3600
-
-
-def _distance_and_reach(
-    cyclones: pd.DataFrame,
-    hours: Float[np.ndarray, " n"],
-    before: Int[np.ndarray, " a"],
-    after: Int[np.ndarray, " b"],
-    settings: LinkSettings,
-) -> tuple[Float[np.ndarray, "a b"], Float[np.ndarray, "a b"]]:
-    """Kilometres between cyclones, and the most that movement and position errors explain.
-
-    The error of a difference of two positions has the 95 % radius √(r² + r'²); it counts up to
-    ``merge_km``, within which two centres are one cyclone in any case.
-    """
-    lon, lat, radius = (cyclones[c].to_numpy() for c in ("lon", "lat", "radius_95_km"))
-    distance = np.asarray(
-        great_circle_km(lon[before, None], lat[before, None], lon[None, after], lat[None, after])
-    )
-    error = np.fmin(np.hypot(radius[before, None], radius[None, after]), settings.merge_km)
-    elapsed = hours[None, after] - hours[before, None]
-    return distance, settings.max_speed_km_per_hour * elapsed + error
 
 
 def _counts(cyclones: pd.DataFrame, settings: LinkSettings) -> Bool[np.ndarray, " n"]:

@@ -26,7 +26,7 @@ __all__ = ["ProductWriter", "replacing_products", "summary_table"]
 
 log = logging.getLogger(__name__)
 
-PATTERNS = ("detections.*", "tracks.*", "truth.csv", "maps/????????_????.png")
+PATTERNS = ("detections.*", "tracks.*", "forecasts.csv", "truth.csv", "maps/????????_????.png")
 NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
 
@@ -43,7 +43,7 @@ def replacing_products(
 
     Args:
         out: the folder, made if absent.
-        formats: of the tracks: csv, netcdf, geojson.
+        formats: of the tracks, names of ``track_files.formats.FORMATS``.
         plot: whether to draw maps.
         overwrite: whether results of an earlier run may be replaced.
 
@@ -77,9 +77,10 @@ def replacing_products(
 class ProductWriter:
     """Writes what a run finds into a folder.
 
-    The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats and,
-    with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``. A clip with centres
-    is drawn by :meth:`write`, when their tracks have ids; until then its picture is kept on disk.
+    The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats,
+    ``forecasts.csv`` and, with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and
+    ``tracks.png``. A clip with centres is drawn by :meth:`write`, when their tracks have ids; until
+    then its picture is kept on disk.
 
     Attributes:
         folder: where.

@@ -16,7 +16,9 @@ from medicane_models.prediction.detections import (
     Detections,
     software_versions,
 )
+from medicane_models.prediction.extrapolation import extrapolated
 from medicane_models.prediction.geolocation import Geolocator
+from medicane_models.prediction.lifetimes import renamed
 from medicane_models.prediction.linking import LinkSettings, link_detections
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.second_look import SecondLook, centres_in
@@ -186,9 +188,12 @@ class PredictionRun:
         if not self.has_results:
             raise SceneError(self._nothing_judged())
         table = pd.concat(self._tables, ignore_index=True)
+        tracks = self._tracks(table)
+        gap_hours = self.link_settings.max_gap_hours
         return Detections(
             table=table,
-            tracks=self._tracks(table),
+            tracks=tracks,
+            forecasts=extrapolated(tracks, now=utc(table["time"].max()), max_gap_hours=gap_hours),
             skipped=tuple(self._skipped),
             provenance=self.provenance(),
         )
@@ -267,9 +272,8 @@ class PredictionRun:
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """What all rows judged so far link into."""
         tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        if not all(model.trained for model in self.models):
-            tracks["track_id"] = [f"untrained-{number}" for number in tracks["track_id"]]
-        return tracks
+        trained = all(model.trained for model in self.models)
+        return tracks if trained else renamed(tracks, "untrained-{}")
 
     def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
         if isinstance(clip, SkippedClip):

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Shaped
 
+from medicane_models.domain import lonlat_of, unit_vectors
+
 __all__ = ["SIX_HOURLY", "positions_at"]
 
 SIX_HOURLY = 6.0
@@ -66,15 +68,10 @@ def _great_circle(
     share: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n 2"]:
     """Points at a share of the way between positions (lon, lat) in degrees."""
-    a, b = _unit_vectors(start), _unit_vectors(end)
+    a, b = unit_vectors(*start.T), unit_vectors(*end.T)
     angle = 2 * np.arcsin(np.minimum(np.linalg.norm(b - a, axis=1) / 2, 1))
     # sin(s·angle) / sin(angle) written so that it stays s where the angle vanishes
     scale = np.sinc(angle / np.pi)
     weights = [s * np.sinc(s * angle / np.pi) / scale for s in (1 - share, share)]
-    x, y, z = (weights[0][:, None] * a + weights[1][:, None] * b).T
-    return np.degrees(np.stack([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))], axis=1))
-
-
-def _unit_vectors(lonlat: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
-    lon, lat = np.radians(lonlat).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+    between = weights[0][:, None] * a + weights[1][:, None] * b
+    return np.stack(lonlat_of(between), axis=1)

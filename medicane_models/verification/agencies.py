@@ -8,22 +8,28 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.errors import SceneError
-from medicane_models.prediction.tracks import require_columns
+from medicane_models.prediction.track_files.atcf import POSITIONS
+from medicane_models.prediction.track_files.ibtracs import NO_PRESSURE, NO_WIND
+from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, require_columns
 from medicane_models.tables import parse_table
 
-__all__ = ["AGENCIES", "DATE_COLUMNS", "iso_dates"]
+__all__ = ["AGENCIES", "DATE_COLUMNS", "OURS", "iso_dates"]
 
 COMPOSITE_COLUMNS = ("track_id", "lon", "lat", "year", "month", "day", "hour", "pressure_hpa")
 IBTRACS_COLUMNS = ("SID", "NAME", "ISO_TIME", "LAT", "LON")
 IBTRACS_MORE = ("TRACK_TYPE", "WMO_PRES", "USA_PRES", "WMO_WIND", "USA_WIND")
 IBTRACS_HEADER = re.compile(r"(?=.*\bSID\b)(?=.*\bISO_TIME\b)")
 HURDAT2_HEADER = re.compile(r"([A-Z]{2}\d{6})\s*,\s*([^,]+?)\s*,")
-ATCF_ROW = re.compile(r"\s*[A-Z]{2}\s*,\s*\d{2}\s*,\s*\d{10}\s*,")
+ATCF_ROW = re.compile(r"\s*[A-Z]{2}\s*,\s*[A-Z\d]\d+\s*,\s*\d{10}\s*,")
 ATCF_FILE = re.compile(r"[abe]([a-z]{2}\d{6})\b", re.IGNORECASE)
 ATCF_NAME = 27  # the field of the storm's name
+ATCF_COMMON = 35  # fields before the pairs of a name and a value
 OBSERVED = ("BEST", "CARQ")  # what ATCF calls analysed positions; all else is a forecast's
+TO_THE_MINUTE = ("BEST", POSITIONS)
 HEMISPHERES = {"lat": {"N": "", "S": "-"}, "lon": {"E": "", "W": "-"}}
 DATE_COLUMNS = ("year", "month", "day", "hour")
+OURS = (*TRACK_COLUMNS, *GUESS_COLUMNS)
+"""Columns that our own files in an agency's form have besides."""
 
 Read = Callable[[str, str], pd.DataFrame]
 
@@ -48,7 +54,8 @@ def _composite(text: str, source: str) -> pd.DataFrame:
 
 
 def _ibtracs(text: str, source: str) -> pd.DataFrame:
-    table = parse_table(text, source=source, columns=[*IBTRACS_COLUMNS, *IBTRACS_MORE])
+    columns = [*IBTRACS_COLUMNS, *IBTRACS_MORE, *OURS]
+    table = parse_table(text, source=source, columns=columns)
     require_columns(table, IBTRACS_COLUMNS, source=source)
     table = table.loc[~table["LAT"].str.startswith("degrees")]  # the line of units, where kept
     return _without_second_opinions(
@@ -59,10 +66,13 @@ def _ibtracs(text: str, source: str) -> pd.DataFrame:
                 "lon": table["LON"],
                 "lat": table["LAT"],
                 "name": table["NAME"].replace({"UNNAMED": "", "NOT_NAMED": ""}),
-                "pressure_hpa": _first_known(table, "WMO_PRES", "USA_PRES"),
-                "wind_kt": _first_known(table, "WMO_WIND", "USA_WIND"),
+                "pressure_hpa": _first_known(table, "WMO_PRES", "USA_PRES").replace(
+                    NO_PRESSURE, ""
+                ),
+                "wind_kt": _first_known(table, "WMO_WIND", "USA_WIND").replace(NO_WIND, ""),
                 "track_type": table.get("TRACK_TYPE", ""),
             }
+            | {name: table[name] for name in OURS if name in table.columns}
         )
     )
 
@@ -112,7 +122,9 @@ def _atcf(text: str, source: str) -> pd.DataFrame:
         raise SceneError(f"{source} holds no position of a storm, forecasts aside")
     table = table.loc[table["technique"] == _observed(set(table["technique"]), source)]
     first_year = table["time"].str[:4].groupby(table["storm"]).transform("min")
-    table["track_id"] = named[1].upper() if named else table["storm"] + first_year
+    track_id = pd.Series(named[1].upper(), table.index) if named else table["storm"] + first_year
+    told = table["track_id"] if "track_id" in table.columns else track_id
+    table["track_id"] = told.fillna(track_id)
     last_name = (
         table["name"].where(table["name"] != "").groupby(table["track_id"]).transform("last")
     )
@@ -122,8 +134,10 @@ def _atcf(text: str, source: str) -> pd.DataFrame:
 def _atcf_row(fields: list[str], line: int, source: str) -> dict[str, str]:
     """One position; a row a wind radius repeats it, and what is unknown is 0."""
     basin, number, stamp, minutes, technique, _, lat, lon, wind, pressure = fields[:10]
-    minute = minutes if technique == "BEST" and minutes else "00"  # others count there
-    return {
+    minute = minutes if technique in TO_THE_MINUTE and minutes else "00"  # others count there
+    pairs = dict(zip(fields[ATCF_COMMON::2], fields[ATCF_COMMON + 1 :: 2], strict=False))
+    ours = {name: value for name, value in pairs.items() if name in OURS}
+    return ours | {
         "storm": basin + number,
         "time": f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}T{stamp[8:]}:{minute}",
         "technique": technique,

@@ -12,15 +12,16 @@ import pandas as pd
 from jaxtyping import Bool
 
 from medicane_models.errors import SceneError
+from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.track_positions import SIX_HOURLY, positions_at
 from medicane_models.prediction.tracks import (
     names_as_text,
     require_columns,
     valid_positions,
 )
-from medicane_models.tables import numbers, parse_table, read_text
+from medicane_models.tables import COLUMNS, parse_table, typed_column
 from medicane_models.times import iso_times
-from medicane_models.verification.agencies import AGENCIES, DATE_COLUMNS, iso_dates
+from medicane_models.verification.agencies import AGENCIES, DATE_COLUMNS, OURS, iso_dates
 
 __all__ = ["SIX_HOURLY", "STORM_COLUMNS", "positions_at", "read_tracks"]
 
@@ -28,7 +29,7 @@ STORM_COLUMNS = ("track_id", "storm", "id_final", "id_cyc_unico", "name")
 """Columns of a CSV file that may name the storm, in the order of preference."""
 
 POSITION = ["track_id", "time", "lon", "lat"]
-OPTIONAL = ("name", "pressure_hpa", "wind_kt", "window_start", "window_end")
+OPTIONAL = ("name", "pressure_hpa", "wind_kt", "window_start", "window_end", *OURS)
 SHOWN_LINES = 3
 WRITE_ISO = "write ISO 8601, like 2020-09-17T12:00Z"
 TIMES = ("time", "window_start", "window_end")
@@ -41,6 +42,7 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
       ``tracks.csv``, the Mediterranean windows (``start_time, end_time`` are the hours in which a
       person saw the cyclone) and ERA5 minima. Semicolons with decimal commas, comments and
       ``year, month, day, hour`` in place of ``time`` (TempestExtremes) are understood.
+    * Tracks that ``medicane predict`` wrote, in any of its formats.
     * Composite tracks of Flaounas et al. (2023, doi 10.5194/wcd-4-639-2023): no header, columns
       id, lon, lat, year, month, day, hour, pressure. Their ids count from 1 in every file, so the
       file's name is put before them: ``CL10-17`` in ``TRACKS_CL10.dat.gz``.
@@ -49,8 +51,8 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
       US agencies.
     * HURDAT2 text of the National Hurricane Center.
     * ATCF decks: the best track (BEST), else the operational positions (CARQ), else those of the
-      file's only technique; no forecasts. The storm is what a file such as ``bal092011.dat``
-      says, else its basin, number and first year.
+      file's only technique; no forecasts. The storm is what our own decks call it, or a file such
+      as ``bal092011.dat``, else its basin, number and first year.
 
     Args:
         path: a file, a folder of such files, or several of them; what has the same id in several
@@ -59,7 +61,8 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     Returns:
         A row a time and storm, sorted by both: ``track_id`` (text), ``time`` (UTC), ``lon, lat``
         (degrees, -180 … 180) and, where the files have them, ``name`` ("" if unknown),
-        ``pressure_hpa``, ``wind_kt`` (NaN if unknown), ``window_start, window_end`` (NaT if none).
+        ``pressure_hpa``, ``wind_kt`` (NaN if unknown), ``window_start, window_end`` (NaT if none)
+        and the other columns of a track table.
 
     Raises:
         SceneError: if a file cannot be read, is in another form, or a row is impossible; rows
@@ -95,7 +98,7 @@ def _files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    text, source = read_text(path), str(path)
+    text, source = read_tracks_text(path), str(path)
     first = text.lstrip().partition("\n")[0]
     read = next((read for form, read in AGENCIES if form.match(first)), _csv)
     return _tidy(read(text, source), source)
@@ -119,13 +122,13 @@ def _csv(text: str, source: str) -> pd.DataFrame:
 
 def _tidy(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """Checked and sorted rows of the known columns."""
-    optional = [column for column in OPTIONAL if column in rows.columns]
+    optional = [name for name in OPTIONAL if name in rows.columns and name not in POSITION]
     table = rows.loc[:, [*POSITION, *optional]].copy()
     for column in ("lon", "lat"):
         degrees = pd.to_numeric(table[column], errors="coerce")
         table[column] = np.asarray(degrees, dtype=np.float64)
-    for column in {"pressure_hpa", "wind_kt"} & set(optional):
-        table[column] = numbers(table[column], source=source)
+    for column in set(COLUMNS) & set(optional):
+        table[column] = typed_column(table[column].fillna(""), source=source)
     for column in set(TIMES) & set(table.columns):
         table[column] = iso_times(table[column])
     _refuse_bad_rows(rows, table, source)

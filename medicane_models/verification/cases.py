@@ -1,6 +1,5 @@
 """What is held against each other: predictions and truth, cut to one time and place."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,8 +15,9 @@ from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import stored_geometry
 from medicane_models.prediction.tile_geometry import TILE_COLUMNS, TileGeometry
+from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.tracks import as_tracks, require_columns
-from medicane_models.tables import header_names, read_text, typed_table
+from medicane_models.tables import header_names, typed_table
 from medicane_models.times import interval, utc, utc_times
 from medicane_models.verification.best_tracks import read_tracks
 from medicane_models.verification.matching import read_truth
@@ -224,25 +224,13 @@ def _predictions(path: Path) -> tuple[PredictionKind, pd.DataFrame]:
 
     Tiles that stand where a first guess put them detect nothing: their rows are tracks.
     """
-    text, source = read_text(path), str(path)
-    text = _json_rows(text, path) if text.lstrip().startswith(("{", "[")) else text
+    text, source = read_tracks_text(path), str(path)
     header = header_names(text)
     if "tile_x" in header and "guess_lon" not in header:
         return "detections", _detections(typed_table(text, source=source), source=source)
     own = {"track_id", "time"} <= header
     tracks = typed_table(text, source=source) if own else read_tracks(path)
     return "tracks", as_tracks(tracks, source=source)
-
-
-def _json_rows(text: str, path: Path) -> str:
-    """The rows of ``detections.json`` as CSV."""
-    try:
-        rows = json.loads(text)["detections"]
-        return pd.DataFrame(rows).to_csv(index=False)
-    except (ValueError, KeyError, TypeError):
-        raise SceneError(
-            f"{path} holds no detections; give detections.json, detections.csv or tracks.csv"
-        ) from None
 
 
 def _names(paths: str | Path | Sequence[str | Path]) -> str:

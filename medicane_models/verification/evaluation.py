@@ -57,8 +57,8 @@ def evaluate(
     compared with the tile's centre and with the true centre one hour before.
 
     Args:
-        predictions_path: ``detections.csv``, ``detections.json`` or ``tracks.csv``, their folder
-            (its detections), or tracks in any form of :func:`best_tracks.read_tracks`.
+        predictions_path: ``detections.csv``, ``detections.json``, their folder (its detections), or
+            tracks in any form of :func:`best_tracks.read_tracks`.
         truth_path: what :func:`matching.read_truth` reads; it must list every storm of the
             period, others count as absent. Give ``start`` and ``end`` for tracks
             without ``detections.csv`` beside them: their own first and last time hide the storms

@@ -78,7 +78,8 @@ def judge_fixes(tracks: pd.DataFrame, storms: pd.DataFrame, *, max_km: float) ->
     storm, error_km = np.full(len(tracks), None, dtype=object), np.full(len(tracks), np.nan)
     storm[ours] = storms["storm"].to_numpy()[theirs]
     error_km[ours] = distance_km(here[ours], there[theirs])
-    found = tracks.assign(storm=storm, error_km=error_km)
+    names = tracks["track_id"].astype("str")  # numbers would become floats beside missing ones
+    found = tracks.assign(track_id=names, storm=storm, error_km=error_km)
     missed = storms.loc[~np.isin(np.arange(len(storms)), theirs)]
     rows = [*found.to_dict("records"), *missed.to_dict("records")]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values(["time", "lon"], ignore_index=True)

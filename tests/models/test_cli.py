@@ -68,7 +68,8 @@ def test_predict_writes_detections_tracks_and_a_map(predicted):
     table = pd.read_csv(folder / "detections.csv")
     assert len(table) == len(printed["detections"]) == 12
     assert sorted(path.name for path in folder.iterdir()) == [
-        "detections.csv", "detections.json", "maps", "tracks.csv", "tracks.geojson", "tracks.png",
+        "detections.csv", "detections.json", "forecasts.csv", "maps", "tracks.csv",
+        "tracks.geojson", "tracks.png",
     ]  # fmt: skip
     with Image.open(folder / "maps" / "20111102_1000.png") as picture:
         assert picture.width > 1000
@@ -226,6 +227,9 @@ def test_a_refused_run_leaves_no_folder_behind(medicane, quick, refusal, tmp_pat
     assert not (tmp_path / "a").exists()
 
 
+QUICK_PRODUCTS = ["detections.csv", "detections.json", "forecasts.csv", "tracks.csv"]
+
+
 def test_an_interrupted_run_writes_what_it_judged(medicane, quick, monkeypatch):
     interrupt(monkeypatch)
     code, _, _ = medicane(*quick, "--no-plot")
@@ -235,7 +239,7 @@ def test_an_interrupted_run_writes_what_it_judged(medicane, quick, monkeypatch):
     assert {row["time"] for row in told["detections"]} == {
         "2020-09-17T00:30:00Z", "2020-09-17T01:00:00Z",
     }  # fmt: skip
-    assert sorted(contents(quick[3])) == ["detections.csv", "detections.json", "tracks.csv"]
+    assert sorted(contents(quick[3])) == QUICK_PRODUCTS
 
 
 def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier, monkeypatch):
@@ -247,7 +251,7 @@ def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier
     assert not json.loads(later["interrupted/detections.json"])["provenance"]["complete"]
     assert {name: later[name] for name in earlier} == earlier
     assert medicane(*quick, "--overwrite", "--no-plot")[0] == 0
-    assert sorted(contents(out)) == ["detections.csv", "detections.json", "tracks.csv"]
+    assert sorted(contents(out)) == QUICK_PRODUCTS
     assert not (out / "interrupted").exists()
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS
-from medicane_models.prediction.tracks import TRACK_COLUMNS, to_ragged_dataset
+from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
+from medicane_models.prediction.track_files.trajectories import to_ragged_dataset
+from medicane_models.prediction.tracks import OPTIONAL_COLUMNS, TRACK_COLUMNS
 from medicane_models.simulation.storms import COLUMNS as STORM_TABLE
 from medicane_models.tables import COLUMNS, Column, read_table
 
@@ -105,14 +107,18 @@ def test_what_is_no_text_is_refused_with_one_sentence(tmp_path):
 
 
 def test_every_column_that_is_written_is_described():
-    written_columns = {*DETECTION_COLUMNS, *TRACK_COLUMNS, *STORM_TABLE, "end", "part"}
+    tracked = {*TRACK_COLUMNS, *OPTIONAL_COLUMNS, *FORECAST_COLUMNS}
+    written_columns = {*DETECTION_COLUMNS, *tracked, *STORM_TABLE, "end", "part"}
     assert written_columns <= set(COLUMNS)
 
 
-def test_the_readme_describes_every_column():
+def test_the_readme_describes_every_column_and_no_other():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    for name, column in COLUMNS.items():
-        assert f"| `{name}` | {column.units or column.kind} | {column.meaning} |" in readme
+    table = readme.partition("| column | units | what |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [
+        f"| `{name}` | {column.units or column.kind} | {column.meaning} |"
+        for name, column in COLUMNS.items()
+    ]
 
 
 def test_netcdf_says_what_the_columns_mean():

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.spatial import KDTree
 
-from medicane_models.domain import Grid
+from medicane_models.domain import Grid, lonlat_of, unit_vectors
 from medicane_models.domain.distances import EARTH_RADIUS_KM
 from medicane_models.domain.projections import from_lonlat
 from medicane_models.errors import MedicaneError, SceneError
@@ -156,16 +156,12 @@ def _per_metre(x: Places, y: Places) -> Float[np.ndarray, "row column 2 2"]:
 
 def _plane_around(lon: Places, lat: Places) -> str:
     """The azimuthal equidistant projection around the mean place."""
-    lon, lat = (np.radians(values[np.isfinite(lon)]) for values in (lon, lat))
-    vectors = [np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)]
-    east, north, up = (float(np.mean(v)) if v.size else np.nan for v in vectors)
-    if not np.linalg.norm([east, north, up]) > 0.1:
+    vectors = unit_vectors(*(values[np.isfinite(lon)] for values in (lon, lat)))
+    mean = vectors.mean(axis=0) if len(vectors) else np.full(3, np.nan)
+    if not np.linalg.norm(mean) > 0.1:
         raise SceneError("pixels reach around the Earth, or none lies on it; cut a part out")
-    middle = np.degrees([np.arctan2(north, east), np.arctan2(up, np.hypot(east, north))])
-    return (
-        f"+proj=aeqd +lat_0={middle[1]:.4f} +lon_0={middle[0]:.4f} "
-        f"+R={EARTH_RADIUS_KM * 1000} +units=m"
-    )
+    lon_0, lat_0 = lonlat_of(mean)
+    return f"+proj=aeqd +lat_0={lat_0:.4f} +lon_0={lon_0:.4f} +R={EARTH_RADIUS_KM * 1000} +units=m"
 
 
 def _covering(crs: str, x: Places, y: Places) -> Grid:

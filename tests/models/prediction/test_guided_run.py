@@ -1,5 +1,6 @@
 """First guesses refined in scenes: on planes and fixed tiles, where the detector is silent, too."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from medicane_models.domain import great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.refinement import FirstGuess
+from medicane_models.prediction.track_files.formats import FORMATS
 from medicane_models.verification.evaluation import evaluate
 
 PLANES = MedicaneProcessor.planes(size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,))
@@ -87,12 +89,24 @@ def test_tracks_keep_their_names_and_tell_their_guesses(tmp_path):
         scene(spot, grid_around(*spot)), first_guess=guesses(spot, (22.0, 35.0))
     )
     assert found.tracks["track_id"].tolist() == ["A"] * 3 + ["B"] * 3
-    found.write(tmp_path, ["csv", "netcdf", "geojson"])
+    found.write(tmp_path, tuple(FORMATS))
     written = pd.read_csv(tmp_path / "tracks.csv")
     assert written["guess_distance_km"].between(0, 200).all()
     assert xr.open_dataset(tmp_path / "tracks.nc")["guess_lon"].attrs["units"] == "degrees_east"
     told = found.provenance["settings"]["first_guess"]
     assert (told["source"], told["mean_km"]) == ("guess.csv", 48.0)
+
+
+def test_all_that_is_known_of_their_making_is_in_the_files_or_beside_them(tmp_path):
+    spot = (20.0, 36.0)
+    found = predictor().predict(scene(spot, grid_around(*spot)), first_guess=guesses(spot))
+    found.write(tmp_path, ["netcdf", "geojson"])
+    told = json.loads((tmp_path / "detections.json").read_text())["provenance"]
+    assert {"detector", "tracker", "settings", "software", "scene", "processor"} <= set(told)
+    assert json.loads((tmp_path / "tracks.geojson").read_text())["provenance"] == told
+    with xr.open_dataset(tmp_path / "tracks.nc") as data:
+        for name in ("detector", "tracker", "settings", "software", "scene", "processor"):
+            assert json.loads(data.attrs[name]) == told[name]
 
 
 def test_the_rows_are_tracks_to_whoever_judges_them(tmp_path):

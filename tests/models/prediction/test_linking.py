@@ -5,12 +5,8 @@ import pytest
 
 from medicane_models.domain import MEDITERRANEAN, Grid, Tile, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.linking import (
-    LinkSettings,
-    link_detections,
-    merge_detections,
-    pair_nearest,
-)
+from medicane_models.prediction.linking import LinkSettings, link_detections, pair_nearest
+from medicane_models.prediction.merging import merge_detections
 
 START = pd.Timestamp("2020-09-17")
 KM = 1 / 111.195  # degrees of latitude
@@ -163,6 +159,78 @@ def test_a_jump_faster_than_any_cyclone_starts_a_new_track():
     here, near, far = rows((10.0, 38.0)), rows((10.0, 39.2), hour=1), rows((10.0, 40.0), hour=1)
     assert lengths(link(here, near)) == [2]  # 133 km: 100 by movement, the rest by error
     assert lengths(link(here, far)) == [1, 1]  # 222 km
+
+
+def on_line(start, towards, *, hours, km_per_hour, radius_50_km=20.0):
+    """One cyclone that goes along a great circle; ``start`` is where it is at hour 0."""
+    geod = pyproj.Geod(a=6371008.8, f=0)
+    places = [geod.fwd(*start, towards, h * km_per_hour * 1000)[:2] for h in hours]
+    tables = [rows((*p, 0.9, radius_50_km), hour=h) for h, p in zip(hours, places, strict=True)]
+    return pd.concat(tables)
+
+
+def names_of(tracks, *cyclones):
+    """The tracks that hold the fixes of each cyclone, none of which merged with another's."""
+    place = ["time", "lon", "lat"]
+    tracks = tracks.round({"lon": 6, "lat": 6})
+    both = [c.round({"lon": 6, "lat": 6}).merge(tracks, on=place) for c in cyclones]
+    return [part["track_id"].unique().tolist() for part in both]
+
+
+@pytest.mark.parametrize("gap", [(), (12,), (11, 12, 13)], ids=["seen", "an hour", "three hours"])
+@pytest.mark.parametrize("missed", [30.0, 60.0, 120.0])
+def test_cyclones_that_cross_do_not_swap(missed, gap):
+    hours = [h for h in range(25) if h not in gap]
+    geod = pyproj.Geod(a=6371008.8, f=0)
+    west = geod.fwd(15.0, 38.0, 270, 360_000)[:2]
+    south = geod.fwd(15.0, 38.0, 180, 360_000 + 1000 * missed)[:2]
+    eastward = on_line(west, 90, hours=hours, km_per_hour=30.0)
+    northward = on_line(south, 0, hours=hours, km_per_hour=30.0)
+    tracks = link(eastward, northward, merge_km=20.0)
+    assert names_of(tracks, eastward, northward) == [[1], [2]]
+
+
+def test_crossing_cyclones_have_the_same_tracks_in_any_order_of_rows():
+    one = on_line((12.0, 38.0), 90, hours=range(20), km_per_hour=25.0)
+    other = on_line((17.5, 38.3), 270, hours=range(20), km_per_hour=25.0)
+    noise = np.random.default_rng(0).normal(0, 0.1, (40, 2))
+    table = pd.concat([one, other], ignore_index=True)
+    table[["lon", "lat"]] += noise
+    expected = link(table, merge_km=20.0)
+    for seed in range(3):
+        shuffled = table.sample(frac=1, random_state=seed)
+        pd.testing.assert_frame_equal(link(shuffled, merge_km=20.0), expected)
+
+
+@pytest.mark.parametrize("missed", [25.0, 60.0])
+def test_cyclones_that_pass_each_other_do_not_swap(missed):
+    eastward = on_line((12.0, 38.0), 90, hours=range(20), km_per_hour=25.0)
+    westward = on_line((17.5, 38.0 + missed * KM), 270, hours=range(20), km_per_hour=25.0)
+    tracks = link(eastward, westward, merge_km=20.0)
+    assert names_of(tracks, eastward, westward) == [[1], [2]]
+
+
+@pytest.mark.parametrize("unseen", [1, 2, 4])
+def test_missing_hours_do_not_break_a_track(unseen):
+    hours = [h for h in range(20) if not 8 <= h < 8 + unseen]
+    assert lengths(link(on_line((8.0, 37.0), 80, hours=hours, km_per_hour=60.0))) == [len(hours)]
+
+
+def test_another_cyclone_near_the_old_place_is_not_joined():
+    gone = on_line((8.0, 38.0), 90, hours=range(9), km_per_hour=50.0)
+    place = gone.iloc[-1]
+    other = pd.concat([rows((place.lon, place.lat), hour=h) for h in range(13, 18)])
+    assert lengths(link(gone, other)) == [9, 5]
+    back = on_line((8.0, 38.0), 90, hours=range(13, 18), km_per_hour=50.0)
+    assert lengths(link(gone, back)) == [14]
+
+
+def test_a_centre_may_jump_once_but_not_over_a_gap():
+    here = moving(10.0, 38.0, hours=range(8), step_km=0.0)
+    beside = moving(11.5, 38.0, hours=range(8, 12), step_km=0.0)  # 131 km
+    assert lengths(link(here, beside)) == [12]
+    after_a_gap = beside.loc[beside["time"] > here["time"].max() + pd.Timedelta("1h")]
+    assert lengths(link(here, after_a_gap)) == [8, 3]
 
 
 def test_a_gap_is_bridged_up_to_the_memory():

@@ -8,6 +8,7 @@ import pytest
 from medicane_models.cli import main
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.prediction.track_files.formats import FORMATS, save_tracks
 from medicane_models.verification.cases import EvaluationSettings, box_domain, inside_domain
 from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.report import format_report, meaning
@@ -172,10 +173,56 @@ def test_tracks_may_have_any_form_that_truth_may_have(yasa, tmp_path):
         assert counts(evaluate(path, yasa, settings=QUICK))["hits"] == 12
 
 
+def likely(name, lon, lat, times=HOURS):
+    """A track as predict writes them, with radii of which the larger hold its truth."""
+    unsure = {"probability": 0.75, "radius_50_km": 1.0, "radius_95_km": 40.0, "edge": False}
+    return track(name, lon, lat, times).assign(**unsure)
+
+
+@pytest.fixture
+def forms(tmp_path):
+    """The same track in every format, 11 km off the truth."""
+    return save_tracks(likely("7", np.linspace(179, 181.2, 12), -17.1), tmp_path / "forms")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_tracks_are_judged_alike_in_every_form_that_predict_writes(form, forms, yasa):
+    report = evaluate(forms[form], yasa, settings=QUICK)
+    scores = report["sections"]["centres"]["scores"]
+    assert counts(report)["hits"] == 12
+    assert counts(report, "centres")["with_radii"] == 12
+    assert scores["mean_km"]["value"] == pytest.approx(11.1, abs=0.1)
+    assert [scores[f"within_radius_{p}"]["value"] for p in (50, 95)] == [0, 1]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_truth_may_have_every_form_that_predict_writes(form, forms, tmp_path):
+    same = write(track("yasa", np.linspace(179, 181.2, 12), -17.1), tmp_path / "same.csv")
+    report = evaluate(same, forms[form], settings=QUICK)
+    assert [storm["storm"] for storm in report["by_storm"]] == ["7"]
+    assert report["by_storm"][0]["mean_km"] < 0.01
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if form != "atcf"])
+def test_a_day_without_a_track_is_a_day_without_a_hit_in_every_form(form, yasa, tmp_path):
+    path = save_tracks(likely("7", [], -17.1, HOURS[:0]), tmp_path, [form])[form]
+    day = EvaluationSettings(start=FIRST, end=LAST, samples=20)
+    assert counts(evaluate(path, yasa, settings=day))["misses"] == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.nc", b"CDF\x01"), ("b.nc", b"\x89HDF\r\n\x1a\n")]
+)
+def test_netcdf_without_tracks_is_refused_with_one_sentence(name, content, yasa, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SceneError, match="holds no trajectories of tracks"):
+        evaluate(tmp_path / name, yasa)
+
+
 @pytest.mark.parametrize("text", ["{}", "[1]", "{", '{"type": "FeatureCollection"}'])
 def test_json_without_detections_is_refused_with_one_sentence(text, yasa, tmp_path):
     (tmp_path / "x.geojson").write_text(text)
-    with pytest.raises(SceneError, match=r"x\.geojson holds no detections; give"):
+    with pytest.raises(SceneError, match=r"x\.geojson holds no detections or tracks; give"):
         evaluate(tmp_path / "x.geojson", yasa)
 
 

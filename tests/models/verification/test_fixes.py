@@ -30,6 +30,12 @@ def test_each_fix_is_a_hit_with_its_distance_a_false_alarm_or_a_miss():
     np.testing.assert_allclose(fixes["error_km"], [np.nan, apart, apart, np.nan], rtol=5e-3)
 
 
+def test_numbers_of_tracks_stay_whole_beside_misses():
+    storms = positions("ianos", 18.0, 37.0, column="storm")
+    fixes = judge_fixes(positions("1", 18.0, 37.5).assign(track_id=1).head(2), storms, max_km=300)
+    assert fixes["track_id"].fillna("").tolist() == ["1", "1", ""]
+
+
 @pytest.mark.parametrize("found", [True, False])
 @pytest.mark.parametrize("there", [True, False])
 def test_no_track_and_no_storm_are_no_fixes(found, there):

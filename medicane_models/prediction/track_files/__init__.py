@@ -1,0 +1,1 @@
+"""Tracks as files: a module a format, and the list of them."""

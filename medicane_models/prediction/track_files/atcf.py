@@ -1,0 +1,76 @@
+"""Tracks as a deck of ATCF, the text that tropical agencies and MET's TC-Pairs read.
+
+A deck has a line a position, 35 fields of it common to all (NRL, Best Track/Objective Aid/Wind
+Radii Format), then pairs of a name and a value: here the other columns of the table. It holds
+tenths of degrees, up to 8 km off what the table says, and no wind or pressure, which are unknown.
+"""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medicane_models.files import replacing, to_plain
+from medicane_models.prediction.track_files.storm_ids import StormId, number_storms
+from medicane_models.prediction.tracks import as_tracks, rounded
+
+__all__ = ["FORECASTS", "POSITIONS", "deck_lines", "write_atcf"]
+
+POSITIONS = "MEDI"
+"""The technique of what was seen; its fourth field is minutes, as in best tracks."""
+
+FORECASTS = "MEDF"
+"""The technique of what lies ahead of what was seen."""
+
+UNKNOWN = (
+    "  0,    0, XX,   0,    ,    0,    0,    0,    0,    0,    0,   0,   0,   0,    ,   0,    ,    "
+    ",    ,           , X,  0,    ,    0,    0,    0,    0"
+)
+"""Wind, pressure, kind, radii and the rest of the common fields, as decks have them unknown."""
+
+COMMON = ("time", "lon", "lat")  # columns that common fields hold
+
+
+def write_atcf(tracks: pd.DataFrame, path: str | Path) -> None:
+    """Write the lines of all tracks, one after the other; no track, no line."""
+    tracks = as_tracks(tracks)
+    lines = deck_lines(tracks, number_storms(tracks))
+    with replacing(Path(path)) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def deck_lines(tracks: pd.DataFrame, ids: Mapping[Hashable, StormId], *, tau: int = 0) -> list[str]:
+    """A line a row of a track table.
+
+    Args:
+        tracks: as :func:`tracks.as_tracks` returns them.
+        ids: what their tracks are called, from :func:`number_storms`.
+        tau: hours from what was seen to the positions; their times are when they are valid.
+    """
+    rows = rounded(tracks).to_dict("records")
+    return [_line(row, ids[row["track_id"]], tau) for row in rows]
+
+
+def _line(row: Mapping[Hashable, Any], storm: StormId, tau: int) -> str:
+    seen = row["time"] - pd.Timedelta(hours=tau)
+    technique = FORECASTS if tau else POSITIONS
+    lat, lon = _tenths(row["lat"], "NS"), _tenths(row["lon"], "EW")
+    known = {name: _told(value) for name, value in row.items() if name not in COMMON}
+    fields = [
+        f"{storm.basin}, {storm.number}, {seen:%Y%m%d%H}, {seen:%M}, {technique}, {tau:3d}",
+        f"{lat:>4}, {lon:>5}, {UNKNOWN}",
+        *(f"{name}, {value}" for name, value in known.items() if value),
+    ]
+    return ", ".join(fields)
+
+
+def _tenths(degrees: float, signs: str) -> str:
+    """15.04 as 150N, -59.0 as 590W."""
+    return f"{round(abs(degrees) * 10)}{signs[degrees < 0]}"
+
+
+def _told(value: Any) -> str:
+    """A value as text that no comma splits, "" where it is unknown."""
+    plain = to_plain(value)
+    return "" if plain is None else str(plain).replace(",", ";")

@@ -1,0 +1,75 @@
+"""Which files tracks can be written as."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medicane_models.choices import TrackFormat
+from medicane_models.errors import ConfigurationError
+from medicane_models.prediction.track_files.atcf import write_atcf
+from medicane_models.prediction.track_files.geojson import write_geojson
+from medicane_models.prediction.track_files.ibtracs import write_ibtracs
+from medicane_models.prediction.track_files.plain_csv import write_csv
+from medicane_models.prediction.track_files.trajectories import write_netcdf
+
+__all__ = ["FORMATS", "TrackFile", "save_tracks"]
+
+Write = Callable[[pd.DataFrame, Path, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackFile:
+    """A form of file for a table of tracks.
+
+    Attributes:
+        name: of the file in a folder of results.
+        write: takes tracks, path and provenance; what has no place in the form is left out.
+    """
+
+    name: str
+    write: Write
+
+
+def _without_provenance(write: Callable[[pd.DataFrame, Path], None]) -> Write:
+    return lambda tracks, path, _: write(tracks, path)
+
+
+FORMATS: dict[TrackFormat, TrackFile] = {
+    "csv": TrackFile(name="tracks.csv", write=_without_provenance(write_csv)),
+    "netcdf": TrackFile(name="tracks.nc", write=write_netcdf),
+    "geojson": TrackFile(name="tracks.geojson", write=write_geojson),
+    "atcf": TrackFile(name="tracks.dat", write=_without_provenance(write_atcf)),
+    "ibtracs": TrackFile(name="tracks.ibtracs.csv", write=_without_provenance(write_ibtracs)),
+}
+
+
+def save_tracks(
+    tracks: pd.DataFrame,
+    out_dir: str | Path,
+    formats: Sequence[str] = tuple(FORMATS),
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Path]:
+    """Write tracks in each of the formats, every file whole or not at all.
+
+    Args:
+        tracks: as :func:`tracks.as_tracks` accepts them; may be empty.
+        out_dir: made if absent.
+        formats: names of :data:`FORMATS`.
+        provenance: what made the tracks (model, revision, input, versions), for the forms that
+            have a place for it.
+
+    Returns:
+        The path written for each format.
+    """
+    if unknown := sorted(set(formats) - set(FORMATS)):
+        raise ConfigurationError(
+            f"no track format is called {', '.join(unknown)}; choose from {', '.join(FORMATS)}"
+        )
+    chosen = {name: form for name, form in FORMATS.items() if name in formats}
+    paths = {name: Path(out_dir) / form.name for name, form in chosen.items()}
+    for name, form in chosen.items():
+        form.write(tracks, paths[name], provenance or {})
+    return paths
