@@ -10,7 +10,7 @@ import pandas as pd
 from medicane_models.errors import SceneError
 from medicane_models.prediction.track_files.atcf import POSITIONS
 from medicane_models.prediction.track_files.ibtracs import NO_PRESSURE, NO_WIND
-from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, require_columns
+from medicane_models.prediction.tracks import OPTIONAL_COLUMNS, TRACK_COLUMNS, require_columns
 from medicane_models.tables import parse_table
 
 __all__ = ["AGENCIES", "DATE_COLUMNS", "OURS", "iso_dates"]
@@ -28,7 +28,7 @@ OBSERVED = ("BEST", "CARQ")  # what ATCF calls analysed positions; all else is a
 TO_THE_MINUTE = ("BEST", POSITIONS)
 HEMISPHERES = {"lat": {"N": "", "S": "-"}, "lon": {"E": "", "W": "-"}}
 DATE_COLUMNS = ("year", "month", "day", "hour")
-OURS = (*TRACK_COLUMNS, *GUESS_COLUMNS)
+OURS = (*TRACK_COLUMNS, *OPTIONAL_COLUMNS)
 """Columns that our own files in an agency's form have besides."""
 
 Read = Callable[[str, str], pd.DataFrame]

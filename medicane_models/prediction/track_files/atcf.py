@@ -24,10 +24,11 @@ FORECASTS = "MEDF"
 """The technique of what lies ahead of what was seen."""
 
 UNKNOWN = (
-    "  0,    0, XX,   0,    ,    0,    0,    0,    0,    0,    0,   0,   0,   0,    ,   0,    ,    "
-    ",    ,           , X,  0,    ,    0,    0,    0,    0"
+    "  0,    0, XX,   0,    ,    0,    0,    0,    0,    0,    0,   0,   0,   0,    ,   0,    "
 )
-"""Wind, pressure, kind, radii and the rest of the common fields, as decks have them unknown."""
+"""Wind, pressure, kind, radii and what follows them, as decks have them unknown."""
+
+NAMELESS = "          , X,  0,    ,    0,    0,    0,    0"  # the last common fields
 
 COMMON = ("time", "lon", "lat")  # columns that common fields hold
 
@@ -59,10 +60,17 @@ def _line(row: Mapping[Hashable, Any], storm: StormId, tau: int) -> str:
     known = {name: _told(value) for name, value in row.items() if name not in COMMON}
     fields = [
         f"{storm.basin}, {storm.number}, {seen:%Y%m%d%H}, {seen:%M}, {technique}, {tau:3d}",
-        f"{lat:>4}, {lon:>5}, {UNKNOWN}",
+        f"{lat:>4}, {lon:>5}, {UNKNOWN}, {_motion(row)}, {NAMELESS}",
         *(f"{name}, {value}" for name, value in known.items() if value),
     ]
     return ", ".join(fields)
+
+
+def _motion(row: Mapping[Hashable, Any]) -> str:
+    """Direction and speed in whole degrees and knots, blank where they are unknown."""
+    heading, speed = (row.get(name, float("nan")) for name in ("heading", "speed_kt"))
+    known = not (pd.isna(heading) or pd.isna(speed))
+    return f"{round(heading) % 360:3d}, {round(speed):3d}" if known else "   ,    "
 
 
 def _tenths(degrees: float, signs: str) -> str:

@@ -21,6 +21,7 @@ NO_WIND, NO_PRESSURE = "0", "9999"
 """Unknown, outside what IBTrACS allows: tropycal fails on a file that has blanks there alone."""
 
 NO_DISTANCE = "-9999"  # IBTrACS' fill value; tropycal wants a whole number
+MOTION = {"STORM_SPEED": "speed_kt", "STORM_DIR": "heading"}  # in whole knots and degrees
 BLANK = " "  # how these files say that a field is empty
 HELD = ("track_id", "time", "lon", "lat")  # columns that IBTrACS has under other names
 
@@ -72,4 +73,15 @@ def _standard(tracks: pd.DataFrame) -> pd.DataFrame:
         }
         | place
         | {f"USA_{name}": degrees for name, degrees in place.items()}
+        | {
+            name: _whole(pd.Series(tracks[own]))
+            for name, own in MOTION.items()
+            if own in tracks.columns
+        }
     )
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Rounded, and full turns taken from degrees."""
+    whole = column.round()
+    return (whole % 360 if column.name == "heading" else whole).astype("Int64")

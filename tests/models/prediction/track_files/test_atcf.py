@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 from sample_tracks import path_of
@@ -39,6 +40,13 @@ def test_other_columns_follow_in_pairs_where_they_are_known(tmp_path):
     first, second = (line[35:] for line in lines(path_of("a, b", [5, 6], [40, 40]), tmp_path))
     assert ",".join(first) == " track_id, a; b, probability, 0.5, edge, True"
     assert ",".join(second[4:]) == " radius_50_km, 40.0, radius_95_km, 90.0, edge, False"
+
+
+def test_motion_has_fields_of_its_own(tmp_path):
+    motion = {"heading": [359.7, np.nan, 90.4], "speed_kt": [3.2, np.nan, 11.6]}
+    track = path_of(1, [5, 6, 7], [40, 40, 40]).assign(**motion)
+    told = [line[25:27] for line in lines(track, tmp_path)]
+    assert told == [["   0", "   3"], ["    ", "    "], ["  90", "  12"]]
 
 
 def test_what_is_ahead_is_counted_from_what_was_seen(tracks):

@@ -72,6 +72,18 @@ def test_seasons_and_basins_are_those_of_the_hemisphere(tmp_path):
     ]
 
 
+def test_motion_has_columns_of_its_own_and_comes_back(tmp_path):
+    motion = {"heading": [359.7, np.nan], "speed_kt": [3.2, np.nan]}
+    write_ibtracs(path_of(1, [5, 6], [40, 40]).assign(**motion), tmp_path / "t.csv")
+    rows = pd.read_csv(tmp_path / "t.csv", skiprows=[1], dtype=str, skipinitialspace=True)
+    assert rows[["STORM_DIR", "STORM_SPEED"]].fillna("").to_numpy().tolist() == [
+        *(["0", "3"], ["", ""])
+    ]
+    back = read_tracks(tmp_path / "t.csv")
+    assert back["heading"].iloc[0] == 359.7
+    assert back["speed_kt"].isna().tolist() == [False, True]
+
+
 def test_storms_are_counted_within_their_season(tmp_path):
     starts = ("2021-02-10", "2021-03-10", "2021-11-10")
     paths = [path_of(n, [125.0], [-17.0], start) for n, start in enumerate(starts)]
