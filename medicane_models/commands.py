@@ -56,6 +56,7 @@ __all__ = [
     "Overwrite",
     "Plot",
     "Reader",
+    "Report",
     "Revision",
     "RuntimeChoice",
     "Scenes",
@@ -72,6 +73,7 @@ __all__ = [
     "run_program",
     "say",
     "will_plot",
+    "will_report",
     "with_progress",
 ]
 
@@ -300,6 +302,14 @@ Plot = Annotated[
         show_default=False,
     ),
 ]
+Report = Annotated[
+    bool | None,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html, a page that opens offline; default: unless there is --no-plot.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -319,6 +329,11 @@ def will_plot(asked: bool | None) -> bool:
         say(f"No maps: {error}")
         return False
     return True
+
+
+def will_report(asked: bool | None, plot: bool | None) -> bool:
+    """Whether to write a page: as asked; if nothing was, unless maps are not wanted either."""
+    return plot is not False if asked is None else asked
 
 
 def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:

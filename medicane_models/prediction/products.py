@@ -1,6 +1,7 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,8 +17,12 @@ from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import detection_map, save, track_map
+from medicane_models.maps.page import PageContent, report_page, shown_tracks
+from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
@@ -26,14 +31,20 @@ __all__ = ["ProductWriter", "replacing_products", "summary_table"]
 
 log = logging.getLogger(__name__)
 
-PATTERNS = ("detections.*", "tracks.*", "truth.csv", "maps/????????_????.png")
+PATTERNS = ("detections.*", "tracks.*", "truth.csv", "report.html", "maps/????????_????.png")
+COLOURS = 3  # bands of a picture in colour
 NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
 
 
 @contextmanager
 def replacing_products(
-    out: Path, *, formats: Sequence[str] = ("csv",), plot: bool = True, overwrite: bool = False
+    out: Path,
+    *,
+    formats: Sequence[str] = ("csv",),
+    plot: bool = True,
+    report: bool = True,
+    overwrite: bool = False,
 ) -> Iterator["ProductWriter"]:
     """Yield a writer whose files take their places in ``out`` at the end, if it wrote detections.
 
@@ -45,6 +56,7 @@ def replacing_products(
         out: the folder, made if absent.
         formats: of the tracks: csv, netcdf, geojson.
         plot: whether to draw maps.
+        report: whether to write a page.
         overwrite: whether results of an earlier run may be replaced.
 
     Raises:
@@ -59,7 +71,7 @@ def replacing_products(
             "choose another folder or give --overwrite"
         )
     with staging(out) as folder:
-        writer = ProductWriter(folder, formats=formats, plot=plot)
+        writer = ProductWriter(folder, formats=formats, plot=plot, report=report)
         try:
             yield writer
         finally:
@@ -78,24 +90,36 @@ class ProductWriter:
     """Writes what a run finds into a folder.
 
     The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats and,
-    with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``. A clip with centres
-    is drawn by :meth:`write`, when their tracks have ids; until then its picture is kept on disk.
+    with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``; with ``report``,
+    ``report.html``. A clip with centres is drawn by :meth:`write`, when their tracks have ids;
+    until then its picture is kept on disk.
 
     Attributes:
         folder: where.
         plot: whether maps are drawn.
+        report: whether a page is written.
+        page_pictures: those that wait for it.
         complete: whether all planned clips are in the detections written; None before any are.
     """
 
-    def __init__(self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool) -> None:
+    def __init__(
+        self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool, report: bool = False
+    ) -> None:
         self.folder = folder
         self.formats = formats
         self.plot = plot
+        self.report = report
+        self.page_pictures = PagePictures(folder / ".pictures")
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
         self._waiting: list[DetectedClip] = []
         if plot:
             require("matplotlib", "plots")
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether clips are to come with pictures."""
+        return self.plot or self.report
 
     def add_truth(self, truth: pd.DataFrame) -> None:
         """Write the true tracks into ``truth.csv``, and draw them on all maps from now on."""
@@ -106,6 +130,13 @@ class ProductWriter:
     def add(self, clip: DetectedClip, run: PredictionRun) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
+        if self.report:
+            self.page_pictures.add(
+                clip,
+                _picture_grid(clip, run.grid),
+                merge_km=run.link_settings.merge_km,
+                in_colour=len(run.processor.bands) == COLOURS,
+            )
         if not self.plot or clip.picture is None:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
@@ -125,6 +156,28 @@ class ProductWriter:
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
 
+        if self.report:
+            self._write_page(detections)
+
+    def _write_page(self, detections: Detections) -> None:
+        told, tracks = detections.provenance, detections.tracks
+        content = PageContent(
+            scene=_scene(told),
+            models=_models(told),
+            caution=_caution(told),
+            highest=_highest(detections.table),
+            tracks=tracks,
+            pictures=self.page_pictures.of(shown_tracks(tracks)),
+            overview=self.page_pictures.overview,
+            kelvin=_kelvin(told["processor"]["bands"]),
+            truth=self._truth,
+            skipped=_by_reason(detections.skipped),
+            provenance=told,
+        )
+        with replacing(self.folder / "report.html") as path:
+            path.write_text(report_page(content), "utf-8")
+        self.page_pictures.remove()
+
     def _map_path(self, clip: DetectedClip) -> Path:
         return self.folder / "maps" / f"{clip.end:%Y%m%d_%H%M}.png"
 
@@ -138,7 +191,7 @@ class ProductWriter:
         grid = Grid.from_dict(told["scene"]["grid"])
         figure = detection_map(
             clip.picture,
-            grid if clip.planes is None else overview_grid(grid),
+            _picture_grid(clip, grid),
             clip.table,
             tile_size=told["processor"]["tile_size"],
             planes=clip.planes,
@@ -159,10 +212,34 @@ class ProductWriter:
             tracks,
             title=f"{_scene(told)} · cyclone tracks · {_period(detections.table)}",
             truth=self._truth,
-            subtitle=f"{_models(told)} · {_counted(len(set(tracks['track_id'])), 'track')}",
+            subtitle=f"{_models(told)} · {counted(len(set(tracks['track_id'])), 'track')}",
             caption=_caution(told),
         )
         save(figure, self.folder / "tracks.png")
+
+
+def _picture_grid(clip: DetectedClip, grid: Grid) -> Grid:
+    """Of the picture of a clip, from that of the scene."""
+    return grid if clip.planes is None else overview_grid(grid)
+
+
+def _kelvin(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """What pictures show as black and as white; None if that is no temperature of one channel."""
+    if len(bands) == COLOURS or bands[0]["minus"] is not None:
+        return None
+    return bands[0]["low"], bands[0]["high"]
+
+
+def _highest(table: pd.DataFrame) -> dict[Any, float]:
+    """The highest probability of each clip, by its time."""
+    return {time: max(rows["probability"]) for time, rows in table.groupby("time")}
+
+
+def _by_reason(skipped: Sequence[SkippedClip]) -> dict[str, list[pd.Timestamp]]:
+    times: defaultdict[str, list[pd.Timestamp]] = defaultdict(list)
+    for clip in skipped:
+        times[clip.reason].append(clip.end)
+    return dict(times)
 
 
 def _products(folder: Path) -> list[Path]:
@@ -244,14 +321,7 @@ def _caution(told: Mapping[str, Any]) -> str | None:
 
 
 def _period(table: pd.DataFrame) -> str:
-    first, last = table["time"].min(), table["time"].max()
-    same_day = first.normalize() == last.normalize()
-    end = f"{last:%H:%M}" if same_day else f"{last:%Y-%m-%d %H:%M}"
-    return f"{first:%Y-%m-%d %H:%M}–{end} UTC"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+    return period_text(pd.DatetimeIndex(table["time"].unique()))
 
 
 def _degrees(value: float) -> str:

@@ -1,0 +1,120 @@
+"""The newest picture of a scene with all tracks on it, for a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+
+from medicane_models.domain import Grid
+from medicane_models.maps.elements import node
+from medicane_models.maps.sheets import Sheet
+from medicane_models.maps.storm_sections import ShownTrack
+from medicane_models.maps.web_pictures import webp
+from medicane_models.maps.wording import moment_text
+
+__all__ = ["Overview", "overview_map"]
+
+WIDTH = 1000  # units of the drawing
+WIDEST = 1400  # pixels of the picture
+MARGIN_KM, LEAST_KM = 600, np.array([3200, 2200])  # of the part that is shown
+ALL = slice(None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Overview:
+    """A picture of the whole scene.
+
+    Attributes:
+        taken: when.
+        pixels: at eight bits, as `web_pictures.eight_bits` makes them.
+        grid: of the pixels.
+    """
+
+    taken: pd.Timestamp
+    pixels: UInt8[np.ndarray, "y x bands"]
+    grid: Grid
+
+
+def overview_map(
+    overview: Overview, storms: Sequence[ShownTrack], truth: pd.DataFrame | None
+) -> ET.Element:
+    """The part of the scene around all tracks, or all of it where there is none."""
+    rows, columns = _around(overview.grid, storms) if storms else (ALL, ALL)
+    pixels = overview.pixels[rows, columns]
+    height, width = pixels.shape[:2]
+    part = overview.grid.window(columns.start or 0, rows.start or 0, width, height)
+    sheet = Sheet(grid=part, width=WIDTH)
+    drawing = sheet.drawing(
+        sheet.picture(webp(pixels, widest=WIDEST)),
+        sheet.coasts(),
+        sheet.graticule(),
+        *_truths(sheet, truth),
+        *(_track(sheet, storm) for storm in storms),
+        sheet.scale_bar(),
+        label=f"Map of {len(storms)} tracks on the picture of {moment_text(overview.taken)}",
+    )
+    keys = "Dots are fixes; the newest has its 50 % circle (solid) and 95 % circle (dashed)."
+    if truth is not None:
+        keys += " Black and white: the true track."
+    caption = f"Picture of {moment_text(overview.taken)}. {keys if storms else ''}"
+    return node("figure", drawing, node("figcaption", caption), class_="map")
+
+
+def _around(grid: Grid, storms: Sequence[ShownTrack]) -> tuple[slice, slice]:
+    """Rows and columns around all tracks, enough of them to see where that is."""
+    lonlat = np.concatenate([storm.lonlat for storm in storms], axis=1)
+    points = np.stack(grid.lonlat_to_pixel(*lonlat), axis=-1)
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    pixel_km = np.stack(grid.pixel_size_km(*((low + high) / 2)))
+    if not np.isfinite(pixel_km).all():
+        return ALL, ALL
+    spare = np.maximum(MARGIN_KM, (LEAST_KM - (high - low) * pixel_km) / 2) / pixel_km
+    start = np.maximum(np.floor(low - spare), 0).astype(int)
+    stop = np.minimum(np.ceil(high + spare) + 1, (grid.width, grid.height)).astype(int)
+    left, top = start.tolist()
+    right, bottom = stop.tolist()
+    return slice(top, bottom), slice(left, right)
+
+
+def _track(sheet: Sheet, storm: ShownTrack) -> ET.Element:
+    """A line with a dot a fix, and its name and circles at the newest one."""
+    lonlat, last = storm.lonlat, storm.fixes[-1]
+    radii = [(share, last[f"radius_{share}_km"]) for share in (95, 50)]
+    placed = sheet.points(*lonlat)
+    x, y = placed[-1].tolist()
+    is_left = x > 0.85 * sheet.width or 0.15 * sheet.width < x < np.nanmean(placed[:, 0])
+    name = node(
+        "text",
+        f"{storm.name} · {last['time'].day} {last['time']:%b %H:%M}",
+        x=x,
+        y=y,
+        dx="-.7em" if is_left else ".7em",
+        dy="-.6em",
+        class_="name left" if is_left else "name",
+    )
+    return node(
+        "g",
+        *(sheet.circle(last["lon"], last["lat"], km, class_=f"halo r{s}") for s, km in radii),
+        *(sheet.circle(last["lon"], last["lat"], km, class_=f"r{s}") for s, km in radii),
+        sheet.track(*lonlat, class_="halo"),
+        sheet.track(*lonlat, class_="line"),
+        sheet.dots(*lonlat, class_="dots"),
+        sheet.dots(*lonlat[:, -1:], class_="newest"),
+        name,
+        class_="track",
+        style=f"color:{storm.color}",
+    )
+
+
+def _truths(sheet: Sheet, truth: pd.DataFrame | None) -> list[ET.Element]:
+    if truth is None:
+        return []
+    ordered = truth.sort_values("time").groupby("track_id")[["lon", "lat"]]
+    return [
+        sheet.track(*rows.to_numpy(float).T, class_=kind)
+        for kind in ("true", "truth")
+        for _, rows in ordered
+    ]

@@ -1,0 +1,299 @@
+"""One page on a prediction that opens offline: summary, map, storms, what was skipped, provenance.
+
+It is a function of its content: the same content gives the same bytes. It asks nobody for anything,
+which its policy holds browsers to, and it is bounded whatever its content is.
+"""
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+
+from medicane_models.domain import great_circle_km
+from medicane_models.maps.colour_tables import COLOUR_TABLES, ZERO_CELSIUS, infrared_colours
+from medicane_models.maps.elements import markup, node
+from medicane_models.maps.overview import Overview, overview_map
+from medicane_models.maps.storm_sections import ShownTrack, storm_line, storm_section
+from medicane_models.maps.storm_views import StormPicture
+from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
+from medicane_models.maps.wording import Fix, counted, moment_text, period_text
+
+__all__ = ["PageContent", "report_page", "shown_tracks"]
+
+NOT_FOR_WARNINGS = "Research software: not for warnings or decisions on safety."
+HERE, THERE = ("lon", "lat"), ("true_lon", "true_lat")
+FARTHEST_KM = 300.0  # from a true centre, beyond which a fix is none of its own
+MOST_STORMS, MOST_REASONS = 40, 50
+FOLDER = Path(__file__).parent
+# of Okabe and Ito (2008) those that stand out from grey clouds in all kinds of colour vision
+STORM_COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#D55E00")
+TABLE_NAMES = {"enhanced": "enhanced", "dvorak": "Dvorak BD", "grey": "grey"}
+KELVIN_STEP = 1.0  # between colours of a filter
+TICKS_CELSIUS = (30, 0, -30, -52, -64, -76, -84)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PageContent:
+    """What a page tells.
+
+    Attributes:
+        scene: the satellite, or what else it is of.
+        models: what found the cyclones.
+        caution: what must be known of scene and models, if there is anything.
+        highest: the highest probability of a clip's tiles, by the clip's time, sorted.
+        tracks: a track table, its rows numbered from 0.
+        pictures: around fixes, by number of the row of ``tracks``.
+        overview: the newest picture of the scene, if there is one.
+        kelvin: what the pictures show as black and as white, if they show one temperature.
+        truth: ``track_id, time, lon, lat`` of the true storms, where they are known.
+        skipped: times of clips or tiles that were not judged, by reason.
+        provenance: of the run, ready for JSON.
+    """
+
+    scene: str
+    models: str
+    caution: str | None
+    highest: Mapping[pd.Timestamp, float]
+    tracks: pd.DataFrame
+    pictures: Mapping[int, StormPicture]
+    overview: Overview | None
+    kelvin: tuple[float, float] | None
+    truth: pd.DataFrame | None
+    skipped: Mapping[str, Sequence[pd.Timestamp]]
+    provenance: Mapping[str, Any]
+
+
+def report_page(content: PageContent) -> str:
+    """The page as HTML."""
+    storms = _storms(content)
+    script, style = _packaged("page.js"), _packaged("page.css")
+    title = f"{content.scene} · {period_text(content.highest)}"
+    head = node(
+        "head",
+        node("meta", charset="utf-8"),
+        node("meta", http_equiv="Content-Security-Policy", content=_policy(script)),
+        node("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        node("title", f"Cyclones · {title}"),
+        node("style", style),
+    )
+    body = node(
+        "body",
+        *(_filters(content.kelvin) if content.kelvin else []),
+        _summary(content, storms, title),
+        node("main", *_parts(content, storms)),
+        node("script", script),
+    )
+    return "<!doctype html>\n" + markup(node("html", head, body, lang="en")) + "\n"
+
+
+def _packaged(name: str) -> str:
+    return (FOLDER / name).read_text("utf-8")
+
+
+def _policy(script: str) -> str:
+    """Nothing from anywhere, and no script but this one."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def shown_tracks(tracks: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the tracks that a page has room for: those seen last."""
+    newest_first = tracks.sort_values("time", ascending=False, kind="stable")["track_id"]
+    return tracks.loc[tracks["track_id"].isin(list(dict.fromkeys(newest_first))[:MOST_STORMS])]
+
+
+def _storms(content: PageContent) -> list[ShownTrack]:
+    """The tracks to show: those seen last come first, of these the most probable."""
+    tracks = _with_errors(shown_tracks(content.tracks), content.truth).sort_values("time")
+    fixes: defaultdict[str, dict[int, Fix]] = defaultdict(dict)
+    for row, fix in zip(tracks.index.to_list(), tracks.to_dict("records"), strict=True):
+        fixes[str(fix["track_id"])][row] = {str(name): value for name, value in fix.items()}
+    found = sorted(fixes.items(), key=lambda item: _importance([*item[1].values()][-1]))
+    return [
+        ShownTrack(
+            name=name,
+            anchor=f"track-{number + 1}",
+            fixes=list(own.values()),
+            pictures=[content.pictures.get(row) for row in own],
+            color=STORM_COLOURS[number % len(STORM_COLOURS)],
+        )
+        for number, (name, own) in enumerate(found[::-1])
+    ]
+
+
+def _importance(newest: Fix) -> tuple[pd.Timestamp, float]:
+    return newest["time"], float(np.nan_to_num(newest["probability"]))
+
+
+def _with_errors(tracks: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
+    """Tracks with the nearest true centre of the same time, if one is near, and its distance."""
+    if truth is None:
+        return tracks
+    true = truth[["time", "lon", "lat"]].set_axis(["time", "true_lon", "true_lat"], axis=1)
+    pairs = tracks.assign(row=tracks.index).merge(true, on="time", how="left")
+    here, there = (pairs[list(names)].to_numpy().T for names in (HERE, THERE))
+    pairs["error_km"] = great_circle_km(*here, *there)
+    far = ~(pairs["error_km"] <= FARTHEST_KM)
+    pairs.loc[far, ["error_km", *THERE]] = np.nan
+    return pairs.sort_values("error_km").drop_duplicates("row").set_index("row")
+
+
+def _summary(content: PageContent, storms: Sequence[ShownTrack], title: str) -> ET.Element:
+    """What a forecaster reads first."""
+    newest, tracks = max(content.highest), len(set(content.tracks["track_id"]))
+    now = [storm for storm in storms if storm.fixes[-1]["time"] == newest]
+    threshold = content.provenance["settings"]["threshold"]
+    fired = sum(probability >= threshold for probability in content.highest.values())
+    judged = f"{counted(len(content.highest), 'clip')} judged, {fired} with a detection"
+    found = f"{judged}; {counted(tracks, 'cyclone track')}"
+    if content.provenance["tracker"] is None:
+        found = f"{judged}; without a tracker there are no centres"
+    here = f"{counted(len(now), 'cyclone')} at the newest time, {moment_text(newest)}"
+    incomplete = None if content.provenance["complete"] else "The run was interrupted."
+    return node(
+        "header",
+        node("h1", title),
+        node("p", _sentence(found), _sentence(here) if tracks else None, incomplete),
+        node("ul", *(storm_line(storm, newest) for storm in storms)) if storms else None,
+        node("p", _sentence(content.caution), NOT_FOR_WARNINGS, class_="warning"),
+        node("p", _sentence(content.models), class_="quiet"),
+    )
+
+
+def _sentence(text: str | None) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}. " if text else ""
+
+
+def _parts(content: PageContent, storms: Sequence[ShownTrack]) -> Iterator[ET.Element]:
+    if content.overview:
+        yield overview_map(content.overview, storms, content.truth)
+    if content.pictures:
+        yield _choices(content.kelvin)
+    for storm in storms:
+        yield storm_section(storm, content.provenance["settings"]["threshold"])
+    if more := len(set(content.tracks["track_id"])) - len(storms):
+        yield node("p", f"{counted(more, 'earlier track')} in tracks.csv.")
+    yield node("section", node("h2", "Whole scene"), _highest(content), _skipped(content.skipped))
+    yield node("section", node("h2", "Provenance"), _facts(content.provenance))
+
+
+def _highest(content: PageContent) -> ET.Element:
+    """The highest probability anywhere, clip by clip."""
+    times, values = list(content.highest), np.array(list(content.highest.values()))
+    threshold = content.provenance["settings"]["threshold"]
+    return time_figure(
+        times,
+        [Curve(name="of all tiles", kind="probability", values=values, dotted=True)],
+        TimeAxis.of(times),
+        title="Highest probability",
+        top=1.0,
+        level=(f"threshold {threshold:.2f}", threshold),
+    )
+
+
+def _skipped(skipped: Mapping[str, Sequence[pd.Timestamp]]) -> ET.Element:
+    """What was not judged, by reason."""
+    if not skipped:
+        return node("p", "Nothing was skipped.")
+    rows = [
+        node("li", f"{period_text(times)}: {reason} ({counted(len(times), 'time')})")
+        for reason, times in skipped.items()
+    ]
+    if (more := len(rows) - MOST_REASONS) > 0:
+        rows[MOST_REASONS:] = [node("li", f"{counted(more, 'further reason')} in detections.json")]
+    return node("div", node("h3", "Skipped"), node("ul", *rows))
+
+
+def _facts(provenance: Mapping[str, Any]) -> ET.Element:
+    rows = [
+        node("tr", node("th", name, scope="row"), node("td", value))
+        for name, value in _flat(provenance)
+    ]
+    return node(
+        "details",
+        node("summary", "Scene, models, settings and software"),
+        node("table", node("tbody", *rows), class_="facts"),
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} · ")
+        elif value is not None:
+            yield prefix + name.replace("_", " "), str(value)
+
+
+def _choices(kelvin: tuple[float, float] | None) -> ET.Element:
+    """How pictures around storms are shown: their colours, with the scale, and their marks."""
+    marks = node("label", node("input", type="checkbox", id="use-marks", checked=True), "marks")
+    if kelvin is None:
+        return node("fieldset", node("legend", "Pictures"), marks, class_="choices")
+    tables = [
+        node(
+            "label",
+            node("input", type="radio", name="colours", id=f"use-{name}", checked=not number),
+            TABLE_NAMES[name],
+        )
+        for number, name in enumerate(COLOUR_TABLES)
+    ]
+    legend = node("legend", "Infrared pictures")
+    return node("fieldset", legend, *tables, marks, _scale(kelvin), class_="choices")
+
+
+def _scale(kelvin: tuple[float, float]) -> ET.Element:
+    """A bar from warm to cold, coloured by the filter of the pictures."""
+    warm, cold = (value - ZERO_CELSIUS for value in kelvin)
+    stops = [node("stop", offset=at, stop_color=color) for at, color in ((0, "#000"), (1, "#fff"))]
+    ticks = [
+        node("text", f"{celsius}", x=10 + 300 * (celsius - warm) / (cold - warm), y=26)
+        for celsius in TICKS_CELSIUS
+        if min(warm, cold) < celsius < max(warm, cold)
+    ]
+    return node(
+        "svg",
+        node("defs", node("linearGradient", *stops, id="ramp")),
+        node("rect", x=10, y=2, width=300, height=12, fill="url(#ramp)", class_="ir"),
+        *ticks,
+        node("text", "°C", x=330, y=26),
+        viewBox="0 0 345 30",
+        role="img",
+        aria_label="Brightness temperatures in °C",
+        class_="bar",
+    )
+
+
+def _filters(kelvin: tuple[float, float]) -> list[ET.Element]:
+    """What colours the grey pictures in the browser, a filter a table."""
+    values = np.linspace(*kelvin, round(abs(kelvin[1] - kelvin[0]) / KELVIN_STEP) + 1)
+    return [
+        node(
+            "svg",
+            node(
+                "filter",
+                node("feComponentTransfer", *_functions(infrared_colours(values, name))),
+                id=name,
+                color_interpolation_filters="sRGB",
+            ),
+            class_="filters",
+            aria_hidden="true",
+        )
+        for name in COLOUR_TABLES
+    ]
+
+
+def _functions(colours: np.ndarray) -> list[ET.Element]:
+    return [
+        node(f"feFunc{band}", type="table", tableValues=" ".join(f"{v:.3g}" for v in values))
+        for band, values in zip("RGB", colours.T, strict=True)
+    ]
