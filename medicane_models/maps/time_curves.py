@@ -59,7 +59,7 @@ class Curve:
         name: in the legend.
         kind: class of its line, and of its dots where ``dotted``.
         values: one a time; NaN where unknown.
-        dotted: whether each value has a dot.
+        dotted: whether each value has a dot; a single one always has.
     """
 
     name: str
@@ -93,7 +93,7 @@ def time_figure(
     for curve in curves:
         line = np.column_stack([axis.x(times), _height(curve.values, top)])
         drawn.append(node("path", d=path_data([line]), class_=f"curve {curve.kind}"))
-        if curve.dotted:
+        if curve.dotted or len(times) == 1:
             dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in line[np.isfinite(line[:, 1])])
             drawn.append(node("path", d=dots, class_=f"dots {curve.kind}"))
     cursor = node("path", d=f"M0 {TOP}V{HEIGHT - BOTTOM}", class_="cursor")
