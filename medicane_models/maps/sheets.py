@@ -25,6 +25,7 @@ __all__ = ["Sheet", "path_data"]
 FINEST = 0.5  # units of a sheet that a coast is drawn to
 MOST_POINTS = 20_000  # of the coasts of a sheet; with more they are drawn more coarsely
 WIDEST_BAR = 0.25  # of a sheet's width
+BAR_END = (0.96, 0.965)  # of a sheet's width and height
 NEAREST_LABEL = 0.04  # of a sheet's width, from its corners
 
 Lines = Sequence[Float[np.ndarray, "_ 2"]]
@@ -58,6 +59,40 @@ class Sheet:
         box = f"0 0 {self.width:g} {self.height:.1f}"
         return node("svg", *content, viewBox=box, role="img", aria_label=label)
 
+    def coast(self) -> Lines:
+        """All coast lines, as fine as the drawing needs them."""
+        lines, finest = [self._placed(line) for line in coast_lines(self.grid)], FINEST
+        lines = _coarsened(lines, finest)
+        while sum(map(len, lines)) > self.most_points and finest < self.width:
+            finest *= 2
+            lines = _coarsened(lines, finest)
+        return lines
+
+    def way(self, lon: ArrayLike, lat: ArrayLike) -> Lines:
+        """The line from point to point, cut where a world map is."""
+        line = cut_line(self.grid, *np.stack(self.grid.lonlat_to_pixel(lon, lat)))
+        return _seen(self._placed(line.T))
+
+    def around(self, lon: float, lat: float, radius_km: float) -> Lines:
+        """A circle on the sphere; nothing of an unknown radius."""
+        if not radius_km > 0:
+            return []
+        return [self._placed(line) for line in circle_lines(self.grid, lon, lat, radius_km)]
+
+    def bar(self) -> tuple[str, Float[np.ndarray, "2 2"]] | None:
+        """A round number of km in the sheet's middle, and a line of that length at its lower right.
+
+        None if the middle is off the disk.
+        """
+        middle = (self.grid.width - 1) / 2, (self.grid.height - 1) / 2
+        across_km = float(self.grid.pixel_size_km(*middle)[0]) * self.grid.width
+        if not across_km > 0:
+            return None
+        length_km = round_length(WIDEST_BAR * across_km)
+        end, y = BAR_END[0] * self.width, BAR_END[1] * self.height
+        start = end - length_km / across_km * self.width
+        return f"{length_km:g} km", np.array([[start, y], [end, y]])
+
     def picture(self, content: bytes, **attributes: str) -> ET.Element:
         """A picture of the grid, WebP."""
         size = {"width": self.width, "height": self.height}
@@ -67,10 +102,7 @@ class Sheet:
 
     def coasts(self) -> ET.Element:
         """All coast lines."""
-        lines, finest = [self._placed(line) for line in coast_lines(self.grid)], FINEST
-        while sum(map(len, lines := _coarsened(lines, finest))) > self.most_points:
-            finest *= 2
-        return node("path", d=path_data(lines), class_="coast")
+        return node("path", d=path_data(self.coast()), class_="coast")
 
     def graticule(self) -> ET.Element:
         """Meridians and parallels, named at the lower and the left border."""
@@ -87,38 +119,28 @@ class Sheet:
         ]
         return node("g", path, *across, *down, class_="graticule")
 
-    def track(self, lon: np.ndarray, lat: np.ndarray, **attributes: str) -> ET.Element:
-        """A line from point to point, cut where a world map is."""
-        line = cut_line(self.grid, *np.stack(self.grid.lonlat_to_pixel(lon, lat)))
-        return node("path", d=path_data([self._placed(line.T)]), **attributes)
+    def track(self, lon: ArrayLike, lat: ArrayLike, **attributes: str) -> ET.Element:
+        """A line from point to point."""
+        return node("path", d=path_data(self.way(lon, lat)), **attributes)
 
-    def dots(self, lon: np.ndarray, lat: np.ndarray, **attributes: str) -> ET.Element:
+    def dots(self, lon: ArrayLike, lat: ArrayLike, **attributes: str) -> ET.Element:
         """A dot a point, as wide as its stroke."""
         placed = self.points(lon, lat)
         shown = placed[np.isfinite(placed).all(axis=1)]
         return node("path", d="".join(f"M{x:.1f} {y:.1f}h0" for x, y in shown), **attributes)
 
-    def circle(
-        self, lon: float, lat: float, radius_km: float, **attributes: str
-    ) -> ET.Element | None:
-        """A circle on the sphere around a point; None of an unknown radius."""
-        if not radius_km > 0:
-            return None
-        lines = [self._placed(line) for line in circle_lines(self.grid, lon, lat, radius_km)]
-        return node("path", d=path_data(lines), **attributes)
+    def circle(self, lon: float, lat: float, radius_km: float, **attributes: str) -> ET.Element:
+        """A circle on the sphere around a point."""
+        return node("path", d=path_data(self.around(lon, lat, radius_km)), **attributes)
 
     def scale_bar(self) -> ET.Element | None:
-        """A bar of a round number of km in the sheet's middle; None if that is off the disk."""
-        middle = (self.grid.width - 1) / 2, (self.grid.height - 1) / 2
-        across_km = float(self.grid.pixel_size_km(*middle)[0]) * self.grid.width
-        if not across_km > 0:
+        """A bar of a round number of km; None if there is none."""
+        if (bar := self.bar()) is None:
             return None
-        length_km = round_length(WIDEST_BAR * across_km)
-        length, end = length_km / across_km * self.width, 0.96 * self.width
-        y = 0.965 * self.height
-        bar = node("path", d=f"M{end - length:.1f} {y - 4:.1f}v4H{end:.1f}v-4")
-        text = node("text", f"{length_km:g} km", x=end - length / 2, y=y, dy="-.5em")
-        return node("g", bar, text, class_="scale")
+        name, ((start, y), (end, _)) = bar
+        path = node("path", d=f"M{start:.1f} {y - 4:.1f}v4H{end:.1f}v-4")
+        text = node("text", name, x=(start + end) / 2, y=y, dy="-.5em")
+        return node("g", path, text, class_="scale")
 
     def _names(self, lines: Sequence[DegreeLine], length: float) -> list[tuple[str, float]]:
         """What lines are called, and where they cross their border; none near the corners."""

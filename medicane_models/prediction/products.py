@@ -17,7 +17,8 @@ from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import detection_map, save, track_map
-from medicane_models.maps.page import PageContent, report_page, shown_tracks
+from medicane_models.maps.page import report_page
+from medicane_models.maps.page_content import PageContent, shown_tracks
 from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.page_pictures import PagePictures

@@ -27,7 +27,7 @@ def test_a_circle_is_as_wide_as_its_radius(sheet):
 
 
 def test_no_circle_has_an_unknown_radius(sheet):
-    assert sheet.circle(25.0, 37.5, float("nan")) is None
+    assert sheet.circle(25.0, 37.5, float("nan")).get("d") == ""
 
 
 def test_a_scale_bar_is_as_long_as_it_says(sheet):
