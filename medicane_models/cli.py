@@ -17,6 +17,7 @@ from medicane_models.checks import (
 from medicane_models.choices import OnnxDevice, ProcessorName, RuntimeName, WeightsChoice
 from medicane_models.commands import (
     START,
+    Animate,
     AnyDevice,
     Domain,
     End,
@@ -128,6 +129,7 @@ def predict(
     ] = "csv",
     plot: Plot = None,
     report: Report = None,
+    animate: Animate = False,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -141,8 +143,8 @@ def predict(
     """
     from medicane_models.prediction.products import replacing_products
 
-    pages: dict[str, Any] = {"report": will_report(report, plot), "plot": will_plot(plot)}
-    chosen = {"formats": _split(formats), "overwrite": overwrite, **pages}
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
+    chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
     options = {
         "threshold": threshold,
         "max_missing": max_missing,
@@ -174,6 +176,7 @@ def demo(
     seed: Seed = 0,
     plot: Plot = None,
     report: Report = None,
+    animate: Animate = False,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -190,9 +193,9 @@ def demo(
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
 
-    pages: dict[str, Any] = {"report": will_report(report, plot), "plot": will_plot(plot)}
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
-    with replacing_products(out, overwrite=overwrite, **pages) as writer:
+    with replacing_products(out, plot=will_plot(plot), overwrite=overwrite, **pages) as writer:
         predictor = _predictor(_detector_for(model, []), tracker, runtime, device, **options)
         if predictor.processor.uses_planes:
             simulated, truth = simulate_infrared(hours=hours, seed=seed)

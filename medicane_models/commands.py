@@ -45,6 +45,7 @@ __all__ = [
     "OUT",
     "SEED",
     "START",
+    "Animate",
     "AnyDevice",
     "Domain",
     "End",
@@ -309,6 +310,10 @@ Report = Annotated[
         help="Write report.html, a page that opens offline; default: unless there is --no-plot.",
         show_default=False,
     ),
+]
+Animate = Annotated[
+    bool,
+    typer.Option("--animate", help="Write films of the scene and of each cyclone, MP4 or GIF."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 

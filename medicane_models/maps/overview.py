@@ -15,12 +15,11 @@ from medicane_models.maps.storm_sections import ShownTrack
 from medicane_models.maps.web_pictures import webp
 from medicane_models.maps.wording import moment_text
 
-__all__ = ["Overview", "overview_map"]
+__all__ = ["Overview", "overview_map", "part_around", "window_of"]
 
 WIDTH = 1000  # units of the drawing
 WIDEST = 1400  # pixels of the picture
 MARGIN_KM, LEAST_KM = 600, np.array([3200, 2200])  # of the part that is shown
-ALL = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +41,9 @@ def overview_map(
     overview: Overview, storms: Sequence[ShownTrack], truth: pd.DataFrame | None
 ) -> ET.Element:
     """The part of the scene around all tracks, or all of it where there is none."""
-    rows, columns = _around(overview.grid, storms) if storms else (ALL, ALL)
+    rows, columns = part_around(overview.grid, storms)
+    part = window_of(overview.grid, rows, columns)
     pixels = overview.pixels[rows, columns]
-    height, width = pixels.shape[:2]
-    part = overview.grid.window(columns.start or 0, rows.start or 0, width, height)
     sheet = Sheet(grid=part, width=WIDTH)
     drawing = sheet.drawing(
         sheet.picture(webp(pixels, widest=WIDEST)),
@@ -63,20 +61,29 @@ def overview_map(
     return node("figure", drawing, node("figcaption", caption), class_="map")
 
 
-def _around(grid: Grid, storms: Sequence[ShownTrack]) -> tuple[slice, slice]:
-    """Rows and columns around all tracks, enough of them to see where that is."""
+def part_around(grid: Grid, storms: Sequence[ShownTrack]) -> tuple[slice, slice]:
+    """Rows and columns around all tracks, enough of them to see where that is; else all."""
+    everything = slice(0, grid.height), slice(0, grid.width)
+    if not storms:
+        return everything
     lonlat = np.concatenate([storm.lonlat for storm in storms], axis=1)
     points = np.stack(grid.lonlat_to_pixel(*lonlat), axis=-1)
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     pixel_km = np.stack(grid.pixel_size_km(*((low + high) / 2)))
     if not np.isfinite(pixel_km).all():
-        return ALL, ALL
+        return everything
     spare = np.maximum(MARGIN_KM, (LEAST_KM - (high - low) * pixel_km) / 2) / pixel_km
     start = np.maximum(np.floor(low - spare), 0).astype(int)
     stop = np.minimum(np.ceil(high + spare) + 1, (grid.width, grid.height)).astype(int)
     left, top = start.tolist()
     right, bottom = stop.tolist()
     return slice(top, bottom), slice(left, right)
+
+
+def window_of(grid: Grid, rows: slice, columns: slice) -> Grid:
+    """The part of a grid that has these rows and columns."""
+    width, height = columns.stop - columns.start, rows.stop - rows.start
+    return grid.window(columns.start, rows.start, width, height)
 
 
 def _track(sheet: Sheet, storm: ShownTrack) -> ET.Element:

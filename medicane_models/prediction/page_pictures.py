@@ -1,6 +1,7 @@
 """Pictures for a page, taken while a run streams: around each cyclone, and the newest of all."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.domain import Grid, great_circle_km, local_plane
+from medicane_models.maps.animation import ScenePicture
 from medicane_models.maps.overview import Overview
 from medicane_models.maps.storm_views import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
@@ -20,6 +22,7 @@ from medicane_models.scenes.plane_sampling import PlaneSampler
 __all__ = ["PagePictures"]
 
 SIZE, PIXEL_KM = 320, 3.0
+SCENE_PIXELS = 1600  # along the width of a whole scene
 MOST_AT_A_TIME = 8  # cyclones of a clip that have a picture, the most probable
 FARTHEST_KM = 200.0  # from the middle of a picture to the fix it is shown for
 MOST_PICTURES, MOST_BYTES = 360, 3_600_000  # of a page
@@ -42,10 +45,13 @@ class PagePictures:
 
     Args:
         path: the file, which is made with the first picture and goes with :meth:`remove`.
+        animate: whether that of the whole scene is kept for each clip.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, animate: bool = False) -> None:
         self.path = path
+        self.animate = animate
+        self._scenes: list[tuple[pd.Timestamp, _Kept]] = []
         self.overview: Overview | None = None
         self._kept: defaultdict[pd.Timestamp, list[_Kept]] = defaultdict(list)
 
@@ -62,11 +68,14 @@ class PagePictures:
             return
         picture = clip.picture if in_colour else clip.picture[..., :1]
         self.overview = Overview(taken=clip.newest_time, pixels=eight_bits(picture), grid=grid)
+        if self.animate:
+            place = self._append(webp(self.overview.pixels, widest=SCENE_PIXELS))
+            self._scenes.append((clip.end, _Kept(np.nan, np.nan, clip.newest_time, *place)))
         cyclones = merge_detections(clip.table, merge_km=merge_km, min_probability=0.0)
         for row in cyclones.nlargest(MOST_AT_A_TIME, "probability").to_dict("records"):
             lon, lat = row["lon"], row["lat"]
-            start, length = self._append(_around(picture, grid, lon, lat))
-            self._kept[clip.end].append(_Kept(lon, lat, clip.newest_time, start, length))
+            place = self._append(_around(picture, grid, lon, lat))
+            self._kept[clip.end].append(_Kept(lon, lat, clip.newest_time, *place))
 
     def of(self, tracks: pd.DataFrame) -> dict[int, StormPicture]:
         """Pictures of the fixes of tracks, by row; of too many, every so many from the newest."""
@@ -74,11 +83,21 @@ class PagePictures:
         total = sum(kept.length for kept in found.values())
         every = max(-(-len(found) // MOST_PICTURES), -(-total // MOST_BYTES), 1)
         from_newest = tracks.loc[list(found)].groupby("track_id").cumcount(ascending=False)
-        return {row: self._read(found[row]) for row in from_newest.index[from_newest % every == 0]}
+        chosen = from_newest.index[from_newest % every == 0]
+        return {row: self._storm_picture(found[row]) for row in chosen}
+
+    def scenes(self) -> Iterator[ScenePicture]:
+        """The whole scene, clip by clip."""
+        for time, kept in self._scenes:
+            yield ScenePicture(time=time, taken=kept.taken, content=self._read(kept))
 
     def remove(self) -> None:
         """Remove the file."""
         self.path.unlink(missing_ok=True)
+
+    def _storm_picture(self, kept: _Kept) -> StormPicture:
+        plane = _plane(kept.lon, kept.lat)
+        return StormPicture(taken=kept.taken, content=self._read(kept), plane=plane)
 
     def _append(self, content: bytes) -> tuple[int, int]:
         """Where a picture is in the file, and how long it is."""
@@ -102,11 +121,10 @@ class PagePictures:
             return None
         return kept[int(np.argmin(away))]
 
-    def _read(self, kept: _Kept) -> StormPicture:
+    def _read(self, kept: _Kept) -> bytes:
         with self.path.open("rb") as file:
             file.seek(kept.start)
-            content = file.read(kept.length)
-        return StormPicture(taken=kept.taken, content=content, plane=_plane(kept.lon, kept.lat))
+            return file.read(kept.length)
 
 
 def _around(picture: Float[np.ndarray, "y x bands"], grid: Grid, lon: float, lat: float) -> bytes:

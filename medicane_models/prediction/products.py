@@ -1,6 +1,7 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +17,11 @@ from rich.table import Column, Table
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
+from medicane_models.maps.animation import basin_frames, storm_frames
 from medicane_models.maps.drawing import detection_map, save, track_map
+from medicane_models.maps.films import write_film
 from medicane_models.maps.page import report_page
-from medicane_models.maps.page_content import PageContent, shown_tracks
+from medicane_models.maps.page_content import PageContent, shown_tracks, storms_of
 from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.page_pictures import PagePictures
@@ -32,7 +35,15 @@ __all__ = ["ProductWriter", "replacing_products", "summary_table"]
 
 log = logging.getLogger(__name__)
 
-PATTERNS = ("detections.*", "tracks.*", "truth.csv", "report.html", "maps/????????_????.png")
+PATTERNS = (
+    "detections.*",
+    "tracks.*",
+    "truth.csv",
+    "report.html",
+    "maps/????????_????.png",
+    "films/*",
+)
+UNFIT = re.compile(r"[^\w.-]+")  # for names of files
 COLOURS = 3  # bands of a picture in colour
 NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
@@ -45,6 +56,7 @@ def replacing_products(
     formats: Sequence[str] = ("csv",),
     plot: bool = True,
     report: bool = True,
+    animate: bool = False,
     overwrite: bool = False,
 ) -> Iterator["ProductWriter"]:
     """Yield a writer whose files take their places in ``out`` at the end, if it wrote detections.
@@ -58,6 +70,7 @@ def replacing_products(
         formats: of the tracks: csv, netcdf, geojson.
         plot: whether to draw maps.
         report: whether to write a page.
+        animate: whether to write films.
         overwrite: whether results of an earlier run may be replaced.
 
     Raises:
@@ -72,7 +85,7 @@ def replacing_products(
             "choose another folder or give --overwrite"
         )
     with staging(out) as folder:
-        writer = ProductWriter(folder, formats=formats, plot=plot, report=report)
+        writer = ProductWriter(folder, formats=formats, plot=plot, report=report, animate=animate)
         try:
             yield writer
         finally:
@@ -92,25 +105,34 @@ class ProductWriter:
 
     The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats and,
     with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and ``tracks.png``; with ``report``,
-    ``report.html``. A clip with centres is drawn by :meth:`write`, when their tracks have ids;
-    until then its picture is kept on disk.
+    ``report.html``; with ``animate``, ``films/basin`` and ``films/track_ID``, MP4 or GIF. A clip
+    with centres is drawn by :meth:`write`, when their tracks have ids; until then its picture is
+    kept on disk.
 
     Attributes:
         folder: where.
         plot: whether maps are drawn.
         report: whether a page is written.
-        page_pictures: those that wait for it.
+        animate: whether films are.
+        page_pictures: those that wait for these.
         complete: whether all planned clips are in the detections written; None before any are.
     """
 
     def __init__(
-        self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool, report: bool = False
+        self,
+        folder: Path,
+        *,
+        formats: Sequence[str] = ("csv",),
+        plot: bool,
+        report: bool = False,
+        animate: bool = False,
     ) -> None:
         self.folder = folder
         self.formats = formats
         self.plot = plot
         self.report = report
-        self.page_pictures = PagePictures(folder / ".pictures")
+        self.animate = animate
+        self.page_pictures = PagePictures(folder / ".pictures", animate=animate)
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
         self._waiting: list[DetectedClip] = []
@@ -120,7 +142,7 @@ class ProductWriter:
     @property
     def needs_pictures(self) -> bool:
         """Whether clips are to come with pictures."""
-        return self.plot or self.report
+        return self.plot or self.report or self.animate
 
     def add_truth(self, truth: pd.DataFrame) -> None:
         """Write the true tracks into ``truth.csv``, and draw them on all maps from now on."""
@@ -131,7 +153,7 @@ class ProductWriter:
     def add(self, clip: DetectedClip, run: PredictionRun) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
-        if self.report:
+        if self.report or self.animate:
             self.page_pictures.add(
                 clip,
                 _picture_grid(clip, run.grid),
@@ -157,12 +179,32 @@ class ProductWriter:
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
 
-        if self.report:
-            self._write_page(detections)
+        if self.report or self.animate:
+            content = self._content(detections)
+            if self.report:
+                with replacing(self.folder / "report.html") as path:
+                    path.write_text(report_page(content), "utf-8")
+            if self.animate:
+                self._write_films(content)
+            self.page_pictures.remove()
 
-    def _write_page(self, detections: Detections) -> None:
+    def _write_films(self, content: PageContent) -> None:
+        """The scene, and each cyclone that has pictures."""
+        storms, films = storms_of(content), self.folder / "films"
+        note = "; ".join(filter(None, (content.caution, "not for warnings")))
+        if content.overview is not None:
+            scenes = self.page_pictures.scenes()
+            write_film(
+                films / "basin", basin_frames(content.overview.grid, storms, scenes, note=note)
+            )
+        for storm in storms:
+            if any(storm.pictures):
+                name = f"track_{UNFIT.sub('-', storm.name)}"
+                write_film(films / name, storm_frames(storm, content.kelvin, note=note))
+
+    def _content(self, detections: Detections) -> PageContent:
         told, tracks = detections.provenance, detections.tracks
-        content = PageContent(
+        return PageContent(
             scene=_scene(told),
             models=_models(told),
             caution=_caution(told),
@@ -175,9 +217,6 @@ class ProductWriter:
             skipped=_by_reason(detections.skipped),
             provenance=told,
         )
-        with replacing(self.folder / "report.html") as path:
-            path.write_text(report_page(content), "utf-8")
-        self.page_pictures.remove()
 
     def _map_path(self, clip: DetectedClip) -> Path:
         return self.folder / "maps" / f"{clip.end:%Y%m%d_%H%M}.png"

@@ -264,6 +264,12 @@ def test_a_page_is_written_unless_there_are_no_maps_or_else_as_asked(
     assert not list(quick[3].glob(".*"))
 
 
+def test_films_are_written_of_the_scene_and_of_each_cyclone(medicane, quick):
+    assert medicane(*quick, "--no-plot", "--animate")[0] == 0
+    assert [path.stem for path in sorted((quick[3] / "films").iterdir())] == ["basin", "track_1"]
+    assert not (quick[3] / "report.html").exists()
+
+
 def test_a_page_shows_each_fix_of_the_run(medicane, quick):
     assert medicane(*quick, "--no-plot", "--report")[0] == 0
     page = (quick[3] / "report.html").read_text("utf-8")
