@@ -63,7 +63,8 @@ def _write_mp4(path: Path, frames: Iterator[FilmFrame], encoder: Any) -> None:
 
 
 def _write_gif(path: Path, frames: Iterator[FilmFrame]) -> None:
-    pictures = [Image.fromarray(frame).quantize(128) for frame in frames]
+    few = {"method": Image.Quantize.FASTOCTREE, "dither": Image.Dither.NONE}
+    pictures = [Image.fromarray(frame).quantize(**few) for frame in frames]
     once = 1000 // FRAMES_A_SECOND
     pause = [*[once] * (len(pictures) - 1), LAST_FRAMES * once]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=pause, loop=0)

@@ -38,7 +38,10 @@ class Overview:
 
 
 def overview_map(
-    overview: Overview, storms: Sequence[ShownTrack], truth: pd.DataFrame | None
+    overview: Overview,
+    storms: Sequence[ShownTrack],
+    truth: pd.DataFrame | None,
+    newest: pd.Timestamp,
 ) -> ET.Element:
     """The part of the scene around all tracks, or all of it where there is none."""
     rows, columns = part_around(overview.grid, storms)
@@ -50,7 +53,7 @@ def overview_map(
         sheet.coasts(),
         sheet.graticule(),
         *_truths(sheet, truth),
-        *(_track(sheet, storm) for storm in storms),
+        *(_track(sheet, storm, newest) for storm in storms),
         sheet.scale_bar(),
         label=f"Map of {len(storms)} tracks on the picture of {moment_text(overview.taken)}",
     )
@@ -58,7 +61,8 @@ def overview_map(
     if truth is not None:
         keys += " Black and white: the true track."
     caption = f"Picture of {moment_text(overview.taken)}. {keys if storms else ''}"
-    return node("figure", drawing, node("figcaption", caption), class_="map")
+    wide = f"max-width:min(56rem, {90 * sheet.width / sheet.height:.0f}vh)"
+    return node("figure", drawing, node("figcaption", caption), class_="map", style=wide)
 
 
 def part_around(grid: Grid, storms: Sequence[ShownTrack]) -> tuple[slice, slice]:
@@ -86,16 +90,17 @@ def window_of(grid: Grid, rows: slice, columns: slice) -> Grid:
     return grid.window(columns.start, rows.start, width, height)
 
 
-def _track(sheet: Sheet, storm: ShownTrack) -> ET.Element:
-    """A line with a dot a fix, and its name and circles at the newest one."""
+def _track(sheet: Sheet, storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
+    """A line with a dot a fix, with its name and circles at the last, dated if that is not new."""
     lonlat, last = storm.lonlat, storm.fixes[-1]
     radii = [(share, last[f"radius_{share}_km"]) for share in (95, 50)]
     placed = sheet.points(*lonlat)
     x, y = placed[-1].tolist()
     is_left = x > 0.85 * sheet.width or 0.15 * sheet.width < x < np.nanmean(placed[:, 0])
+    since = "" if last["time"] == newest else f" · {last['time'].day} {last['time']:%b %H:%M}"
     name = node(
         "text",
-        f"{storm.name} · {last['time'].day} {last['time']:%b %H:%M}",
+        f"{storm.name}{since}",
         x=x,
         y=y,
         dx="-.7em" if is_left else ".7em",

@@ -25,6 +25,7 @@ from medicane_models.maps.wording import counted, moment_text, period_text
 __all__ = ["report_page"]
 
 NOT_FOR_WARNINGS = "Research software: not for warnings or decisions on safety."
+GUESSED = "Temperatures are guessed from the greys of pictures."
 MOST_REASONS = 50
 FOLDER = Path(__file__).parent
 TABLE_NAMES = {"enhanced": "enhanced", "dvorak": "Dvorak BD", "grey": "grey"}
@@ -71,7 +72,7 @@ def _policy(script: str) -> str:
 def _summary(content: PageContent, storms: Sequence[ShownTrack], title: str) -> ET.Element:
     """What a forecaster reads first."""
     newest, tracks = max(content.highest), len(set(content.tracks["track_id"]))
-    now = [storm for storm in storms if storm.fixes[-1]["time"] == newest]
+    now = [storm for storm in storms if storm.times[-1] == newest]
     threshold = content.provenance["settings"]["threshold"]
     fired = sum(probability >= threshold for probability in content.highest.values())
     judged = f"{counted(len(content.highest), 'clip')} judged, {fired} with a detection"
@@ -84,10 +85,21 @@ def _summary(content: PageContent, storms: Sequence[ShownTrack], title: str) -> 
         "header",
         node("h1", title),
         node("p", _sentence(found), _sentence(here) if tracks else None, incomplete),
-        node("ul", *(storm_line(storm, newest) for storm in storms)) if storms else None,
+        *_lines(storms, newest),
         node("p", _sentence(content.caution), NOT_FOR_WARNINGS, class_="warning"),
         node("p", _sentence(content.models), class_="quiet"),
     )
+
+
+def _lines(storms: Sequence[ShownTrack], newest: pd.Timestamp) -> Iterator[ET.Element]:
+    """Where the cyclones are now, and folded up where others were last seen."""
+    now = [storm_line(storm, newest) for storm in storms if storm.times[-1] == newest]
+    gone = [storm_line(storm, newest) for storm in storms if storm.times[-1] != newest]
+    if now:
+        yield node("ul", *now)
+    if gone:
+        seen = node("summary", f"{counted(len(gone), 'earlier track')}")
+        yield node("details", seen, node("ul", *gone), open=not now)
 
 
 def _sentence(text: str | None) -> str:
@@ -96,9 +108,9 @@ def _sentence(text: str | None) -> str:
 
 def _parts(content: PageContent, storms: Sequence[ShownTrack]) -> Iterator[ET.Element]:
     if content.overview:
-        yield overview_map(content.overview, storms, content.truth)
+        yield overview_map(content.overview, storms, content.truth, max(content.highest))
     if content.pictures:
-        yield _choices(content.kelvin)
+        yield _choices(content.kelvin, content.provenance["scene"].get("calibration"))
     for storm in storms:
         yield storm_section(storm, content.provenance["settings"]["threshold"])
     if more := len(set(content.tracks["track_id"])) - len(storms):
@@ -154,7 +166,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield prefix + name.replace("_", " "), str(value)
 
 
-def _choices(kelvin: tuple[float, float] | None) -> ET.Element:
+def _choices(kelvin: tuple[float, float] | None, calibration: str | None) -> ET.Element:
     """How pictures around storms are shown: their colours, with the scale, and their marks."""
     marks = node("label", node("input", type="checkbox", id="use-marks", checked=True), "marks")
     if kelvin is None:
@@ -168,7 +180,8 @@ def _choices(kelvin: tuple[float, float] | None) -> ET.Element:
         for number, name in enumerate(COLOUR_TABLES)
     ]
     legend = node("legend", "Infrared pictures")
-    return node("fieldset", legend, *tables, marks, _scale(kelvin), class_="choices")
+    guess = node("span", GUESSED, class_="quiet") if calibration == "grey" else None
+    return node("fieldset", legend, *tables, marks, _scale(kelvin), guess, class_="choices")
 
 
 def _scale(kelvin: tuple[float, float]) -> ET.Element:

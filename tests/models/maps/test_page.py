@@ -87,6 +87,7 @@ def content(*tracks: pd.DataFrame, picture: bytes = PICTURE, **changes) -> PageC
         skipped={},
         provenance={
             "settings": {"threshold": 0.5},
+            "scene": {"calibration": "kelvin"},
             "tracker": {"name": "oracle"},
             "complete": True,
         },
@@ -179,6 +180,17 @@ def test_errors_are_of_the_true_centre_of_that_time_if_one_is_near():
     text = parsed(track(1, 2), truth=truth).text
     assert text.count("10 km from the true centre") == 1
     assert text.count("km from the true centre") == 1
+
+
+def test_cyclones_of_now_come_before_those_that_have_gone():
+    page = parsed(track("new", 4), track("old", 2, 25.0))
+    assert page.text.index("Track new") < page.text.index("1 earlier trackTrack old")
+
+
+@pytest.mark.parametrize(("calibration", "warned"), [("kelvin", False), ("grey", True)])
+def test_temperatures_that_are_guessed_are_said_to_be(calibration, warned):
+    told = {**content().provenance, "scene": {"calibration": calibration}}
+    assert ("guessed from the greys" in parsed(track(), provenance=told).text) == warned
 
 
 def test_distances_from_a_first_guess_are_told():
