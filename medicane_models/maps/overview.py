@@ -76,7 +76,8 @@ def part_around(grid: Grid, storms: Sequence[ShownTrack]) -> tuple[slice, slice]
     pixel_km = np.stack(grid.pixel_size_km(*((low + high) / 2)))
     if not np.isfinite(pixel_km).all():
         return everything
-    spare = np.maximum(MARGIN_KM, (LEAST_KM - (high - low) * pixel_km) / 2) / pixel_km
+    wide, tall = np.maximum((high - low) * pixel_km + 2 * MARGIN_KM, LEAST_KM)
+    spare = (np.array([max(wide, tall), tall]) / pixel_km - (high - low)) / 2
     start = np.maximum(np.floor(low - spare), 0).astype(int)
     stop = np.minimum(np.ceil(high + spare) + 1, (grid.width, grid.height)).astype(int)
     left, top = start.tolist()
@@ -96,7 +97,7 @@ def _track(sheet: Sheet, storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
     radii = [(share, last[f"radius_{share}_km"]) for share in (95, 50)]
     placed = sheet.points(*lonlat)
     x, y = placed[-1].tolist()
-    is_left = x > 0.85 * sheet.width or 0.15 * sheet.width < x < np.nanmean(placed[:, 0])
+    is_left = x > 0.8 * sheet.width or 0.2 * sheet.width < x < np.nanmean(placed[:, 0])
     since = "" if last["time"] == newest else f" · {last['time'].day} {last['time']:%b %H:%M}"
     name = node(
         "text",

@@ -184,7 +184,7 @@ class ProductWriter:
             if self.report:
                 with replacing(self.folder / "report.html") as path:
                     path.write_text(report_page(content), "utf-8")
-            if self.animate:
+            if self.animate and self.complete:
                 self._write_films(content)
             self.page_pictures.remove()
 
