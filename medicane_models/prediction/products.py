@@ -178,15 +178,17 @@ class ProductWriter:
         self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
-
         if self.report or self.animate:
-            content = self._content(detections)
-            if self.report:
-                with replacing(self.folder / "report.html") as path:
-                    path.write_text(report_page(content), "utf-8")
-            if self.animate and self.complete:
-                self._write_films(content)
+            self._write_pages(self._content(detections))
             self.page_pictures.remove()
+
+    def _write_pages(self, content: PageContent) -> None:
+        """The page and, of a complete run, films, as far as they are wanted."""
+        if self.report:
+            with replacing(self.folder / "report.html") as path:
+                path.write_text(report_page(content), "utf-8")
+        if self.animate and self.complete:
+            self._write_films(content)
 
     def _write_films(self, content: PageContent) -> None:
         """The scene, and each cyclone that has pictures."""
