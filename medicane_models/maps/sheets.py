@@ -26,7 +26,7 @@ FINEST = 0.5  # units of a sheet that a coast is drawn to
 MOST_POINTS = 20_000  # of the coasts of a sheet; with more they are drawn more coarsely
 WIDEST_BAR = 0.25  # of a sheet's width
 BAR_END = (0.96, 0.965)  # of a sheet's width and height
-NEAREST_LABEL = 0.04  # of a sheet's width, from its corners
+NEAREST_LABEL = 0.1  # of a sheet's width, from its corners
 
 Lines = Sequence[Float[np.ndarray, "_ 2"]]
 
@@ -146,7 +146,7 @@ class Sheet:
         """What lines are called, and where they cross their border; none near the corners."""
         unit, margin = self.width / self.grid.width, NEAREST_LABEL * self.width
         places = [(line.label, (tick + 0.5) * unit) for line in lines for tick in line.ticks]
-        return [(name, at) for name, at in places if margin < at < length - 2 * margin]
+        return [(name, at) for name, at in places if margin < at < length - margin]
 
     def _placed(self, pixels: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
         return (pixels + 0.5) * (self.width / self.grid.width)

@@ -24,13 +24,13 @@ from medicane_models.maps.wording import (
 
 __all__ = ["ShownTrack", "storm_line", "storm_section"]
 
-MOST_FIXES = 120  # in the table of a track
+MOST_FIXES = 150  # in the table of a track
 COLUMNS = {
     "probability": ("prob.", ".2f"),
     "radius_50_km": ("50 % km", ".0f"),
     "radius_95_km": ("95 % km", ".0f"),
     "error_km": ("error km", ".0f"),
-    "guess_distance_km": ("guess off km", ".0f"),
+    "guess_distance_km": ("guess km", ".0f"),
 }
 
 
@@ -163,7 +163,7 @@ def _table(storm: ShownTrack) -> ET.Element:
     more = len(storm.fixes) - len(fixes)
     notes = [
         "* may reach beyond the scene" if storm.has_edges else None,
-        f"{more} earlier fixes are in tracks.csv" if more else None,
+        f"{counted(more, 'earlier position')} in tracks.csv" if more else None,
     ]
     return node(
         "details",
