@@ -42,9 +42,10 @@ def judged_fixes(
 ) -> Iterator[dict[str, Any]]:
     """Hits, false alarms and misses of both pairs in one scene."""
     scene, truth = simulate_scene(hours=HOURS, seed=seed)
+    storms = truth.rename(columns={"track_id": "storm"})
     first = pd.Timestamp(scene["time"].to_numpy()[0], tz="UTC") + JUDGED_FROM
     for pair, predictor in predictors.items():
-        score = judge_run(predictor.predict(scene, start=first), true_tracks)
+        score = judge_run(predictor.predict(scene, start=first), storms)
         for fix in score["fixes"]:
             found, known = pd.notna(fix["track_id"]), pd.notna(fix["storm"])
             yield {

@@ -23,6 +23,7 @@ from medicane_models.choices import (
 )
 from medicane_models.commands import (
     START,
+    Animate,
     AnyDevice,
     Domain,
     End,
@@ -34,6 +35,7 @@ from medicane_models.commands import (
     Overwrite,
     Plot,
     Reader,
+    Report,
     Revision,
     RuntimeChoice,
     Scenes,
@@ -50,6 +52,7 @@ from medicane_models.commands import (
     run_program,
     say,
     will_plot,
+    will_report,
     with_progress,
 )
 from medicane_models.errors import ConfigurationError
@@ -131,21 +134,23 @@ def predict(
         ),
     ] = "csv",
     plot: Plot = None,
+    report: Report = None,
+    animate: Animate = False,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Find cyclones in satellite scenes: detections, tracks and maps.
+    """Find cyclones in satellite scenes: detections, tracks, maps and a page.
 
     Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
     --overwrite replaced.
     """
     from medicane_models.prediction.products import replacing_products
 
-    plot = will_plot(plot)
-    chosen = {"formats": _split(formats), "plot": plot, "overwrite": overwrite}
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
+    chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
     options = {
         "threshold": threshold,
         "max_missing": max_missing,
@@ -161,7 +166,7 @@ def predict(
         within = {"domain": domain, "extent": extent, "start": start, "end": end}
         opened = predictor.open(scene, reader=reader, **within)
         times = {"start": start, "end": end, "every_minutes": every}
-        run = predictor.run(opened, **times, pictures=writer.plot, first_guess=guess)
+        run = predictor.run(opened, **times, pictures=writer.needs_pictures, first_guess=guess)
         detections = _judge(run, writer)
     _show(detections, out, json=json)
 
@@ -176,6 +181,8 @@ def demo(
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 6,
     seed: Seed = 0,
     plot: Plot = None,
+    report: Report = None,
+    animate: Animate = False,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -192,16 +199,16 @@ def demo(
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
 
-    plot = will_plot(plot)
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
-    with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
+    with replacing_products(out, plot=will_plot(plot), overwrite=overwrite, **pages) as writer:
         predictor = _predictor(_detector_for(model, []), tracker, runtime, device, **options)
         if predictor.processor.uses_planes:
             simulated, truth = simulate_infrared(hours=hours, seed=seed)
         else:
             simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         writer.add_truth(truth)
-        detections = _judge(predictor.run(simulated, pictures=writer.plot), writer)
+        detections = _judge(predictor.run(simulated, pictures=writer.needs_pictures), writer)
     say(f"The simulated cyclone's true track is in {out / 'truth.csv'}.")
     _show(detections, out, score=judge_run(detections, read_truth(out / "truth.csv")), json=json)
 
