@@ -15,7 +15,7 @@ from medicane_models.maps.animation import ScenePicture
 from medicane_models.maps.overview import Overview
 from medicane_models.maps.storm_views import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
-from medicane_models.prediction.linking import merge_detections
+from medicane_models.prediction.merging import merge_detections
 from medicane_models.prediction.run import DetectedClip
 from medicane_models.scenes.plane_sampling import PlaneSampler
 
