@@ -67,7 +67,7 @@ from medicane_training.scores.intervals import (
 )
 from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
 from medicane_training.scores.scene_detection import SceneRules, scene_scores
-from medicane_training.scores.storm_tables import judged_tables, printed_table
+from medicane_training.scores.storm_tables import error_table, judged_tables, printed_table
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE
 
@@ -165,10 +165,10 @@ def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame
     return judged.loc[judged["error_km"].notna()].reset_index(drop=True)
 
 
-def aligned(others: pd.DataFrame, judged: pd.DataFrame) -> np.ndarray:
+def aligned(others: pd.DataFrame, clips: pd.DataFrame) -> np.ndarray:
     """Errors of another model on the same clips, which another store may number otherwise."""
     name = ["sample", "tile_x", "tile_y"]
-    asked = pd.MultiIndex.from_frame(judged[name])
+    asked = pd.MultiIndex.from_frame(clips.loc[:, name])
     return others.set_index(name)["error_km"].reindex(asked).to_numpy(float)
 
 
@@ -288,7 +288,8 @@ def test(options: argparse.Namespace) -> None:
     others = baseline_errors(flow.clips.store, judged["clip"].to_numpy(int))
     if options.plain is not None:
         plain = pd.read_parquet(options.plain / "test.parquet")
-        others = {PLAIN: aligned(plain, judged), **others}
+        clips = flow.clips.store.clips.iloc[judged["clip"].to_numpy(int)]
+        others = {PLAIN: aligned(plain, clips), **others}
     keep(judged, others, options.out)
     tables = judged_tables(flow.clips.store, judged, others)
     tell(tables, f"{options.tracker}, fixed test storms")
@@ -402,17 +403,19 @@ def pictures(options: argparse.Namespace) -> None:
 
 def trials(options: argparse.Namespace) -> None:
     """What several trainings made of the validation storms, by class of wind."""
-    told, counts = [], {}
+    told = []
     for name, folder in (given.rsplit("=", 1) for given in options.runs):
         recipe = yaml.safe_load((Path(folder) / "run.yaml").read_text("utf-8"))
         store = ClipStore(recipe["data"]["store"])
         judged = pd.read_parquet(Path(folder) / "validation.parquet")
         judged = judged.loc[judged["error_km"].notna()].reset_index(drop=True)
-        rows = judged_tables(store, judged, {})["errors"]["wind"]
-        counts |= {row["wind"]: {what: row[what] for what in ("clips", "storms")} for row in rows}
+        index = store.clips.iloc[judged["clip"].to_numpy(int)]
+        errors = {"model": judged["error_km"].to_numpy(float)}
+        blocks = weather_blocks(store, index)
+        rows = error_table(errors, classes_of_clips(index), blocks, "wind")
         seen = recipe["training"]["epochs"] * recipe["data"]["samples"]
         told.append({"name": name, "clips_seen": seen, "errors": rows})
-    finish(options, {"trials": told, "counts": counts})
+    finish(options, {"trials": told})
 
 
 def cards(options: argparse.Namespace) -> None:
@@ -423,7 +426,7 @@ def cards(options: argparse.Namespace) -> None:
             test=options.test,
             folds=options.fold_scores,
             trials=options.trial_scores,
-            pictures=options.pictures,
+            with_pictures=options.pictures is not None,
         ),
         DETECTOR: detector_card(options.pair / DETECTOR, test=options.test),
     }

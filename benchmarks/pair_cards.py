@@ -20,17 +20,11 @@ mean, median and RMS 26.6, 22.2 and 32.4 km over all systems of the Atlantic and
 and Velden 2016), has a median of 49 km from the infrared window alone. Without a first guess, as
 above, the tile's middle is up to 300 km from the centre, which is the harder task."""
 
-SHOWN = ("calibration.png", "worst.png")
-"""Pictures of the card."""
-
-COMMENTS = {
-    "eye": "an eye is there, and another clearing looked more like one",
-    "embedded": "no eye: the centre is somewhere under the cold shield",
-    "curved band": "a curved band is open: its middle is hard to tell",
-    "sheared": "the cold shield lies beside the centre",
-    "": "too little of it was seen to say",
+SHOWN = {
+    "calibration.png": "How many centres lie inside the circles, by class of wind:",
+    "errors.png": "Errors by wind, beside other methods:",
 }
-"""By how a storm is organised."""
+"""Pictures of the card, which show no satellite picture: real ones may not be passed on."""
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,7 +35,7 @@ def tracker_card(
     test: Path,
     folds: Path | None = None,
     trials: Path | None = None,
-    pictures: Path | None = None,
+    with_pictures: bool = False,
 ) -> str:
     """The tracker's card.
 
@@ -50,7 +44,7 @@ def tracker_card(
         test: ``test.json``.
         folds: ``folds.json``, if folds have been run.
         trials: ``trials.json``, if other trainings are told of.
-        pictures: folder of ``pictures.json`` and SHOWN, if they are.
+        with_pictures: whether those of SHOWN lie beside the card, after its name.
     """
     told = _json(test)
     parts = [
@@ -73,7 +67,7 @@ def tracker_card(
         "## Changed pictures\n",
         "Median error of the test and validation clips when every picture is changed.",
         _changes(told["changes"]),
-        *([] if pictures is None else _pictures(run.name, _json(pictures / "pictures.json"))),
+        *(_pictures(run.name) if with_pictures else []),
         *([] if trials is None else _trials(_json(trials))),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -138,26 +132,11 @@ def _folds(told: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _pictures(name: str, told: Mapping[str, Any]) -> list[str]:
-    calibration, worst = (f"{name}-{picture}" for picture in SHOWN)
-    rows = [
-        (
-            row["storm"],
-            row["dataset"],
-            "–" if math.isnan(row["wind_kt"]) else f"{row['wind_kt']:.0f}",
-            f"{row['error_km']:.0f}",
-            COMMENTS[row["organisation"]],
-        )
-        for row in told["worst"]
-    ]
-    return [
-        "## Pictures\n",
-        f"How many centres lie inside the circles, {told['clips']} clips:",
-        f"![calibration of the radii]({calibration})",
-        "The worst clip of each storm, fix and circles beside the true centre:",
-        f"![the worst clips]({worst})",
-        _table(("storm", "data", "wind, kt", "error, km", "why"), rows),
-    ]
+def _pictures(name: str) -> list[str]:
+    parts = ["## Pictures\n"]
+    for picture, caption in SHOWN.items():
+        parts += [caption, f"![{caption}]({name}-{picture})"]
+    return parts
 
 
 def _trials(told: Mapping[str, Any]) -> list[str]:
@@ -165,14 +144,14 @@ def _trials(told: Mapping[str, Any]) -> list[str]:
     rows = []
     for one in told["trials"]:
         by_class = {row["wind"]: row for row in one["errors"]}
-        kilometres = (_kilometres(by_class.get(name)) for name in classes)
-        rows.append((one["name"], f"{one['clips_seen'] / 1000:.0f} k", *kilometres))
-    counts = [f"{name}, {_counted(told['counts'][name])}" for name in classes]
+        found = [by_class.get(name) for name in classes]
+        told_each = (f"{_kilometres(row)} ({row['clips']})" if row else "–" for row in found)
+        rows.append((one["name"], f"{one['clips_seen'] / 1000:.0f} k", *told_each))
     return [
         "## What was tried\n",
         "On validation storms, by which checkpoints were chosen; one training each, so that "
-        "classes of few storms differ by chance, too. Kilometres as above.",
-        _table(("training", "clips seen", *counts), rows),
+        "classes of few storms differ by chance, too. Kilometres as above, and how many clips.",
+        _table(("training", "clips seen", *classes), rows),
     ]
 
 

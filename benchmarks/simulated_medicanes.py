@@ -11,8 +11,10 @@ weather, not real weather. The seeds are none that a model was trained on.
 import argparse
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,8 +27,9 @@ from medicane_models.hub import AIRMASS_DETECTOR, DETECTOR
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.runtimes.interface import limit_threads
 from medicane_models.simulation import simulate_scene
+from medicane_models.times import TIME_FORMAT, utc
 from medicane_models.verification.fixes import judge_run
-from medicane_models.verification.matching import Blocks
+from medicane_models.verification.matching import Blocks, read_truth
 from medicane_models.verification.scores import error_summary
 from medicane_training.scores.intervals import with_intervals
 
@@ -42,8 +45,10 @@ def judged_fixes(
 ) -> Iterator[dict[str, Any]]:
     """Hits, false alarms and misses of both pairs in one scene."""
     scene, truth = simulate_scene(hours=HOURS, seed=seed)
-    storms = truth.rename(columns={"track_id": "storm"})
-    first = pd.Timestamp(scene["time"].to_numpy()[0], tz="UTC") + JUDGED_FROM
+    with TemporaryDirectory() as folder:
+        truth.to_csv(Path(folder) / "truth.csv", index=False, date_format=TIME_FORMAT)
+        storms = read_truth(Path(folder) / "truth.csv")
+    first = utc(scene["time"].to_numpy()[0]) + JUDGED_FROM
     for pair, predictor in predictors.items():
         score = judge_run(predictor.predict(scene, start=first), storms)
         for fix in score["fixes"]:
@@ -68,7 +73,7 @@ def scores(fixes: pd.DataFrame) -> dict[str, Any]:
             **error_summary(error[rows]),
         }
 
-    counts = {"storms": int(fixes["storm"].nunique()), **fixes["outcome"].value_counts().to_dict()}
+    counts = {"storms": len(set(fixes["storm"])), **Counter(outcome.tolist())}
     storms = Blocks(fixes["storm"].to_numpy(str), np.full(len(fixes), True))
     return counts | with_intervals(summary, storms)
 

@@ -466,10 +466,10 @@ def corners(grid: Grid, row: Any, lat: float) -> Iterator[tuple[float, float, fl
     half_px = PROCESSOR.tile_size * PROCESSOR.grid.x_step / 2000 / (KM_PER_DEGREE * DEGREES)
     least_km = KM_PER_DEGREE * DEGREES * max(2 * half_px, np.hypot(row.box_w, row.box_h) / 2)
     for x, y in product((half_px, row.image_w - half_px), (half_px, row.image_h - half_px)):
-        place = [float(value) for value in grid.pixel_to_lonlat(x, y)]
-        away_km = float(great_circle_km(*place, 0.0, lat))
+        lon_there, lat_there = (float(value) for value in grid.pixel_to_lonlat(x, y))
+        away_km = float(great_circle_km(lon_there, lat_there, 0.0, lat))
         if away_km > least_km:
-            yield *place, away_km
+            yield lon_there, lat_there, away_km
 
 
 def singles(folder: Path, make: Samples) -> None:

@@ -5,6 +5,7 @@ They need matplotlib.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ ANGLES = np.linspace(0, 2 * np.pi, 97)
 STYLES = (":", "-")
 QUARTERS = (0.25, 0.5, 0.75)
 NO_DATA = 0.5
+NARROW = 11  # letters of a name under an axis
 PAIRS = (("tile_x", "tile_y"), ("x", "y"))
 
 
@@ -90,7 +92,7 @@ def draw_calibration(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         path: of the picture.
     """
     figure, axes = _figure("share of the errors inside the circles, 95 % intervals by storm")
-    names = [f"{next(iter(row.values()))}\n{row['clips']} clips" for row in rows]
+    names = [f"{fill(next(iter(row.values())), NARROW)}\n{row['clips']} clips" for row in rows]
     for share, marker in zip(RADIUS_SHARES, "os", strict=True):
         scores = [row[f"coverage_{100 * share:.0f}"] for row in rows]
         value, low, high = ([score[of] for score in scores] for of in ("value", "low", "high"))
@@ -129,7 +131,7 @@ def draw_errors(
         if index == 0:
             axes.fill_between(middles, low, high, alpha=0.2)
     axes.set(xlabel="wind, kt", ylabel="km", ylim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=7, ncols=2)
     _save(figure, path)
 
 
