@@ -30,7 +30,8 @@ NAMES_A_MODEL = FLOWS | {
     "medicane-export onnx", "medicane-export safetensors", "medicane-export transformers",
 }  # fmt: skip
 REPLACES = {
-    "medicane predict", "medicane demo", "medicane simulate", "medicane convert",
+    "medicane predict", "medicane demo", "medicane simulate", "medicane evaluate",
+    "medicane convert",
     "medicane-export onnx", "medicane-export safetensors", "medicane-export transformers",
 }  # fmt: skip
 CONTINUES = FLOWS | {
@@ -70,6 +71,7 @@ OWN_DEFAULTS = {
     ("medicane-train data download", "--start"): REQUIRED,
     ("medicane-train data download", "--end"): REQUIRED,
     **{(flow, "--out"): None for flow in FLOWS},  # a dry run needs none
+    ("medicane evaluate", "--out"): None,  # the report is printed
     **{(flow, "--device"): None for flow in FLOWS},  # the recipe's
     **{(flow, "--seed"): None for flow in FLOWS},
 }

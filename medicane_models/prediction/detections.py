@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -22,9 +22,10 @@ __all__ = [
     "DETECTION_COLUMNS",
     "FIX_COLUMNS",
     "Detections",
+    "StoredScene",
     "geometry_of",
     "software_versions",
-    "stored_geometry",
+    "stored_scene",
 ]
 
 FIX_COLUMNS = (
@@ -180,12 +181,20 @@ def geometry_of(provenance: Mapping[str, Any]) -> TileGeometry:
     )
 
 
-def stored_geometry(folder: Path) -> TileGeometry | None:
-    """Where the tiles lie that the ``detections.json`` of a folder is about, if it has one."""
+class StoredScene(NamedTuple):
+    """Where the tiles of stored detections lie, and what sensor they were seen with."""
+
+    geometry: TileGeometry
+    sensor: str
+
+
+def stored_scene(folder: Path) -> StoredScene | None:
+    """What the ``detections.json`` of a folder says of its scene, if it has one."""
     path = folder / "detections.json"
     if not path.is_file():
         return None
     try:
-        return geometry_of(json.loads(path.read_text())["provenance"])
+        told = json.loads(path.read_text())["provenance"]
+        return StoredScene(geometry_of(told), told["scene"].get("sensor", "unknown"))
     except (ValueError, KeyError, TypeError) as error:
         raise SceneError(f"{path} is damaged ({error}); predict again") from error

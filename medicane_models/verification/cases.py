@@ -13,14 +13,13 @@ from jaxtyping import Bool
 from medicane_models.domain import Grid
 from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.prediction.detections import stored_geometry
+from medicane_models.prediction.detections import StoredScene, stored_scene
 from medicane_models.prediction.tile_geometry import TILE_COLUMNS, TileGeometry
 from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.tracks import as_tracks, require_columns
 from medicane_models.tables import header_names, typed_table
 from medicane_models.times import interval, utc, utc_times
 from medicane_models.verification.best_tracks import read_tracks
-from medicane_models.verification.matching import read_truth
 
 __all__ = [
     "Case",
@@ -29,9 +28,11 @@ __all__ = [
     "domain_text",
     "inside_domain",
     "open_case",
+    "paths_text",
+    "tables_of",
 ]
 
-TABLES = ("detections.csv", "tracks.csv")  # of a folder of results, the first that is there
+TABLES = ("detections.csv", "tracks.csv")  # of a folder of results
 PredictionKind = Literal["detections", "tracks"]
 
 
@@ -106,11 +107,16 @@ class Case:
     Attributes:
         kind: of the predictions.
         source: the file of the predictions.
+        sensor: that they were made from, "unknown" where no ``detections.json`` is beside them.
         truth_source: the files of the truth.
         settings: with the grid and the domain filled in.
         start: first time that is judged, UTC.
         end: last time that is judged.
         rows: predictions within the period; of detections those in tiles within the domain.
+        times: that are judged: those that were looked at, as the ``detections.csv`` tells; of
+            tracks without one, their own and those of the truth that none of them is near to.
+        looked: whether ``times`` are all that were looked at.
+        known: the whole truth.
         near: the truth within the period and the tolerance around it, inside the domain or not.
         counted: (near,) which of it lies inside the domain and the period itself.
         left_out: how many rows of both were not judged, and why.
@@ -118,38 +124,71 @@ class Case:
 
     kind: PredictionKind
     source: str
+    sensor: str
     truth_source: str
     settings: EvaluationSettings
     start: pd.Timestamp
     end: pd.Timestamp
     rows: pd.DataFrame
+    times: pd.DatetimeIndex
+    looked: bool
+    known: pd.DataFrame
     near: pd.DataFrame
     counted: Bool[np.ndarray, " near"]
     left_out: dict[str, int]
 
+    def at(self, times: pd.DatetimeIndex) -> "Case":
+        """The same at some of its times."""
+        start, end = times.min(), times.max()
+        return replace(
+            self,
+            times=times,
+            rows=self.rows.loc[self.rows["time"].isin(list(times))].reset_index(drop=True),
+            start=start,
+            end=end,
+            counted=self.counted & self.near["time"].between(start, end).to_numpy(),
+        )
+
 
 def open_case(
-    predictions: str | Path, truth: str | Path | Sequence[str | Path], settings: EvaluationSettings
+    path: Path, known: pd.DataFrame, settings: EvaluationSettings, *, truth_source: str
 ) -> Case:
-    """Read both sides; arguments and errors are those of :func:`evaluation.evaluate`."""
-    path, known = _table_path(Path(predictions)), read_truth(truth)
+    """Read a table and hold it against the truth; errors are those of :func:`evaluation.evaluate`.
+
+    Args:
+        path: of the table.
+        known: the truth, as :func:`matching.read_truth` returns it.
+        settings: of the evaluation.
+        truth_source: what the truth is called in messages.
+    """
     kind, rows = _predictions(path)
-    settings = _with_geometry(settings, path, kind)
-    start, end = _period(rows, settings, path)
+    stored = stored_scene(path.parent)
+    settings = _with_geometry(settings, stored, path, kind)
+    looked = _looked_at(path, kind, rows)
+    start, end = _period(
+        pd.DatetimeIndex(rows["time"]) if looked is None else looked, settings, path
+    )
     tolerance = timedelta(minutes=settings.tolerance_minutes)
     during = rows["time"].between(start, end).to_numpy()
     near = known.loc[known["time"].between(start - tolerance, end + tolerance)]
     inside = inside_domain(near, settings.domain)
+    counted = inside & near["time"].between(start, end).to_numpy()
     case = Case(
         kind=kind,
         source=str(path),
-        truth_source=_names(truth),
+        sensor=stored.sensor if stored else "unknown",
+        truth_source=truth_source,
         settings=settings,
         start=start,
         end=end,
         rows=rows.loc[during].reset_index(drop=True),
+        times=_times(rows.loc[during], near.loc[counted], settings)
+        if looked is None
+        else looked[(looked >= start) & (looked <= end)],
+        looked=looked is not None,
+        known=known,
         near=near.reset_index(drop=True),
-        counted=inside & near["time"].between(start, end).to_numpy(),
+        counted=counted,
         left_out={
             "truth_outside_the_period": len(known) - len(near),
             "truth_outside_the_domain": int((~inside).sum()),
@@ -163,13 +202,12 @@ def open_case(
 
 
 def _with_geometry(
-    settings: EvaluationSettings, path: Path, kind: PredictionKind
+    settings: EvaluationSettings, stored: StoredScene | None, path: Path, kind: PredictionKind
 ) -> EvaluationSettings:
     """Grid, tile size and domain from the ``detections.json`` beside a table, where not given."""
-    if settings.grid is None and (stored := stored_geometry(path.parent)) is not None:
-        settings = replace(
-            settings, grid=stored.grid, tile_size=stored.size, plane_km=stored.plane_km
-        )
+    if settings.grid is None and stored is not None:
+        tiles = stored.geometry
+        settings = replace(settings, grid=tiles.grid, tile_size=tiles.size, plane_km=tiles.plane_km)
     if settings.grid is None and kind == "detections":
         raise SceneError(
             f"{path}: no detections.json beside it says which grid its tiles count in; evaluate "
@@ -209,14 +247,14 @@ def _in_tiles_of_domain(case: Case) -> Case:
     return replace(case, rows=case.rows.loc[inside].reset_index(drop=True), left_out=left_out)
 
 
-def _table_path(path: Path) -> Path:
-    """The table of a folder of results, else the path as it is."""
+def tables_of(path: Path) -> list[Path]:
+    """The tables of a folder of results, else the path as it is."""
     if not path.is_dir():
-        return path
+        return [path]
     found = [path / name for name in TABLES if (path / name).is_file()]
     if not found:
         raise SceneError(f"{path} holds no {' or '.join(TABLES)}; name a table of predictions")
-    return found[0]
+    return found
 
 
 def _predictions(path: Path) -> tuple[PredictionKind, pd.DataFrame]:
@@ -233,7 +271,8 @@ def _predictions(path: Path) -> tuple[PredictionKind, pd.DataFrame]:
     return "tracks", as_tracks(tracks, source=source)
 
 
-def _names(paths: str | Path | Sequence[str | Path]) -> str:
+def paths_text(paths: str | Path | Sequence[str | Path]) -> str:
+    """Paths in one line."""
     return ", ".join(map(str, [paths] if isinstance(paths, str | Path) else paths))
 
 
@@ -267,18 +306,36 @@ def _detections(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
     return rows.sort_values(["time", *TILE_COLUMNS], ignore_index=True)
 
 
-def _period(
-    table: pd.DataFrame, settings: EvaluationSettings, path: Path
-) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """What was asked for, else what was looked at: the times of the detections, if they are there.
-
-    Tracks alone do not say how long before and after them nothing was found.
-    """
+def _looked_at(path: Path, kind: PredictionKind, rows: pd.DataFrame) -> pd.DatetimeIndex | None:
+    """The times of the detections, if they are there: tracks alone do not tell when none was."""
     beside = path.with_name("detections.csv")
-    looked_at = _predictions(beside)[1]["time"] if beside.is_file() else table["time"]
-    if looked_at.empty and None in (settings.start, settings.end):
+    if kind == "tracks" and not beside.is_file():
+        return None
+    times = rows["time"] if kind == "detections" else _predictions(beside)[1]["time"]
+    return pd.DatetimeIndex(times.unique()).sort_values()
+
+
+def _times(
+    predicted: pd.DataFrame, known: pd.DataFrame, settings: EvaluationSettings
+) -> pd.DatetimeIndex:
+    """Times of the predictions, and those of the truth that no prediction is near to."""
+    ours, theirs = (np.unique(table["time"].to_numpy()) for table in (predicted, known))
+    if ours.size:
+        after = np.clip(np.searchsorted(ours, theirs), 0, ours.size - 1)
+        nearest = np.minimum(
+            abs(ours[after] - theirs), abs(ours[np.maximum(after - 1, 0)] - theirs)
+        )
+        theirs = theirs[nearest > np.timedelta64(round(settings.tolerance_minutes * 60), "s")]
+    return pd.DatetimeIndex(np.union1d(ours, theirs))
+
+
+def _period(
+    times: pd.DatetimeIndex, settings: EvaluationSettings, path: Path
+) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """What was asked for, else what was looked at; nobody knows that of tracks alone."""
+    if times.empty and None in (settings.start, settings.end):
         raise SceneError(f"{path} holds no row; say with start and end which period it covers")
-    own = looked_at.min(), looked_at.max()
+    own = times.min(), times.max()
     interval(settings.start or own[0], settings.end or own[1])
     return utc(settings.start or own[0]), utc(settings.end or own[1])
 

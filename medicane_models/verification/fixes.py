@@ -10,12 +10,8 @@ from rich.table import Column, Table
 from medicane_models.domain import Grid
 from medicane_models.prediction.detections import Detections, geometry_of
 from medicane_models.verification.cases import EvaluationSettings, inside_domain
-from medicane_models.verification.matching import (
-    distance_km,
-    match_tracks,
-    storms_at,
-    storms_in_tiles,
-)
+from medicane_models.verification.matching import storms_at, storms_in_tiles
+from medicane_models.verification.pairing import paired, with_errors
 from medicane_models.verification.scores import Contingency, error_summary
 
 __all__ = ["fix_table", "judge_fixes", "judge_run", "score_lines"]
@@ -73,16 +69,12 @@ def judge_fixes(tracks: pd.DataFrame, storms: pd.DataFrame, *, max_km: float) ->
         ``time, track_id, storm, lon, lat, error_km``: no storm for a false alarm, no track for a
         miss, whose position is the storm's.
     """
-    ours, theirs = match_tracks(tracks, storms, max_km=max_km)
-    here, there = (t[["lon", "lat"]].to_numpy(float) for t in (tracks, storms))
-    storm, error_km = np.full(len(tracks), None, dtype=object), np.full(len(tracks), np.nan)
-    storm[ours] = storms["storm"].to_numpy()[theirs]
-    error_km[ours] = distance_km(here[ours], there[theirs])
-    names = tracks["track_id"].astype("str")  # numbers would become floats beside missing ones
-    found = tracks.assign(track_id=names, storm=storm, error_km=error_km)
-    missed = storms.loc[~np.isin(np.arange(len(storms)), theirs)]
-    rows = [*found.to_dict("records"), *missed.to_dict("records")]
-    return pd.DataFrame(rows, columns=COLUMNS).sort_values(["time", "lon"], ignore_index=True)
+    table = with_errors(paired(tracks, storms, max_km=max_km))
+    for name in ("lon", "lat"):
+        table[name] = table[name].fillna(table[f"true_{name}"])
+    names = {name: table[name].replace("", None) for name in ("track_id", "storm")}
+    named = table.assign(**names).sort_values(["time", "lon"], ignore_index=True)
+    return named.loc[:, COLUMNS]
 
 
 def fix_table(score: Mapping[str, Any]) -> Table:

@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int, Shaped
 from medicane_models.domain import great_circle_km
 from medicane_models.prediction.linking import pair_nearest
 from medicane_models.prediction.tile_geometry import TILE_COLUMNS, TileGeometry
+from medicane_models.verification.along_across import headings
 from medicane_models.verification.best_tracks import read_tracks
+from medicane_models.verification.intensity import row_classes
 
 __all__ = [
     "Blocks",
@@ -22,6 +24,7 @@ __all__ = [
     "read_truth",
     "storms_at",
     "storms_in_tiles",
+    "with_place_before",
 ]
 
 
@@ -29,16 +32,24 @@ def read_truth(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     """Read known storms from whatever :func:`verification.best_tracks.read_tracks` takes.
 
     Returns:
-        ``storm, time, lon, lat`` and ``lon_before, lat_before``, the centre one hour earlier,
-        NaN if unknown; sorted by storm and time.
+        ``storm, time, lon, lat``; ``lon_before, lat_before``, the centre one hour earlier, NaN if
+        unknown; ``heading``, see :func:`along_across.headings`; ``intensity``, its class in words,
+        "" if unknown; sorted by storm and time.
 
     Raises:
         SceneError: if the file cannot be read or a row is impossible.
     """
-    truth = read_tracks(path).loc[:, ["track_id", "time", "lon", "lat"]]
-    truth = truth.rename(columns={"track_id": "storm"})
-    before = truth.assign(time=truth["time"] + pd.Timedelta(hours=1))
-    return truth.merge(before, on=["storm", "time"], how="left", suffixes=("", "_before"))
+    tracks = read_tracks(path)
+    truth = tracks.loc[:, ["track_id", "time", "lon", "lat"]]
+    truth = with_place_before(truth.rename(columns={"track_id": "storm"}), "storm")
+    return truth.assign(heading=headings(truth), intensity=row_classes(tracks))
+
+
+def with_place_before(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table of positions with ``lon_before, lat_before``, where what it names was an hour ago."""
+    before = table[[name, "time", "lon", "lat"]]
+    before = before.assign(time=before["time"] + pd.Timedelta(hours=1))
+    return table.merge(before, on=[name, "time"], how="left", suffixes=("", "_before"))
 
 
 def storms_at(

@@ -1,44 +1,15 @@
-"""The report of an evaluation as text."""
+"""The report of an evaluation as text, for a terminal or as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["format_report", "meaning"]
+from medicane_models.verification.score_meanings import meaning
+
+__all__ = ["about_lines", "format_report", "interval_text", "markdown_report", "number_text"]
 
 FEW_BLOCKS = 10
-MEANINGS = {
-    "pod": "probability of detection: hits / (hits + misses)",
-    "far": "false alarm ratio: false alarms / (hits + false alarms)",
-    "csi": "critical success index: hits / (hits + false alarms + misses)",
-    "hss": "Heidke skill score: share right beyond chance; 0 is chance, 1 perfect",
-    "ets": "equitable threat score: csi without the hits of chance; 0 is chance, 1 perfect",
-    "balanced_accuracy": "mean of the shares right with and without a cyclone; 0.5 is chance",
-    "accuracy": "share of cases that are right",
-    "frequency_bias": "alarms for each cyclone; above 1 there are too many",
-    "pofd": "probability of false detection: share of the cases without a cyclone that alarm",
-    "base_rate": "share of cases with a cyclone",
-    "alarm_rate": "share of cases with an alarm",
-    "brier": "Brier score: mean squared error of the probability; 0 is best",
-    "brier_skill": "by how much it beats the base rate; 1 is perfect, below 0 it is worse",
-    "reliability": "part of brier: how far frequencies are from probabilities; 0 is best",
-    "resolution": "part of brier: how much frequencies differ from the base rate; high is best",
-    "uncertainty": "part of brier: base rate × (1 - base rate), given by nature",
-    "within_bins": "part of brier: spread of the probabilities inside the ten bins",
-    "ece": "expected calibration error: mean gap of frequency and probability; 0 is best",
-    "roc_area": "chance that a case with a cyclone has the higher probability; 0.5 is chance",
-    "pr_area": "average precision over all thresholds; the base rate is chance",
-    "mean_km": "mean distance to the true centre",
-    "median_km": "half of the distances are smaller",
-    "p90_km": "nine in ten distances are smaller",
-    "within_radius_50": "share of true centres inside the 50 % circle; 0.5 is honest",
-    "within_radius_95": "share of true centres inside the 95 % circle; 0.95 is honest",
-}
-BASELINES = {
-    "tile_centre_": "of the tile's centre",
-    "true_centre_1h_before_": "of the true centre 1 h before, which no forecaster knows",
-}
 LEFT_OUT = {
     "truth_outside_the_period": "{} positions of the truth outside the period",
     "truth_outside_the_domain": "{} positions of the truth outside the domain",
@@ -46,34 +17,56 @@ LEFT_OUT = {
     "predictions_outside_the_period": "{} rows of the predictions outside the period",
     "predictions_outside_the_domain": "{} rows of the predictions outside the domain",
 }
+TABLES = {"by_storm": "by storm", "false_tracks": "tracks without a storm"}
+
+TextTable = Sequence[Sequence[str]]
+"""Rows of a table, the names of its columns first."""
 
 
 def format_report(report: Mapping[str, Any]) -> str:
-    """The report as a plain table for a terminal; each score has its meaning beside it."""
+    """The report as plain tables for a terminal; each score has its meaning beside it."""
+    lines = about_lines(report)
+    for title, counts, cells in _tables(report):
+        lines += ["", f"{title}: {counts}".removesuffix(" "), *_aligned(cells)]
+    nested = [format_report(report["tracks"])] if "tracks" in report else []
+    return "\n\n".join(["\n".join(lines), *nested])
+
+
+def markdown_report(report: Mapping[str, Any]) -> str:
+    """The same as Markdown."""
+    kind = str(report["kind"]).capitalize()
+    parts = [f"# {kind}", *about_lines(report)]
+    for title, counts, cells in _tables(report):
+        head, *rows = cells
+        lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+        parts += [f"## {title[0].upper()}{title[1:]}", *filter(None, [counts]), "\n".join(lines)]
+    nested = [markdown_report(report["tracks"])] if "tracks" in report else []
+    return "\n\n".join([*parts, *nested])
+
+
+def number_text(value: Any) -> str:
+    """Four digits of a number, – for NaN; text as it is."""
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if np.isnan(value) else f"{value:.4g}"
+
+
+def interval_text(score: Mapping[str, float]) -> str:
+    """Low … high, "" where there is no interval."""
+    low, high = score["low"], score["high"]
+    return "" if np.isnan([low, high]).any() else f"{number_text(low)} … {number_text(high)}"
+
+
+def about_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was held against what, where and when, and what was left out."""
     left_out = [LEFT_OUT[name].format(n) for name, n in report["left_out"].items() if n]
-    lines = [
+    return [
         f"{report['predictions']} against {report['truth']}",
         f"{report['kind']} {report['start']} … {report['end']}, {report['storms']} storms within "
         + report["domain"],
         f"left out: {', '.join(left_out) or 'nothing'}",
         _about_intervals(report["blocks"], report["samples"]),
     ]
-    for title, section in report["sections"].items():
-        counts = [f"{n} {name.replace('_', ' ')}" for name, n in section["counts"].items()]
-        lines += ["", f"{title}: {', '.join(counts)}"]
-        lines += _score_lines(section["scores"])
-    for title in ("by_storm", "reliability"):
-        if report.get(title):
-            lines += ["", title.replace("_", " ") + ":", *_table_lines(report[title])]
-    return "\n".join(lines)
-
-
-def meaning(score: str) -> str:
-    """What a score says, in one line."""
-    for prefix, baseline in BASELINES.items():
-        if score.startswith(prefix):
-            return f"{MEANINGS[score.removeprefix(prefix)]}, {baseline}"
-    return MEANINGS[score]
 
 
 def _about_intervals(blocks: int, samples: int) -> str:
@@ -83,31 +76,90 @@ def _about_intervals(blocks: int, samples: int) -> str:
     return f"95 % intervals: {samples} resamples of {blocks} storms and calm weeks{rough}"
 
 
-def _score_lines(scores: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Name, value, interval where there is one, and meaning, in columns."""
-    rows = [(name, _number(score["value"]), _interval(score)) for name, score in scores.items()]
-    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, str, TextTable]]:
+    """Title, counts and cells of every table."""
+    for title, section in report["sections"].items():
+        yield title, _counts(section), _score_cells(section["scores"])
+    for what, group in report["groups"].items():
+        yield f"by {what}", "", _group_cells(what, group)
+    for name, title in TABLES.items():
+        if report.get(name):
+            yield title, "", _record_cells(report[name])
+    for name, records in report.get("reliability", {}).items():
+        if records:
+            yield f"reliability of {name.replace('_', ' ')}", "", _record_cells(records)
+    for compared in report.get("comparison", ()):
+        about = "against {other} at {times} times from {start} to {end}".format(**compared)
+        for title, section in compared["sections"].items():
+            yield f"{compared['kind']}: {title}, {about}", "", _difference_cells(section)
+
+
+def _counts(section: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{number_text(n)} {name.replace('_', ' ')}" for name, n in section["counts"].items()
+    )
+
+
+def _score_cells(scores: Mapping[str, Mapping[str, float]]) -> TextTable:
+    """Name, value, interval where there is one, and meaning."""
+    rows = [
+        (name, number_text(score["value"]), interval_text(score), meaning(name))
+        for name, score in scores.items()
+    ]
+    return [("score", "value", "95 %", "meaning"), *rows]
+
+
+def _group_cells(what: str, group: Mapping[str, Any]) -> TextTable:
+    """A row a score, a column a group, each value with its interval in brackets."""
+    names = list(dict.fromkeys(name for section in group.values() for name in section["scores"]))
+    sizes = ["n", *(_size(section["counts"]) for section in group.values())]
+    rows = [
+        [name, *(_with_interval(section["scores"].get(name)) for section in group.values())]
+        for name in names
+    ]
+    return [[what, *group], sizes, *rows]
+
+
+def _size(counts: Mapping[str, float]) -> str:
+    return number_text(next(iter(counts.values())))
+
+
+def _with_interval(score: Mapping[str, float] | None) -> str:
+    if score is None:
+        return "–"
+    interval = interval_text(score)
+    return number_text(score["value"]) + (f" ({interval})" if interval else "")
+
+
+def _difference_cells(section: Mapping[str, Any]) -> TextTable:
+    """Both scores, and what the first has more, with its paired interval."""
+    rows = [
+        (
+            name,
+            number_text(section["scores"][name]),
+            number_text(section["other"][name]),
+            number_text(difference["value"]),
+            interval_text(difference),
+        )
+        for name, difference in section["difference"].items()
+    ]
+    return [("score", "this", "other", "difference", "95 %"), *rows]
+
+
+def _record_cells(records: Sequence[Mapping[str, Any]]) -> TextTable:
+    names = [name for name in records[0] if name != "found"]
+    return [names, *([number_text(row[name]) for name in names] for row in records)]
+
+
+def _aligned(cells: TextTable) -> list[str]:
+    """Columns of one width; the last is as long as it is."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
-        f"  {name:<{wide[0]}}  {value:>{wide[1]}}  {interval:<{wide[2]}}  {meaning(name)}"
-        for name, value, interval in rows
+        "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in cells
     ]
 
 
-def _interval(score: Mapping[str, float]) -> str:
-    low, high = score["low"], score["high"]
-    return "" if np.isnan([low, high]).any() else f"{_number(low)} … {_number(high)}"
-
-
-def _table_lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    table = [list(records[0]), *([_number(value) for value in row.values()] for row in records)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in table
-    ]
-
-
-def _number(value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    return "–" if np.isnan(value) else f"{value:.4g}"
+def _row(cells: Sequence[str]) -> str:
+    escaped = (str(cell).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -1,13 +1,12 @@
-"""Scores: contingency, calibration, ranking, centre error, and intervals by whole storms.
+"""Scores: contingency, calibration, ranking and centre error.
 
 What is undefined, such as the false alarm ratio without an alarm, is NaN, never 0. Where cases
 stand for different numbers of others, as in a sample that is thinned unevenly, ``weight`` says for
 how many; without it each counts once.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -16,18 +15,23 @@ from jaxtyping import Bool, Float, Int, Shaped
 from medicane_models.errors import ConfigurationError
 
 __all__ = [
+    "BINS",
     "Contingency",
-    "Interval",
-    "bootstrap",
+    "bin_numbers",
     "brier_decomposition",
     "brier_score",
+    "contingency_scores",
     "error_summary",
     "expected_calibration_error",
     "precision_recall_area",
     "probability_scores",
+    "ratio",
     "reliability_table",
     "roc_area",
 ]
+
+BINS = 10
+"""Of equal width, that probabilities are sorted into."""
 
 Weight = Float[np.ndarray, " n"]
 
@@ -56,44 +60,47 @@ class Contingency:
         weight: Weight | None = None,
     ) -> Self:
         """Count cases one by one, in whole numbers, or add up their weights."""
-
-        def total(cases: Bool[np.ndarray, " n"]) -> float:
-            return int(cases.sum()) if weight is None else float(weight[cases].sum())
-
+        counts = np.bincount(2 * truth + forecast, weight, minlength=4).tolist()
+        correct_negatives, false_alarms, misses, hits = counts
         return cls(
-            hits=total(truth & forecast),
-            false_alarms=total(~truth & forecast),
-            misses=total(truth & ~forecast),
-            correct_negatives=total(~truth & ~forecast),
+            hits=hits,
+            false_alarms=false_alarms,
+            misses=misses,
+            correct_negatives=correct_negatives,
         )
 
     def scores(self) -> dict[str, float]:
-        """All scores; those that need what was not counted are NaN.
-
-        With H hits, F false alarms, M misses, C correct negatives and n their sum: ``pod`` H/(H+M),
-        ``far`` F/(H+F), ``csi`` H/(H+F+M), ``frequency_bias`` (H+F)/(H+M), ``pofd`` F/(F+C),
-        ``accuracy`` (H+C)/n, ``balanced_accuracy`` mean of H/(H+M) and C/(F+C), ``hss``
-        2(HC-MF)/[(H+M)(M+C)+(H+F)(F+C)], ``ets`` (H-r)/(H+F+M-r) with r = (H+M)(H+F)/n,
-        ``base_rate`` (H+M)/n, ``alarm_rate`` (H+F)/n (Wilks 2019, Statistical Methods in the
-        Atmospheric Sciences, ch. 9).
-        """
+        """What :func:`contingency_scores` tells; what needs an unknown count is NaN."""
         h, f, m = float(self.hits), float(self.false_alarms), float(self.misses)
         c = np.nan if self.correct_negatives is None else float(self.correct_negatives)
-        n = h + f + m + c
-        random_hits = _ratio((h + m) * (h + f), n)
-        return {
-            "pod": _ratio(h, h + m),
-            "far": _ratio(f, h + f),
-            "csi": _ratio(h, h + f + m),
-            "hss": _ratio(2 * (h * c - m * f), (h + m) * (m + c) + (h + f) * (f + c)),
-            "ets": _ratio(h - random_hits, h + f + m - random_hits),
-            "balanced_accuracy": (_ratio(h, h + m) + _ratio(c, f + c)) / 2,
-            "accuracy": _ratio(h + c, n),
-            "frequency_bias": _ratio(h + f, h + m),
-            "pofd": _ratio(f, f + c),
-            "base_rate": _ratio(h + m, n),
-            "alarm_rate": _ratio(h + f, n),
-        }
+        return contingency_scores(h, f, m, c)
+
+
+def contingency_scores(h: Any, f: Any, m: Any, c: Any) -> dict[str, Any]:
+    """All scores of counts, numbers or arrays of them; NaN where undefined.
+
+    With H hits, F false alarms, M misses, C correct negatives and n their sum: ``pod`` H/(H+M),
+    ``far`` F/(H+F), ``csi`` H/(H+F+M), ``frequency_bias`` (H+F)/(H+M), ``pofd`` F/(F+C),
+    ``accuracy`` (H+C)/n, ``balanced_accuracy`` mean of H/(H+M) and C/(F+C), ``hss``
+    2(HC-MF)/[(H+M)(M+C)+(H+F)(F+C)], ``ets`` (H-r)/(H+F+M-r) with r = (H+M)(H+F)/n,
+    ``base_rate`` (H+M)/n, ``alarm_rate`` (H+F)/n (Wilks 2019, Statistical Methods in the
+    Atmospheric Sciences, ch. 9).
+    """
+    n = h + f + m + c
+    random_hits = ratio((h + m) * (h + f), n)
+    return {
+        "pod": ratio(h, h + m),
+        "far": ratio(f, h + f),
+        "csi": ratio(h, h + f + m),
+        "hss": ratio(2 * (h * c - m * f), (h + m) * (m + c) + (h + f) * (f + c)),
+        "ets": ratio(h - random_hits, h + f + m - random_hits),
+        "balanced_accuracy": (ratio(h, h + m) + ratio(c, f + c)) / 2,
+        "accuracy": ratio(h + c, n),
+        "frequency_bias": ratio(h + f, h + m),
+        "pofd": ratio(f, f + c),
+        "base_rate": ratio(h + m, n),
+        "alarm_rate": ratio(h + f, n),
+    }
 
 
 def brier_score(
@@ -110,7 +117,7 @@ def reliability_table(
     probability: Float[np.ndarray, " n"],
     truth: Bool[np.ndarray, " n"],
     *,
-    bins: int = 10,
+    bins: int = BINS,
     weight: Weight | None = None,
 ) -> pd.DataFrame:
     """How often it happened when so much was forecast.
@@ -135,7 +142,7 @@ def brier_decomposition(
     probability: Float[np.ndarray, " n"],
     truth: Bool[np.ndarray, " n"],
     *,
-    bins: int = 10,
+    bins: int = BINS,
     weight: Weight | None = None,
 ) -> dict[str, float]:
     """Split the Brier score: reliability - resolution + uncertainty + within_bins.
@@ -147,8 +154,8 @@ def brier_decomposition(
     _, _, n, forecast, observed = _binned(probability, truth, bins, weight)
     rate = _mean(truth, weight)
     parts = {
-        "reliability": _ratio(float(n @ (forecast - observed) ** 2), float(n.sum())),
-        "resolution": _ratio(float(n @ (observed - rate) ** 2), float(n.sum())),
+        "reliability": ratio(float(n @ (forecast - observed) ** 2), float(n.sum())),
+        "resolution": ratio(float(n @ (observed - rate) ** 2), float(n.sum())),
         "uncertainty": rate * (1 - rate),
     }
     murphy = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
@@ -159,12 +166,12 @@ def expected_calibration_error(
     probability: Float[np.ndarray, " n"],
     truth: Bool[np.ndarray, " n"],
     *,
-    bins: int = 10,
+    bins: int = BINS,
     weight: Weight | None = None,
 ) -> float:
     """Mean over cases of how far their bin's frequency is from its mean probability."""
     _, _, n, forecast, observed = _binned(probability, truth, bins, weight)
-    return _ratio(float(n @ abs(observed - forecast)), float(n.sum()))
+    return ratio(float(n @ abs(observed - forecast)), float(n.sum()))
 
 
 def roc_area(
@@ -176,7 +183,7 @@ def roc_area(
     """Chance that a case that happened got the higher probability, ties half (Mann-Whitney)."""
     hits, false_alarms = _counts_by_threshold(probability, truth, weight)
     area = float(np.trapezoid(hits, false_alarms))
-    return _ratio(area, float(hits[-1]) * float(false_alarms[-1]))
+    return ratio(area, float(hits[-1]) * float(false_alarms[-1]))
 
 
 def precision_recall_area(
@@ -189,7 +196,7 @@ def precision_recall_area(
     hits, false_alarms = _counts_by_threshold(probability, truth, weight)
     precision = hits[1:] / (hits[1:] + false_alarms[1:])
     gained = np.diff(hits) * precision  # a dot product would wake threads that resamples wait for
-    return _ratio(float(gained.sum()), float(hits[-1]))
+    return ratio(float(gained.sum()), float(hits[-1]))
 
 
 def probability_scores(
@@ -203,7 +210,7 @@ def probability_scores(
     brier = brier_score(probability, truth, weight=weight)
     return {
         "brier": brier,
-        "brier_skill": 1 - _ratio(brier, parts["uncertainty"]),
+        "brier_skill": 1 - ratio(brier, parts["uncertainty"]),
         **parts,
         "ece": expected_calibration_error(probability, truth, weight=weight),
         "roc_area": roc_area(probability, truth, weight=weight),
@@ -218,82 +225,6 @@ def error_summary(error_km: Float[np.ndarray, " n"]) -> dict[str, float]:
         return dict.fromkeys(("mean_km", "median_km", "p90_km"), np.nan)
     median, p90 = np.quantile(known, [0.5, 0.9])
     return {"mean_km": float(known.mean()), "median_km": float(median), "p90_km": float(p90)}
-
-
-class Interval(NamedTuple):
-    """A score and the range that resampling gives it."""
-
-    value: float
-    low: float
-    high: float
-
-
-def bootstrap(
-    statistic: Callable[[Int[np.ndarray, " _"]], Mapping[str, float]],
-    storms: Shaped[np.ndarray, " n"],
-    *,
-    strata: Shaped[np.ndarray, " n"] | None = None,
-    samples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Interval]:
-    """Percentile intervals from drawing whole storms with replacement.
-
-    Rows of one storm are much alike, so drawing rows would make intervals far too narrow.
-
-    Args:
-        statistic: from row numbers (ascending, with repetitions) to scores.
-        storms: the storm or other independent block that each of the n rows belongs to.
-        strata: the kind of each row's storm, if there are several; as many of each kind are
-            drawn as there are.
-        samples: resamples; those where a score is undefined do not count for it.
-        level: share of the resamples that the interval holds.
-        seed: of the resampling.
-
-    Returns:
-        Each score on all rows with its interval, NaN to NaN if there are fewer than two storms.
-    """
-    if samples < 1 or not 0 < level < 1:
-        raise ConfigurationError(
-            f"cannot bootstrap {samples} samples at level {level:g}; give 1 or more, 0 < level < 1"
-        )
-    value = statistic(np.arange(len(storms)))
-    number, first = _numbered(storms)
-    if len(first) < 2:
-        return {name: Interval(score, np.nan, np.nan) for name, score in value.items()}
-    kind = np.zeros(len(first), dtype=np.int64) if strata is None else _numbered(strata)[0][first]
-    random = np.random.default_rng(seed)
-    resampled = [
-        statistic(np.repeat(np.arange(len(storms)), _times_drawn(kind, random)[number]))
-        for _ in range(samples)
-    ]
-    return {
-        name: Interval(score, *_range([sample[name] for sample in resampled], level))
-        for name, score in value.items()
-    }
-
-
-def _numbered(
-    labels: Shaped[np.ndarray, " n"],
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " k"]]:
-    """Labels as numbers from 0 in sorted order, and the row where each occurs first."""
-    number = pd.factorize(labels, sort=True)[0]
-    return number, np.unique(number, return_index=True)[1]
-
-
-def _times_drawn(kind: Int[np.ndarray, " k"], random: np.random.Generator) -> Int[np.ndarray, " k"]:
-    """How often each storm is drawn, within storms of the same kind."""
-    alike = [np.flatnonzero(kind == k) for k in np.unique(kind)]
-    drawn = [random.choice(storms, len(storms)) for storms in alike]
-    return np.bincount(np.concatenate(drawn), minlength=len(kind))
-
-
-def _range(values: list[float], level: float) -> tuple[float, float]:
-    defined = np.array([value for value in values if not np.isnan(value)])
-    if defined.size == 0:
-        return np.nan, np.nan
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _binned(
@@ -312,8 +243,7 @@ def _binned(
     if bins < 1:
         raise ConfigurationError(f"a reliability table needs 1 bin or more, not {bins}")
     each = np.ones(len(probability)) if weight is None else weight
-    edges = np.arange(bins + 1) / bins
-    number = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
+    number = bin_numbers(probability, bins)
     n = np.bincount(number, minlength=bins)
     kept = np.flatnonzero(n)
     total, forecast, observed = (
@@ -321,6 +251,12 @@ def _binned(
         for v in (each, each * probability, each * truth)
     )
     return kept, n[kept], total, forecast / total, observed / total
+
+
+def bin_numbers(probability: Float[np.ndarray, " n"], bins: int) -> Int[np.ndarray, " n"]:
+    """The bin of equal width of each probability: one on a border is above, 1 in the last bin."""
+    edges = np.arange(bins + 1) / bins
+    return np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, bins - 1)
 
 
 def _counts_by_threshold(
@@ -339,7 +275,11 @@ def _counts_by_threshold(
     return hits, false_alarms
 
 
-def _ratio(numerator: float, denominator: float) -> float:
+def ratio(numerator: Any, denominator: Any) -> Any:
+    """Quotients of numbers or of arrays; NaN over 0."""
+    if isinstance(denominator, np.ndarray):
+        nan = np.full(np.broadcast_shapes(np.shape(numerator), denominator.shape), np.nan)
+        return np.divide(numerator, denominator, out=nan, where=denominator != 0)
     return numerator / denominator if denominator != 0 else float("nan")
 
 

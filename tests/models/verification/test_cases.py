@@ -11,7 +11,8 @@ from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.track_files.formats import FORMATS, save_tracks
 from medicane_models.verification.cases import EvaluationSettings, box_domain, inside_domain
 from medicane_models.verification.evaluation import evaluate
-from medicane_models.verification.report import format_report, meaning
+from medicane_models.verification.report import format_report
+from medicane_models.verification.score_meanings import meaning
 
 HOURS = pd.date_range("2020-09-17", periods=12, freq="h")
 FIRST, LAST = "2020-09-17T00:00", "2020-09-17T11:00"

@@ -128,6 +128,7 @@ def test_tracks_are_judged_by_position_and_by_storm(truth, tmp_path):
         "tracks": 2,
         "tracks_without_a_storm": 1,
         "pairs_of_track_and_storm": 1,
+        "scene_hours": 6.0,
     }
 
 

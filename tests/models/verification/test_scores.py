@@ -4,7 +4,6 @@ import pytest
 from medicane_models.errors import ConfigurationError
 from medicane_models.verification.scores import (
     Contingency,
-    bootstrap,
     brier_decomposition,
     brier_score,
     error_summary,
@@ -157,47 +156,9 @@ def test_errors_are_summarised_without_the_unknown():
     assert error_summary(errors) == {"mean_km": 5, "median_km": 5, "p90_km": 9}
 
 
-def test_whole_storms_are_drawn():
-    storms = np.repeat(["a", "b", "c"], [5, 1, 3])
-    drawn = []
-    bootstrap(lambda rows: drawn.append(rows) or {}, storms, samples=50)
-    for rows in drawn[1:]:
-        times, n = np.unique(rows, return_counts=True)
-        assert all(len(set(n[np.isin(times, np.flatnonzero(storms == s))])) <= 1 for s in "abc")
-        storm_draws = sum((rows == first).sum() for first in (0, 5, 6))
-        assert storm_draws == 3
-
-
-def test_as_many_storms_of_each_kind_are_drawn_as_there_are():
-    storms = np.array(["ianos", "week 1", "week 2", "apollo"])
-    calm = np.array([False, True, True, False])
-    numbers = bootstrap(lambda rows: {"calm": float(calm[rows].sum())}, storms, strata=calm)
-    assert numbers["calm"] == (2, 2, 2)
-
-
-def test_interval_of_a_mean_of_storms_agrees_with_scipy():
-    stats = pytest.importorskip("scipy.stats")
-    storm_means = np.random.default_rng(5).normal(100, 30, 40)
-    values, storms = np.repeat(storm_means, 24), np.repeat(np.arange(40), 24)
-    ours = bootstrap(lambda rows: {"mean": float(values[rows].mean())}, storms, samples=4000)[
-        "mean"
-    ]
-    theirs = stats.bootstrap((storm_means,), np.mean, method="percentile", rng=0, n_resamples=4000)
-    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.6)
-    assert ours.high - ours.low == pytest.approx(2 * 1.96 * 30 / np.sqrt(40), rel=0.25)
-
-
-def test_one_storm_gives_a_value_without_an_interval():
-    found = bootstrap(lambda rows: {"n": float(len(rows))}, np.array(["a", "a"]))["n"]
-    assert found.value == 2
-    assert np.isnan([found.low, found.high]).all()
-
-
 def test_impossible_settings_are_refused():
     with pytest.raises(ConfigurationError, match="1 bin or more"):
         reliability_table(np.array([0.5]), np.array([True]), bins=0)
-    with pytest.raises(ConfigurationError, match="level 1"):
-        bootstrap(lambda _: {}, np.array(["a", "b"]), level=1.0)
 
 
 def test_weights_count_cases_several_times(sample):

@@ -6,7 +6,6 @@ Centres are (x, y) in pixels of their tile, tiles the (x, y) of their first pixe
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,11 @@ from jaxtyping import Float, Int, Shaped
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.network.configuration import RadiusCalibration
 from medicane_models.prediction.uncertainty import RADIUS_SHARES, error_radii
+from medicane_models.verification.intensity import (
+    class_names,
+    intensity_column,
+    row_classes,
+)
 from medicane_models.verification.matching import Blocks
 from medicane_models.verification.scores import error_summary
 from medicane_training.scores.intervals import Score, score_text, with_intervals
@@ -35,16 +39,6 @@ __all__ = [
 
 RADIUS_COLUMNS = tuple(f"radius_{100 * share:.0f}_km" for share in RADIUS_SHARES)
 """Of tables of judged clips."""
-
-INTENSITIES: Mapping[str, tuple[tuple[float, ...], str]] = {
-    "wind_kt": ((35.0, 64.0, 83.0), "kt"),
-    "pressure_hpa": ((985.0, 1000.0), "hPa"),
-    "intensity": ((0.33, 0.67), "of its greatest"),
-}
-"""Columns of tracks that tell how strong a storm is, in the order of preference, where their
-classes part, and the unit. 35, 64 and 83 kt part depressions, storms, hurricanes of category 1 and
-stronger ones; between 985 and 1000 hPa lie most medicanes; simulated storms have an intensity of 0
-to 1."""
 
 TilePixels = Float[np.ndarray, "n 2"]
 PerClip = Float[np.ndarray, " n"]
@@ -189,12 +183,12 @@ def intensity_classes(
     """How strong each clip's storm was, in words, by the track's nearest time; "" if unknown.
 
     Args:
-        tracks: as `verification.best_tracks.read_tracks` returns them; see INTENSITIES.
+        tracks: as `verification.best_tracks.read_tracks` returns them.
         ends: of the clips, UTC.
         storms: of the clips.
         max_hours: a time of the track farther off than this says nothing.
     """
-    column = next((name for name in INTENSITIES if name in tracks.columns), None)
+    column = intensity_column(tracks)
     if column is None:
         return np.full(len(ends), "", dtype=str)
     known = tracks.loc[tracks[column].notna(), ["time", "track_id", column]]
@@ -207,29 +201,12 @@ def intensity_classes(
         direction="nearest",
         tolerance=timedelta(hours=max_hours),
     )
-    return _classes(column, found.sort_values("row")[column].to_numpy(float))
-
-
-def _classes(column: str, values: PerClip) -> Shaped[np.ndarray, " n"]:
-    """In words that sort as their numbers do, "" for NaN."""
-    limits, unit = INTENSITIES[column]
-    ends = ["0", *(f"{limit:g}" for limit in limits)]
-    words = np.array(
-        [
-            *(f"{low} … {high} {unit}" for low, high in pairwise(ends)),
-            f"{ends[-1]} {unit} and more",
-        ]
-    )
-    return np.where(np.isnan(values), "", words[np.digitize(values, limits)])
+    return class_names(column, found.sort_values("row")[column].to_numpy(float))
 
 
 def classes_of_clips(clips: pd.DataFrame) -> Shaped[np.ndarray, " n"]:
     """As `intensity_classes`, of clips of local planes, which tell the wind or the pressure."""
-    found = np.full(len(clips), "", dtype=object)
-    for column in ("pressure_hpa", "wind_kt"):
-        words = _classes(column, clips[column].to_numpy(float))
-        found = np.where(words == "", found, words)
-    return found.astype(str)
+    return row_classes(clips.loc[:, ["wind_kt", "pressure_hpa"]])
 
 
 def coverage_by_group(

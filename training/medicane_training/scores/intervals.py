@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from medicane_models.verification.block_bootstrap import bootstrap
 from medicane_models.verification.matching import Blocks, independent_blocks
-from medicane_models.verification.scores import bootstrap
 from medicane_training.store.clip_store import ClipStore
 
 __all__ = ["SAMPLES", "printable", "score_text", "weather_blocks", "with_intervals"]
@@ -42,7 +42,7 @@ def with_intervals(
     *,
     samples: int = SAMPLES,
 ) -> dict[str, dict[str, float]]:
-    """Scores with the 95 % intervals of :func:`medicane_models.verification.scores.bootstrap`.
+    """Scores with the 95 % intervals of `medicane_models.verification.block_bootstrap`.
 
     They are NaN where there is but one storm, or but one calm week: drawn again and again it would
     feign certainty.

@@ -1,0 +1,65 @@
+import pandas as pd
+import pytest
+from northward_tracks import DAY, HOURS, STORMS, track, write
+
+from medicane_models.domain import MEDITERRANEAN
+from medicane_models.errors import SceneError
+from medicane_models.verification.cases import EvaluationSettings
+from medicane_models.verification.comparison import compare_predictions
+
+
+@pytest.fixture
+def truth(tmp_path):
+    storms = [track(name, lon, hours) for name, (lon, hours) in STORMS.items()]
+    return write(pd.concat(storms), tmp_path / "truth.csv")
+
+
+def tracks(path, *names, shift=0.0):
+    found = [track(n, *STORMS[name]) for n, name in enumerate(names)]
+    return write(pd.concat(found).assign(lat=lambda t: t["lat"] + shift), path)
+
+
+def test_the_storms_that_one_finds_more_are_the_difference(truth, tmp_path):
+    one = tracks(tmp_path / "one.csv", "a", "b", "c")
+    two = tracks(tmp_path / "two.csv", "a", "b")
+    (report,) = compare_predictions(one, two, truth, settings=DAY)
+    pod = report["sections"]["positions"]["difference"]["pod"]
+    assert pod["value"] == pytest.approx(1 / 3)
+    assert 0 <= pod["low"] < pod["high"] <= 1
+
+
+def test_errors_are_compared_where_both_found_the_storm(truth, tmp_path):
+    one = tracks(tmp_path / "one.csv", "a", "b", "c", shift=0.1)
+    two = tracks(tmp_path / "two.csv", "a", "b", shift=0.3)
+    section = compare_predictions(one, two, truth, settings=DAY)[0]["sections"]["centres"]
+    degree = 6371.0088 * 3.14159265 / 180
+    assert section["difference"]["median_km"]["value"] == pytest.approx(-0.2 * degree, rel=1e-6)
+    assert section["difference"]["median_km"]["low"] == pytest.approx(-0.2 * degree, rel=1e-6)
+
+
+def test_predictions_are_no_better_than_themselves(truth, tmp_path):
+    one = tracks(tmp_path / "one.csv", "a", "c", shift=0.1)
+    (report,) = compare_predictions(one, one, truth, settings=DAY)
+    for section in report["sections"].values():
+        values = pd.DataFrame(section["difference"]).T["value"].dropna()
+        assert (values == 0).all()
+
+
+def test_only_hours_that_both_judged_count(truth, tmp_path):
+    one = tracks(tmp_path / "one.csv", "a", "b", "c")
+    two = tracks(tmp_path / "two.csv", "a", "b")
+    settings = EvaluationSettings(samples=20)  # of their own periods
+    (report,) = compare_predictions(one, two, truth, settings=settings)
+    assert (report["end"], report["times"]) == ("2020-09-17T08:00:00Z", 6)
+    assert report["sections"]["positions"]["difference"]["pod"]["value"] == 0
+
+
+def test_what_has_nothing_in_common_is_refused(truth, tmp_path):
+    one, two = tracks(tmp_path / "one.csv", "a"), tracks(tmp_path / "two.csv", "c")
+    with pytest.raises(SceneError, match="no time in common"):
+        compare_predictions(one, two, truth, settings=EvaluationSettings(samples=20))
+    tiles = [(HOURS[0], x, y) for x, y in MEDITERRANEAN.tiles(224)]
+    table = pd.DataFrame(tiles, columns=["time", "tile_x", "tile_y"])
+    detections = write(table.assign(probability=0.9, detected=True), tmp_path / "detections.csv")
+    with pytest.raises(SceneError, match="detections with detections"):
+        compare_predictions(detections, two, truth, settings=EvaluationSettings(grid=MEDITERRANEAN))
