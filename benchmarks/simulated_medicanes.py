@@ -13,6 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,7 +37,7 @@ from medicane_training.scores.intervals import with_intervals
 RESULT = Path(__file__).parent / "results" / "simulated_medicanes.json"
 FIRST_SEED = 990_000
 HOURS = 4.0
-JUDGED_FROM = pd.Timedelta(hours=2)  # when clips of both are whole
+JUDGED_FROM = timedelta(hours=2)  # when clips of both are whole
 PAIRS = {"infrared": DETECTOR, "airmass": AIRMASS_DETECTOR}
 
 
