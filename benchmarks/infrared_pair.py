@@ -2,8 +2,8 @@
 
 ::
 
-    python benchmarks/infrared_pair.py train STORE --out pair/ [--epochs 20] [--seed 0]
-    python benchmarks/infrared_pair.py baseline STORE --out plain/ [--epochs 20]
+    python benchmarks/infrared_pair.py train STORE --out pair/ [--seed 0]
+    python benchmarks/infrared_pair.py baseline STORE --out plain/
     python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
     python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
     python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
