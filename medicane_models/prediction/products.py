@@ -1,7 +1,7 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +17,20 @@ from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
 from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.prediction.detections import Detections
-from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.prediction.run import DetectedClip, Judge
 from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
 
-__all__ = ["ProductWriter", "replacing_products", "summary_table"]
+__all__ = [
+    "ProductWriter",
+    "earlier_products",
+    "replacing_products",
+    "store_picture",
+    "stored_picture",
+    "summary_table",
+    "updating_products",
+]
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +60,7 @@ def replacing_products(
         OutputError: if the folder cannot be written.
         MissingExtraError: if maps are to be drawn and matplotlib is not installed.
     """
-    earlier = _products(out)
+    earlier = earlier_products(out)
     if earlier and not overwrite:
         raise ConfigurationError(
             f"{out} holds results of an earlier run ({earlier[0].name}); "
@@ -64,14 +72,35 @@ def replacing_products(
             yield writer
         finally:
             if writer.complete:
-                _publish(folder, out, [*earlier, *_products(out / INTERRUPTED)])
+                _publish(folder, out, [*earlier, *earlier_products(out / INTERRUPTED)])
                 for emptied in (out / INTERRUPTED / "maps", out / INTERRUPTED):
                     with suppress(OSError):
                         emptied.rmdir()
             elif writer.complete is not None:
                 place = out / INTERRUPTED if earlier else out
-                _publish(folder, place, _products(place))
+                _publish(folder, place, earlier_products(place))
                 log.info("what was judged before the interruption is in %s", place)
+
+
+@contextmanager
+def updating_products(
+    out: Path, *, kept: Collection[pd.Timestamp], **chosen: Any
+) -> Iterator["ProductWriter"]:
+    """Yield a writer whose files take the places of earlier ones in ``out``, if all went well.
+
+    Args:
+        out: the folder, made if absent.
+        kept: ends of clips whose earlier maps stay, unless they are drawn again.
+        **chosen: of `ProductWriter`.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
+    with staging(out) as folder:
+        writer = ProductWriter(folder, **chosen)
+        yield writer
+        maps = {_map_path(out, end) for end in kept}
+        _publish(folder, out, [path for path in earlier_products(out) if path not in maps])
 
 
 class ProductWriter:
@@ -104,13 +133,13 @@ class ProductWriter:
             truth.to_csv(path, index=False, date_format=TIME_FORMAT)
         self._truth = truth
 
-    def add(self, clip: DetectedClip, run: PredictionRun) -> None:
+    def add(self, clip: DetectedClip, run: Judge) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
         if not self.plot or clip.picture is None:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
-            _store_picture(clip.picture, self._map_path(clip))
+            store_picture(clip.picture, _map_path(self.folder, clip.end))
             self._waiting.append(replace(clip, picture=None))
         else:
             self._draw_clip(clip, run.provenance())
@@ -120,14 +149,11 @@ class ProductWriter:
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
         for clip in self._waiting:
-            seen = replace(clip, picture=_stored_picture(self._map_path(clip)))
+            seen = replace(clip, picture=stored_picture(_map_path(self.folder, clip.end)))
             self._draw_clip(seen, detections.provenance, detections.tracks)
         self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
-
-    def _map_path(self, clip: DetectedClip) -> Path:
-        return self.folder / "maps" / f"{clip.end:%Y%m%d_%H%M}.png"
 
     def _draw_clip(
         self, clip: DetectedClip, told: Mapping[str, Any], tracks: pd.DataFrame | None = None
@@ -150,7 +176,7 @@ class ProductWriter:
             subtitle=_models(told),
             caption=_caution(told),
         )
-        save(figure, self._map_path(clip))
+        save(figure, _map_path(self.folder, clip.end))
 
     def _draw_tracks(self, detections: Detections) -> None:
         tracks, told = detections.tracks, detections.provenance
@@ -166,7 +192,11 @@ class ProductWriter:
         save(figure, self.folder / "tracks.png")
 
 
-def _products(folder: Path) -> list[Path]:
+def _map_path(folder: Path, end: pd.Timestamp) -> Path:
+    return folder / "maps" / f"{end:%Y%m%d_%H%M}.png"
+
+
+def earlier_products(folder: Path) -> list[Path]:
     """Files of an earlier run."""
     return [path for pattern in PATTERNS for path in folder.glob(pattern)]
 
@@ -209,7 +239,7 @@ def summary_table(detections: Detections) -> Table:
     return table
 
 
-def _store_picture(picture: np.ndarray, path: Path) -> None:
+def store_picture(picture: np.ndarray, path: Path) -> None:
     """Keep a picture, (H, W, 3) in 0…1, at eight bits; what is missing becomes transparent."""
     seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
     pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
@@ -217,7 +247,8 @@ def _store_picture(picture: np.ndarray, path: Path) -> None:
         Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(temporary, compress_level=1)
 
 
-def _stored_picture(path: Path) -> np.ndarray:
+def stored_picture(path: Path) -> np.ndarray:
+    """What `store_picture` kept, NaN where it is transparent."""
     with Image.open(path) as image:
         pixels = np.asarray(image, dtype=np.float32) / 255
     return np.where(pixels[..., 3:] > 0, pixels[..., :3], np.float32(np.nan))
