@@ -166,8 +166,10 @@ def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame
 
 
 def aligned(others: pd.DataFrame, judged: pd.DataFrame) -> np.ndarray:
-    """Errors of another model on the same clips."""
-    return others.set_index("clip")["error_km"].reindex(judged["clip"]).to_numpy(float)
+    """Errors of another model on the same clips, which another store may number otherwise."""
+    name = ["sample", "tile_x", "tile_y"]
+    asked = pd.MultiIndex.from_frame(judged[name])
+    return others.set_index(name)["error_km"].reindex(asked).to_numpy(float)
 
 
 def tell(tables: Mapping[str, Any], title: str) -> None:

@@ -23,6 +23,7 @@ from medicane_models.choices import (
 )
 from medicane_models.commands import (
     START,
+    Animate,
     AnyDevice,
     Domain,
     End,
@@ -34,6 +35,7 @@ from medicane_models.commands import (
     Overwrite,
     Plot,
     Reader,
+    Report,
     Revision,
     RuntimeChoice,
     Scenes,
@@ -50,6 +52,7 @@ from medicane_models.commands import (
     run_program,
     say,
     will_plot,
+    will_report,
     with_progress,
 )
 from medicane_models.errors import ConfigurationError
@@ -132,6 +135,8 @@ def predict(
         ),
     ] = "csv",
     plot: Plot = None,
+    report: Report = None,
+    animate: Animate = False,
     follow: Annotated[
         bool,
         typer.Option(
@@ -152,7 +157,7 @@ def predict(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Find cyclones in satellite scenes: detections, tracks and maps.
+    """Find cyclones in satellite scenes: detections, tracks, maps and a page.
 
     Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
     --overwrite replaced; with --follow and --once they are gone on with, and --json prints a line
@@ -161,8 +166,8 @@ def predict(
     from medicane_models.prediction.products import replacing_products
 
     _check_following(follow, once, poll, overwrite=overwrite, first_guess=first_guess)
-    plot = will_plot(plot)
-    chosen = {"formats": _split(formats), "plot": plot, "overwrite": overwrite}
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
+    chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
     options = {
         "threshold": threshold,
         "max_missing": max_missing,
@@ -186,7 +191,7 @@ def predict(
     with replacing_products(out, **chosen) as writer:
         predictor = load()
         opened = predictor.open(scene, **within)
-        run = predictor.run(opened, **times, pictures=writer.plot, first_guess=guess)
+        run = predictor.run(opened, **times, pictures=writer.needs_pictures, first_guess=guess)
         detections = _judge(run, writer)
     _show(detections, out, json=json)
 
@@ -201,6 +206,8 @@ def demo(
     hours: Annotated[int, typer.Option(min=2, max=48, help="Length of the scene.")] = 6,
     seed: Seed = 0,
     plot: Plot = None,
+    report: Report = None,
+    animate: Animate = False,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -217,16 +224,16 @@ def demo(
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
 
-    plot = will_plot(plot)
+    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
-    with replacing_products(out, plot=plot, overwrite=overwrite) as writer:
+    with replacing_products(out, plot=will_plot(plot), overwrite=overwrite, **pages) as writer:
         predictor = _predictor(_detector_for(model, []), tracker, runtime, device, **options)
         if predictor.processor.uses_planes:
             simulated, truth = simulate_infrared(hours=hours, seed=seed)
         else:
             simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         writer.add_truth(truth)
-        detections = _judge(predictor.run(simulated, pictures=writer.plot), writer)
+        detections = _judge(predictor.run(simulated, pictures=writer.needs_pictures), writer)
     say(f"The simulated cyclone's true track is in {out / 'truth.csv'}.")
     _show(detections, out, score=judge_run(detections, read_truth(out / "truth.csv")), json=json)
 

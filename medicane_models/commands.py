@@ -45,6 +45,7 @@ __all__ = [
     "OUT",
     "SEED",
     "START",
+    "Animate",
     "AnyDevice",
     "Domain",
     "End",
@@ -56,6 +57,7 @@ __all__ = [
     "Overwrite",
     "Plot",
     "Reader",
+    "Report",
     "Revision",
     "RuntimeChoice",
     "Scenes",
@@ -72,6 +74,7 @@ __all__ = [
     "run_program",
     "say",
     "will_plot",
+    "will_report",
     "with_progress",
 ]
 
@@ -300,6 +303,18 @@ Plot = Annotated[
         show_default=False,
     ),
 ]
+Report = Annotated[
+    bool | None,
+    typer.Option(
+        "--report/--no-report",
+        help="Write report.html, a page that opens offline; default: unless there is --no-plot.",
+        show_default=False,
+    ),
+]
+Animate = Annotated[
+    bool,
+    typer.Option("--animate", help="Write films of the scene and of each cyclone, MP4 or GIF."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -319,6 +334,11 @@ def will_plot(asked: bool | None) -> bool:
         say(f"No maps: {error}")
         return False
     return True
+
+
+def will_report(asked: bool | None, plot: bool | None) -> bool:
+    """Whether to write a page: as asked; if nothing was, unless maps are not wanted either."""
+    return plot is not False if asked is None else asked
 
 
 def with_progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:

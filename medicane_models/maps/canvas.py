@@ -28,6 +28,7 @@ __all__ = [
     "base_map",
     "draw_lines",
     "plain_picture",
+    "round_length",
     "save",
 ]
 
@@ -91,7 +92,7 @@ def add_scale_bar(axes: "Axes", grid: Grid) -> "AnchoredOffsetbox | None":
     across_km = float(grid.pixel_size_km((grid.width - 1) / 2, (grid.height - 1) / 2)[0])
     if not across_km > 0:
         return None
-    length_km = _round_length(WIDEST_SCALE * grid.width * across_km)
+    length_km = round_length(WIDEST_SCALE * grid.width * across_km)
     artists = require("mpl_toolkits.axes_grid1.anchored_artists", "plots")
     bar = artists.AnchoredSizeBar(
         axes.transData,
@@ -217,7 +218,7 @@ def _draw_graticule(axes: "Axes", grid: Grid) -> None:
                 axes.annotate(line.label, longest[len(longest) // 2], ha="center", **style)
 
 
-def _round_length(most: float) -> float:
+def round_length(most: float) -> float:
     """The largest of 1, 2, 5, 10, 20 … up to a number."""
     power = 10.0 ** np.floor(np.log10(most))
     return power * max(factor for factor in (1, 2, 5) if factor * power <= most)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyproj
 from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 
-from medicane_models.domain import Grid
+from medicane_models.domain import EARTH_RADIUS_KM, Grid
 
 __all__ = [
     "DegreeLine",
+    "circle_lines",
     "coast_lines",
     "cut_line",
     "graticule",
@@ -35,6 +37,8 @@ M_PER_DEGREE = 111_195
 GRATICULE_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30)  # degrees
 FEWEST_LINES, MOST_LINES = 4.5, 8  # along the shorter and the longer side of a map
 LINE_SAMPLES = 1441  # every 0.25° along a parallel
+CIRCLE_SAMPLES = 181
+SPHERE = pyproj.Geod(a=EARTH_RADIUS_KM * 1000, f=0)
 
 
 class DegreeLine(NamedTuple):
@@ -93,6 +97,16 @@ def cut_line(
     """Pixels of a line with NaN where it leaves one border of a world map for the other."""
     points = np.stack([x, y], axis=-1)
     return np.insert(points, np.flatnonzero(_cut(grid, points)) + 1, np.nan, axis=0).T
+
+
+def circle_lines(
+    grid: Grid, lon: float, lat: float, radius_km: float
+) -> list[Float[np.ndarray, "_ 2"]]:
+    """Polylines of pixels (x, y) along a circle on the sphere around a point in degrees."""
+    around = np.linspace(0, 360, CIRCLE_SAMPLES)
+    lons, lats, radius_m = (np.full_like(around, v) for v in (lon, lat, radius_km * 1000))
+    around_lon, around_lat, _ = SPHERE.fwd(lons, lats, around, radius_m)
+    return visible_lines(grid, np.asarray(around_lon), np.asarray(around_lat))
 
 
 def graticule(grid: Grid) -> tuple[list[DegreeLine], list[DegreeLine]]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyproj
 from jaxtyping import Bool, Float, Int
 
-from medicane_models.domain import EARTH_RADIUS_KM, Grid, nearest_turn
+from medicane_models.domain import Grid, nearest_turn
 from medicane_models.maps.annotations import LabelPlace, Labels, halo, places_around
 from medicane_models.maps.canvas import (
     Picture,
@@ -23,7 +22,7 @@ from medicane_models.maps.canvas import (
     plain_picture,
     save,
 )
-from medicane_models.maps.coastlines import cut_line, visible_lines
+from medicane_models.maps.coastlines import circle_lines, cut_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +41,6 @@ SIDE = 24  # points along a side of a plane's outline
 MOTION_HOURS = 6
 ARROW_POINTS = 34
 DASHES = {50: "-", 95: (0, (4, 2))}
-SPHERE = pyproj.Geod(a=EARTH_RADIUS_KM * 1000, f=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -395,21 +393,14 @@ def _draw_circles(
 ) -> None:
     """The circles that hold the newest centre in 50 and 95 % of cases, where they are known."""
     newest = track.rows.iloc[-1]
+    here = float(newest["lon"]), float(newest["lat"])
     for share, dashes in DASHES.items():
         radius_km = newest[f"radius_{share}_km"]
         style |= {"label": f"{share} % circle of the centre", "linestyle": dashes}
         style |= {"path_effects": halo(2 * linewidth, outline), "linewidth": linewidth}
         if pd.notna(radius_km):
-            for line in _circle(grid, float(newest["lon"]), float(newest["lat"]), float(radius_km)):
+            for line in circle_lines(grid, *here, float(radius_km)):
                 axes.plot(*line.T, **style)
-
-
-def _circle(grid: Grid, lon: float, lat: float, radius_km: float) -> list[np.ndarray]:
-    """Pixel polylines of a circle on the sphere."""
-    azimuth = np.linspace(0, 360, 181)
-    lons, lats, radius_m = (np.full(181, value) for value in (lon, lat, radius_km * 1000))
-    around_lon, around_lat, _ = SPHERE.fwd(lons, lats, azimuth, radius_m)
-    return visible_lines(grid, np.asarray(around_lon), np.asarray(around_lat))
 
 
 def _draw_arrow(axes: "Axes", track: _Track, labels: Labels, *, color: str, outline: str) -> None:

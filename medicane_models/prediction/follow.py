@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["Follower", "Status", "following_alone", "stopping"]
 
 HOURS_AT_A_TIME = 24  # whose files are open together
+SHOWN_HOURS = 120  # the newest, which the page and films have pictures of
 
 log = logging.getLogger(__name__)
 
@@ -340,11 +341,13 @@ class Follower:
         with updating_products(self.out, kept=ends, **self.products) as writer:
             for hour in hours:
                 end = hour.clip.end.isoformat()
-                if digests[end] != published["hours"].get(end):
-                    writer.add(self.hours.with_picture(hour), judge)
+                is_new = digests[end] != published["hours"].get(end)
+                take = writer.add if is_new else writer.take_pictures
+                take(self.hours.with_picture(hour), judge)
             writer.write(detections)
         write_json(path, current)
-        for end in ends:
+        shown = SHOWN_HOURS if writer.report or writer.animate else 0
+        for end in ends[: len(ends) - shown]:
             self.hours.forget_picture(end)
 
     def _judge(self, hours: Sequence[JudgedHour], *, complete: bool) -> PastJudge:

@@ -1,6 +1,8 @@
 """The files of a prediction: table, provenance, tracks and maps."""
 
 import logging
+import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,9 +17,16 @@ from rich.table import Column, Table
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
+from medicane_models.maps.animation import basin_frames, storm_frames
 from medicane_models.maps.drawing import detection_map, save, track_map
+from medicane_models.maps.films import write_film
+from medicane_models.maps.page import report_page
+from medicane_models.maps.page_content import PageContent, shown_tracks, storms_of
+from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.run import DetectedClip, Judge
+from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
@@ -34,14 +43,30 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-PATTERNS = ("detections.*", "tracks.*", "forecasts.csv", "truth.csv", "maps/????????_????.png")
+PATTERNS = (
+    "detections.*",
+    "tracks.*",
+    "forecasts.csv",
+    "truth.csv",
+    "report.html",
+    "maps/????????_????.png",
+    "films/*",
+)
+UNFIT = re.compile(r"[^\w.-]+")  # for names of files
+COLOURS = 3  # bands of a picture in colour
 NOT_REAL = "simulated scene: not real weather"
 INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
 
 
 @contextmanager
 def replacing_products(
-    out: Path, *, formats: Sequence[str] = ("csv",), plot: bool = True, overwrite: bool = False
+    out: Path,
+    *,
+    formats: Sequence[str] = ("csv",),
+    plot: bool = True,
+    report: bool = True,
+    animate: bool = False,
+    overwrite: bool = False,
 ) -> Iterator["ProductWriter"]:
     """Yield a writer whose files take their places in ``out`` at the end, if it wrote detections.
 
@@ -53,6 +78,8 @@ def replacing_products(
         out: the folder, made if absent.
         formats: of the tracks, names of ``track_files.formats.FORMATS``.
         plot: whether to draw maps.
+        report: whether to write a page.
+        animate: whether to write films.
         overwrite: whether results of an earlier run may be replaced.
 
     Raises:
@@ -67,7 +94,7 @@ def replacing_products(
             "choose another folder or give --overwrite"
         )
     with staging(out) as folder:
-        writer = ProductWriter(folder, formats=formats, plot=plot)
+        writer = ProductWriter(folder, formats=formats, plot=plot, report=report, animate=animate)
         try:
             yield writer
         finally:
@@ -108,24 +135,44 @@ class ProductWriter:
 
     The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats,
     ``forecasts.csv`` and, with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and
-    ``tracks.png``. A clip with centres is drawn by :meth:`write`, when their tracks have ids; until
-    then its picture is kept on disk.
+    ``tracks.png``; with ``report``, ``report.html``; with ``animate``, ``films/basin`` and
+    ``films/track_ID``, MP4 or GIF. A clip with centres is drawn by :meth:`write`, when their tracks
+    have ids; until then its picture is kept on disk.
 
     Attributes:
         folder: where.
         plot: whether maps are drawn.
+        report: whether a page is written.
+        animate: whether films are.
+        page_pictures: those that wait for these.
         complete: whether all planned clips are in the detections written; None before any are.
     """
 
-    def __init__(self, folder: Path, *, formats: Sequence[str] = ("csv",), plot: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        formats: Sequence[str] = ("csv",),
+        plot: bool,
+        report: bool = False,
+        animate: bool = False,
+    ) -> None:
         self.folder = folder
         self.formats = formats
         self.plot = plot
+        self.report = report
+        self.animate = animate
+        self.page_pictures = PagePictures(folder / ".pictures", animate=animate)
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
         self._waiting: list[DetectedClip] = []
         if plot:
             require("matplotlib", "plots")
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether clips are to come with pictures."""
+        return self.plot or self.report or self.animate
 
     def add_truth(self, truth: pd.DataFrame) -> None:
         """Write the true tracks into ``truth.csv``, and draw them on all maps from now on."""
@@ -136,6 +183,7 @@ class ProductWriter:
     def add(self, clip: DetectedClip, run: Judge) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
+        self.take_pictures(clip, run)
         if not self.plot or clip.picture is None:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
@@ -143,6 +191,16 @@ class ProductWriter:
             self._waiting.append(replace(clip, picture=None))
         else:
             self._draw_clip(clip, run.provenance())
+
+    def take_pictures(self, clip: DetectedClip, run: Judge) -> None:
+        """Take what the page and films show of a clip, which gets no map."""
+        if self.report or self.animate:
+            self.page_pictures.add(
+                clip,
+                _picture_grid(clip, run.grid),
+                merge_km=run.link_settings.merge_km,
+                in_colour=len(run.processor.bands) == COLOURS,
+            )
 
     def write(self, detections: Detections) -> None:
         """Write tables, provenance and tracks; the map of the tracks once they are complete."""
@@ -154,6 +212,47 @@ class ProductWriter:
         self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
+        if self.report or self.animate:
+            self._write_pages(self._content(detections))
+            self.page_pictures.remove()
+
+    def _write_pages(self, content: PageContent) -> None:
+        """The page and, of a complete run, films, as far as they are wanted."""
+        if self.report:
+            with replacing(self.folder / "report.html") as path:
+                path.write_text(report_page(content), "utf-8")
+        if self.animate and self.complete:
+            self._write_films(content)
+
+    def _write_films(self, content: PageContent) -> None:
+        """The scene, and each cyclone that has pictures."""
+        storms, films = storms_of(content), self.folder / "films"
+        note = "; ".join(filter(None, (content.caution, "not for warnings")))
+        if content.overview is not None:
+            scenes = self.page_pictures.scenes()
+            write_film(
+                films / "basin", basin_frames(content.overview.grid, storms, scenes, note=note)
+            )
+        for storm in storms:
+            if any(storm.pictures):
+                name = f"track_{UNFIT.sub('-', storm.name)}"
+                write_film(films / name, storm_frames(storm, content.kelvin, note=note))
+
+    def _content(self, detections: Detections) -> PageContent:
+        told, tracks = detections.provenance, detections.tracks
+        return PageContent(
+            scene=_scene(told),
+            models=_models(told),
+            caution=_caution(told),
+            highest=_highest(detections.table),
+            tracks=tracks,
+            pictures=self.page_pictures.of(shown_tracks(tracks)),
+            overview=self.page_pictures.overview,
+            kelvin=_kelvin(told["processor"]["bands"]),
+            truth=self._truth,
+            skipped=_by_reason(detections.skipped),
+            provenance=told,
+        )
 
     def _draw_clip(
         self, clip: DetectedClip, told: Mapping[str, Any], tracks: pd.DataFrame | None = None
@@ -165,7 +264,7 @@ class ProductWriter:
         grid = Grid.from_dict(told["scene"]["grid"])
         figure = detection_map(
             clip.picture,
-            grid if clip.planes is None else overview_grid(grid),
+            _picture_grid(clip, grid),
             clip.table,
             tile_size=told["processor"]["tile_size"],
             planes=clip.planes,
@@ -186,10 +285,34 @@ class ProductWriter:
             tracks,
             title=f"{_scene(told)} · cyclone tracks · {_period(detections.table)}",
             truth=self._truth,
-            subtitle=f"{_models(told)} · {_counted(len(set(tracks['track_id'])), 'track')}",
+            subtitle=f"{_models(told)} · {counted(len(set(tracks['track_id'])), 'track')}",
             caption=_caution(told),
         )
         save(figure, self.folder / "tracks.png")
+
+
+def _picture_grid(clip: DetectedClip, grid: Grid) -> Grid:
+    """Of the picture of a clip, from that of the scene."""
+    return grid if clip.planes is None else overview_grid(grid)
+
+
+def _kelvin(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """What pictures show as black and as white; None if that is no temperature of one channel."""
+    if len(bands) == COLOURS or bands[0]["minus"] is not None:
+        return None
+    return bands[0]["low"], bands[0]["high"]
+
+
+def _highest(table: pd.DataFrame) -> dict[Any, float]:
+    """The highest probability of each clip, by its time."""
+    return {time: max(rows["probability"]) for time, rows in table.groupby("time")}
+
+
+def _by_reason(skipped: Sequence[SkippedClip]) -> dict[str, list[pd.Timestamp]]:
+    times: defaultdict[str, list[pd.Timestamp]] = defaultdict(list)
+    for clip in skipped:
+        times[clip.reason].append(clip.end)
+    return dict(times)
 
 
 def _map_path(folder: Path, end: pd.Timestamp) -> Path:
@@ -276,14 +399,7 @@ def _caution(told: Mapping[str, Any]) -> str | None:
 
 
 def _period(table: pd.DataFrame) -> str:
-    first, last = table["time"].min(), table["time"].max()
-    same_day = first.normalize() == last.normalize()
-    end = f"{last:%H:%M}" if same_day else f"{last:%Y-%m-%d %H:%M}"
-    return f"{first:%Y-%m-%d %H:%M}–{end} UTC"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+    return period_text(pd.DatetimeIndex(table["time"].unique()))
 
 
 def _degrees(value: float) -> str:

@@ -71,8 +71,8 @@ def test_predict_writes_detections_tracks_and_a_map(predicted):
     table = pd.read_csv(folder / "detections.csv")
     assert len(table) == len(printed["detections"]) == 12
     assert sorted(path.name for path in folder.iterdir()) == [
-        "detections.csv", "detections.json", "forecasts.csv", "maps", "tracks.csv",
-        "tracks.geojson", "tracks.png",
+        "detections.csv", "detections.json", "forecasts.csv", "maps", "report.html",
+        "tracks.csv", "tracks.geojson", "tracks.png",
     ]  # fmt: skip
     with Image.open(folder / "maps" / "20111102_1000.png") as picture:
         assert picture.width > 1000
@@ -307,6 +307,30 @@ def test_what_has_no_meaning_while_following_is_refused(medicane, followed, opti
     assert not followed[3].exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "pages"),
+    [([], 1), (["--no-plot"], 0), (["--no-plot", "--report"], 1), (["--no-report"], 0)],
+)
+def test_a_page_is_written_unless_there_are_no_maps_or_else_as_asked(
+    medicane, quick, options, pages
+):
+    assert medicane(*quick, *options)[0] == 0
+    assert len(list(quick[3].glob("report.html"))) == pages
+    assert not list(quick[3].glob(".*"))
+
+
+def test_films_are_written_of_the_scene_and_of_each_cyclone(medicane, quick):
+    assert medicane(*quick, "--no-plot", "--animate")[0] == 0
+    assert [path.stem for path in sorted((quick[3] / "films").iterdir())] == ["basin", "track_1"]
+    assert not (quick[3] / "report.html").exists()
+
+
+def test_a_page_shows_each_fix_of_the_run(medicane, quick):
+    assert medicane(*quick, "--no-plot", "--report")[0] == 0
+    page = (quick[3] / "report.html").read_text("utf-8")
+    assert page.count('class="frame"') == len(pd.read_csv(quick[3] / "tracks.csv"))
+
+
 @pytest.mark.parametrize(("option", "pictures"), [("--plot", 3), ("--no-plot", 0)])
 def test_pictures_are_made_for_maps_only(medicane, quick, monkeypatch, option, pictures):
     made, picture = [], MedicaneProcessor.picture
@@ -399,7 +423,7 @@ def test_detecting_alone_writes_no_tracks(medicane, tmp_path):
     assert told["provenance"]["tracker"] is None
     assert told["provenance"]["untracked"] == "no tracker was asked for"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "detections.csv", "detections.json", "maps",
+        "detections.csv", "detections.json", "maps", "report.html",
     ]  # fmt: skip
 
 

@@ -248,6 +248,20 @@ def test_maps_are_drawn_of_new_hours_and_stay(source, there, tmp_path, monkeypat
     assert not list((tmp_path / "out" / "follow" / "hours").glob("*.png"))
 
 
+def test_a_page_shows_the_hours_of_all_rounds(source, there, tmp_path):
+    page = {"products": {"plot": False, "report": True}}
+    arrive(there, *source[:13])
+    once(there, tmp_path / "at_once", **page)
+    for path in source[:13]:
+        (there / path.name).unlink()
+    for path in source[:13]:
+        arrive(there, path)
+        once(there, tmp_path / "out", **page)
+    pages = [(tmp_path / out / "report.html").read_text("utf-8") for out in ("at_once", "out")]
+    counts = [page.count("data:image/webp") for page in pages]
+    assert counts[0] == counts[1] > 3
+
+
 KILLED = """
 import os, signal, sys, threading
 sys.path[:0] = {path!r}

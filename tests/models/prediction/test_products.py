@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_the_truth_is_written_and_drawn_on_every_map(drawn, tmp_path):
     write(tmp_path, truth)
     assert pd.read_csv(tmp_path / "truth.csv")["time"].tolist() == ["2020-09-17T00:30:00Z"]
     assert all(call["truth"] is truth for call in drawn)
+
+
+def test_films_are_named_after_tracks_whatever_these_are_called(monkeypatch, tmp_path):
+    stems = []
+    monkeypatch.setattr(products, "write_film", lambda stem, frames: stems.append(stem))
+    run = predictor().run(scene(), every_minutes=30, pictures=True)
+    writer = ProductWriter(tmp_path, plot=False, animate=True)
+    for clip in run:
+        writer.add(clip, run)
+    found = run.link()
+    writer.write(replace(found, tracks=found.tracks.assign(track_id="../a b/ç")))
+    assert stems == [tmp_path / "films" / "basin", tmp_path / "films" / "track_..-a-b-ç"]
 
 
 def test_maps_replace_the_pictures_that_waited(tmp_path):

@@ -329,7 +329,7 @@ def infrared_tracker(store: str) -> TrackingRecipe:
         data=_infrared_data(store, hard=None),
         optimizer=INFRARED_OPTIMIZER,
         training=INFRARED_TRAINING,
-        tracking=TrackingSettings(label_km=(10.0, 50.0)),
+        tracking=TrackingSettings(label_km=(10.0, 50.0), select_by="loss"),
     )
 
 

@@ -1,0 +1,178 @@
+"""What a page tells of one cyclone: its pictures, its curves, its fixes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from medicane_models.maps.elements import node
+from medicane_models.maps.storm_views import StormPicture, storm_viewer
+from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
+from medicane_models.maps.wording import (
+    Fix,
+    counted,
+    fix_text,
+    known,
+    moment_text,
+    motion_text,
+    period_text,
+    place_text,
+)
+
+__all__ = ["ShownTrack", "storm_line", "storm_section"]
+
+MOST_FIXES = 150  # in the table of a track
+COLUMNS = {
+    "probability": ("prob.", ".2f"),
+    "radius_50_km": ("50 % km", ".0f"),
+    "radius_95_km": ("95 % km", ".0f"),
+    "error_km": ("error km", ".0f"),
+    "guess_distance_km": ("guess km", ".0f"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShownTrack:
+    """A track on a page.
+
+    Attributes:
+        name: its id.
+        anchor: the id of its section.
+        fixes: sorted by time.
+        pictures: one a fix, or None.
+        color: of its line on the map.
+    """
+
+    name: str
+    anchor: str
+    fixes: Sequence[Fix]
+    pictures: Sequence[StormPicture | None]
+    color: str
+
+    @property
+    def times(self) -> list[pd.Timestamp]:
+        """Of the fixes."""
+        return [fix["time"] for fix in self.fixes]
+
+    @property
+    def has_edges(self) -> bool:
+        """Whether it may reach beyond the scene."""
+        return any(fix["edge"] for fix in self.fixes)
+
+    def values(self, name: str) -> Float[np.ndarray, " n"]:
+        """A column of the fixes; NaN where there is none."""
+        return np.array([fix.get(name, np.nan) for fix in self.fixes], float)
+
+    @property
+    def lonlat(self) -> Float[np.ndarray, "2 n"]:
+        """Longitudes and latitudes of the fixes."""
+        return np.stack([self.values("lon"), self.values("lat")])
+
+
+def storm_line(storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
+    """A sentence on where a cyclone is at the newest time, or was when it was last seen."""
+    last = storm.fixes[-1]
+    name = node("a", f"Track {storm.name}", href=f"#{storm.anchor}")
+    when = "" if last["time"] == newest else f" was last seen at {moment_text(last['time'])}"
+    motion = motion_text(storm.fixes)
+    text = fix_text(last) + (f" · {motion}" if motion else "")
+    return node("li", node("b", name), f"{when}: {text}.")
+
+
+def storm_section(storm: ShownTrack, threshold: float) -> ET.Element:
+    """Pictures beside curves, and the table below."""
+    axis = TimeAxis.of(storm.times)
+    pairs = zip(storm.fixes, storm.pictures, strict=True)
+    seen = [(fix, picture) for fix, picture in pairs if picture is not None]
+    counts = f"{counted(len(storm.fixes), 'position')}, {counted(len(seen), 'picture')}"
+    about = f"{period_text(storm.times)}: {counts}."
+    curves = node(
+        "div",
+        _probability(storm, axis, threshold),
+        _kilometres(storm, axis),
+        _table(storm),
+        class_="side",
+    )
+    return node(
+        "section",
+        node("h2", f"Track {storm.name}"),
+        node("p", about, class_="quiet"),
+        node("div", storm_viewer(storm.name, seen, axis), curves, class_="columns"),
+        class_="storm",
+        id=storm.anchor,
+    )
+
+
+def _probability(storm: ShownTrack, axis: TimeAxis, threshold: float) -> ET.Element:
+    curve = Curve(
+        name="of this cyclone",
+        kind="probability",
+        values=storm.values("probability"),
+        dotted=True,
+    )
+    return time_figure(
+        storm.times,
+        [curve],
+        axis,
+        title="Probability",
+        top=1.0,
+        level=(f"threshold {threshold:.2f}", threshold),
+    )
+
+
+def _kilometres(storm: ShownTrack, axis: TimeAxis) -> ET.Element:
+    """Radii, and where they are known distances from the truth and the first guess."""
+    names = {
+        "radius_50_km": "50 % radius",
+        "radius_95_km": "95 % radius",
+        "error_km": "from the true centre",
+        "guess_distance_km": "from the first guess",
+    }
+    curves = [
+        Curve(
+            name=text,
+            kind=name.removesuffix("_km").replace("_", "-"),
+            values=storm.values(name),
+            dotted=not name.startswith("radius"),
+        )
+        for name, text in names.items()
+    ]
+    return time_figure(storm.times, curves, axis, title="Centre, km")
+
+
+def _table(storm: ShownTrack) -> ET.Element:
+    """The fixes, the newest first; a star where a cyclone may reach beyond the scene."""
+    fixes = storm.fixes[: -MOST_FIXES - 1 : -1]
+    columns = {name: form for name, form in COLUMNS.items() if name in fixes[0]}
+    titles = ["time UTC", "position", *(title for title, _ in columns.values())]
+    head = node("tr", *(node("th", title, scope="col") for title in titles))
+    body = [
+        node(
+            "tr",
+            node("th", f"{fix['time']:%Y-%m-%d %H:%M}{'*' if fix['edge'] else ''}", scope="row"),
+            node("td", place_text(fix["lat"], fix["lon"])),
+            *(node("td", _cell(fix[name], form)) for name, (_, form) in columns.items()),
+        )
+        for fix in fixes
+    ]
+    table = node("table", node("thead", head), node("tbody", *body))
+    label = f"Fixes of track {storm.name}"
+    more = len(storm.fixes) - len(fixes)
+    notes = [
+        "* may reach beyond the scene" if storm.has_edges else None,
+        f"{counted(more, 'earlier position')} in tracks.csv" if more else None,
+    ]
+    return node(
+        "details",
+        node("summary", "Fixes"),
+        node("div", table, class_="wide", tabindex=0, role="region", aria_label=label),
+        *(node("p", note, class_="quiet") for note in notes if note),
+        open=True,
+    )
+
+
+def _cell(value: float, form: str) -> str:
+    return format(value, form) if known(value) else "–"

@@ -1,0 +1,95 @@
+"""How a page says places, times, fixes and motion."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medicane_models.maps.coastlines import SPHERE
+
+__all__ = [
+    "Fix",
+    "counted",
+    "fix_text",
+    "known",
+    "moment_text",
+    "motion_text",
+    "period_text",
+    "place_text",
+]
+
+Fix = Mapping[str, Any]
+"""A row of a track table; where the truth is known also ``true_lon, true_lat, error_km``."""
+
+MOTION_HOURS, FEWEST_HOURS = 6, 3
+COMPASS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE")
+COMPASS += ("S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
+
+
+def known(value: float | None) -> bool:
+    """Whether a field of a fix holds a number."""
+    return value is not None and not np.isnan(value)
+
+
+def moment_text(time: pd.Timestamp) -> str:
+    """A time, UTC."""
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def period_text(times: Iterable[pd.Timestamp]) -> str:
+    """From the first time to the last, UTC."""
+    ordered = sorted(times)
+    first, last = ordered[0], ordered[-1]
+    if first == last:
+        return moment_text(first)
+    if first.normalize() == last.normalize():
+        return f"{first:%Y-%m-%d %H:%M}–{last:%H:%M} UTC"
+    return f"{first:%Y-%m-%d %H:%M} – {moment_text(last)}"
+
+
+def place_text(lat: float, lon: float) -> str:
+    """Degrees with their hemispheres."""
+    return f"{abs(lat):.2f}°{'S' if lat < 0 else 'N'} {abs(lon):.2f}°{'W' if lon < 0 else 'E'}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things; "no" of 0."""
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+def fix_text(fix: Fix) -> str:
+    """Where a row of a track table has the centre, how surely, and how far that is off."""
+    parts = [place_text(fix["lat"], fix["lon"])]
+    for share in (50, 95):
+        if known(radius := fix[f"radius_{share}_km"]):
+            parts.append(f"{share} % within {radius:.0f} km")
+    if known(fix["probability"]):
+        parts.append(f"probability {fix['probability']:.2f}")
+    if known(fix.get("error_km")):
+        parts.append(f"{fix['error_km']:.0f} km from the true centre")
+    if known(fix.get("guess_distance_km")):
+        parts.append(f"{fix['guess_distance_km']:.0f} km from the first guess")
+    if fix["edge"]:
+        parts.append("may reach beyond the scene")
+    return " · ".join(parts)
+
+
+def motion_text(fixes: Sequence[Fix]) -> str | None:
+    """Where a track led in its last hours; None of one that is too short to tell.
+
+    Args:
+        fixes: sorted by time.
+    """
+    last = fixes[-1]
+    since = last["time"] - pd.Timedelta(hours=MOTION_HOURS)
+    first = next(fix for fix in fixes if fix["time"] >= since)
+    hours = (last["time"] - first["time"]) / pd.Timedelta(hours=1)
+    if hours < FEWEST_HOURS:
+        return None
+    azimuth, _, length_m = SPHERE.inv(first["lon"], first["lat"], last["lon"], last["lat"])
+    speed = length_m / 1000 / hours
+    if round(speed) == 0:
+        return f"stationary over the last {hours:g} h"
+    towards = COMPASS[int(np.rint(azimuth / 22.5)) % 16]
+    return f"moving {towards} at {speed:.0f} km/h over the last {hours:.3g} h"
