@@ -19,9 +19,9 @@ from typing import Any
 from medicane_models.errors import CheckpointError, ConfigurationError, OutputError
 
 __all__ = [
-    "alone",
     "clear_left_overs",
     "json_text",
+    "locked",
     "move_all",
     "parse_json",
     "read_json",
@@ -138,7 +138,7 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(lock: Path, busy: str) -> Iterator[None]:
+def locked(lock: Path, busy: str) -> Iterator[None]:
     """Keep other processes out; the lock of a killed process is gone with it.
 
     Args:

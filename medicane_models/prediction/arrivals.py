@@ -33,7 +33,7 @@ Mark = tuple[str, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class ArrivedImage:
     """The files of one image, as they were looked at last.
 
     Attributes:
@@ -107,7 +107,7 @@ class Arrivals:
         self._opened = opened
         self._wanted = wanted
         stored = read_json(path) if path.exists() else {}
-        self._images = {name: Image.from_plain(image) for name, image in stored.items()}
+        self._images = {name: ArrivedImage.from_plain(image) for name, image in stored.items()}
         self._at_hand: set[str] = set()
 
     def look(self, images: Mapping[str, Sequence[Path]], now: float, stop: threading.Event) -> None:
@@ -145,6 +145,12 @@ class Arrivals:
                 known.setdefault(time, frame)
         return sorted(known.values(), key=lambda frame: frame.time)
 
+    @property
+    def newest(self) -> pd.Timestamp | None:
+        """Time of the newest frame, as its image tells it."""
+        times = [time for image in self._images.values() for time in image.frames]
+        return utc(max(times)) if times else None
+
     def reasons(self, state: Literal["waiting", "refused"]) -> dict[str, str]:
         """Why images wait or are refused, by name."""
         found = ((name, image) for name, image in self._images.items() if image.state == state)
@@ -162,13 +168,13 @@ class Arrivals:
         if known is not None and is_same and known.state != "waiting":
             return False
         first_seen = known.first_seen if known is not None and is_same else now
-        image = Image(marks=marks, first_seen=first_seen, state="read", frames={})
+        image = ArrivedImage(marks=marks, first_seen=first_seen, state="read", frames={})
         self._images[name] = self._read(image, now)
         if self._images[name].state == "refused":
             log.warning("%s is refused: %s", name, self._images[name].reason)
         return True
 
-    def _read(self, image: Image, now: float) -> Image:
+    def _read(self, image: ArrivedImage, now: float) -> ArrivedImage:
         """The image with its frames, or why it has none."""
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -186,7 +192,7 @@ class Arrivals:
             return image
         return self._unread(image, now, _said(told) or ["it shows nothing"])
 
-    def _unread(self, image: Image, now: float, reasons: Sequence[str]) -> Image:
+    def _unread(self, image: ArrivedImage, now: float, reasons: Sequence[str]) -> ArrivedImage:
         is_final = now - image.first_seen >= self.patience_seconds
         state = "refused" if is_final else "waiting"
         return replace(image, state=state, reason="; ".join(reasons))

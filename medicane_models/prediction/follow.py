@@ -21,7 +21,7 @@ import pandas as pd
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, OutputError, SceneError
-from medicane_models.files import alone, json_text, parse_json, read_json, write_json
+from medicane_models.files import json_text, locked, parse_json, read_json, write_json
 from medicane_models.prediction.arrivals import (
     PATIENCE_SECONDS,
     Arrivals,
@@ -93,12 +93,12 @@ class Status:
 
     def __str__(self) -> str:
         """The heartbeat: one line."""
-        then = f", next round {self.next_round:%H:%M:%S}" if self.next_round is not None else ""
-        newest = "no frame" if self.newest_frame is None else f"{self.newest_frame:%Y-%m-%d %H:%M}"
+        newest = "none" if self.newest_frame is None else f"{self.newest_frame:%Y-%m-%d %H:%M}"
+        then = "none" if self.next_round is None else f"{self.next_round:%H:%M:%S}"
         return (
-            f"{self.updated:%Y-%m-%d %H:%M:%S} UTC: {self.judged} hours judged, {self.hours} in "
-            f"all, {len(self.skipped)} skipped; newest frame {newest}; {len(self.waiting)} files "
-            f"waiting, {len(self.refused)} refused{then}"
+            f"{self.updated:%Y-%m-%d %H:%M:%S} UTC: hours judged {self.judged}, in all "
+            f"{self.hours}, skipped {len(self.skipped)}; newest frame {newest}; files waiting "
+            f"{len(self.waiting)}, refused {len(self.refused)}; next round {then}"
         )
 
 
@@ -376,13 +376,12 @@ class Follower:
     ) -> Status:
         """Write where following stands."""
         later = None if next_round_in is None else utc(_now() + timedelta(seconds=next_round_in))
-        frames = self.arrivals.frames()
         status = Status(
             state=state,
             updated=_now(),
             last_round=self._last_round,
             next_round=later,
-            newest_frame=frames[-1].time if frames else None,
+            newest_frame=self.arrivals.newest,
             hours=len(self.hours),
             judged=judged,
             pending=pending,
@@ -435,7 +434,7 @@ def following_alone(out: Path) -> Iterator[None]:
         ConfigurationError: if one does, or results are there that no following made.
     """
     busy = f"{out} is followed into by another process; end that, or choose another folder"
-    with alone(_state(out) / "lock", busy):
+    with locked(_state(out) / "lock", busy):
         yield
 
 
@@ -448,6 +447,7 @@ def stopping() -> Iterator[threading.Event]:
 
     def note(number: int, _: Any) -> None:
         stop.set()
+        log.info("following ends after the hour at hand; the next signal does not wait for it")
         signal.signal(number, former[signal.Signals(number)])  # the second does not wait
 
     for number in numbers:

@@ -270,7 +270,7 @@ def test_predict_once_goes_on_from_the_last_round(medicane, followed):
     for judged in (4, 0):
         code, out, err = medicane(*followed, "--once", "--json")
         assert code == 0, err
-        assert f"{judged} hours judged, 4 in all" in err
+        assert f"hours judged {judged}, in all 4, skipped 1" in err
         assert json.loads(out)["judged"] == judged
     assert set(QUICK_PRODUCTS) < set(contents(followed[3]))
 

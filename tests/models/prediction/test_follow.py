@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import plane_scenes
 import pytest
 from cold_spots import predictor, scene
 
@@ -13,8 +14,8 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.prediction.follow import Follower, following_alone
 from medicane_models.prediction.run import PredictionRun
 
-FRAMES = 20  # of 5 min from 00:00 on; clips of 4 end every 15 min and at the newest frame
-CLIPS = 8
+FRAMES = 14  # of 5 min from 00:00 on; clips of 4 end every 15 min and at the newest frame
+CLIPS = 6
 TABLES = ("detections.csv", "tracks.csv", "forecasts.csv")
 
 
@@ -82,7 +83,7 @@ def test_one_round_writes_what_predict_writes(source, there, tmp_path, at_once):
 ORDERS = {
     "one by one": [[row] for row in range(FRAMES)],
     "backwards": [[row] for row in reversed(range(FRAMES))],
-    "a late one": [[*range(7), *range(8, 14)], [7], [*range(14, FRAMES)]],
+    "a late one": [[*range(7), *range(8, 14)], [7]],
 }
 
 
@@ -94,6 +95,19 @@ def test_restarts_after_each_arrival_write_what_one_run_writes(
         arrive(there, *(source[row] for row in rows))
         once(there, tmp_path / "out")
     assert tables(tmp_path / "out") == at_once
+
+
+def test_a_nearer_frame_takes_the_place_of_one_that_ended_an_hour(there, tmp_path):
+    at = (20.0, 36.0)
+    whole = plane_scenes.scene(at, plane_scenes.grid_around(*at), minutes=20, frames=6)
+    planes = plane_scenes.predictor()
+    planes.predict(whole).write(tmp_path / "at_once")
+    for row, judged in enumerate((1, 0, 1, 1, 0, 1)):  # at 00:00, 00:40, 01:00 in its place, 01:40
+        whole.isel(time=[row]).to_netcdf(there / f"{row}.nc")
+        follower = Follower(planes, [there], tmp_path / "out", products={"plot": False})
+        assert follower.round(threading.Event()).judged == judged
+    assert len(follower.hours) == 3
+    assert tables(tmp_path / "out") == tables(tmp_path / "at_once")
 
 
 def test_a_second_round_does_nothing(source, there, tmp_path, judged):
@@ -160,6 +174,15 @@ def test_hours_stay_when_their_files_are_cleared_away(source, there, tmp_path, a
     assert tables(tmp_path / "out") == at_once
 
 
+def test_a_frame_of_another_satellite_spoils_its_own_hours_only(source, there, tmp_path):
+    arrive(there, *source[:11])
+    other = scene(frames=FRAMES, sensor="fci", sub_satellite_longitude=0.0)
+    other.isel(time=[11]).to_netcdf(there / "other.nc")
+    status = once(there, tmp_path / "out")
+    assert list(status.skipped) == ["2020-09-17T00:00:00", "2020-09-17T00:55:00"]
+    assert "different sensors" in status.skipped["2020-09-17T00:55:00"]
+
+
 def test_nothing_there_yet_is_no_error(there, tmp_path):
     status = once(there, tmp_path / "out")
     assert (status.hours, status.newest_frame) == (0, None)
@@ -167,12 +190,12 @@ def test_nothing_there_yet_is_no_error(there, tmp_path):
 
 
 def test_the_status_is_for_machines(source, there, tmp_path):
-    arrive(there, *source[:4], source[19])
+    arrive(there, *source[:4], source[13])
     once(there, tmp_path / "out")
     told = json.loads((tmp_path / "out" / "status.json").read_text())
-    assert told["newest_frame"] == "2020-09-17T01:35:00Z"
+    assert told["newest_frame"] == "2020-09-17T01:05:00Z"
     assert (told["state"], told["next_round"]) == ("ended", None)
-    assert "frames missing" in told["skipped"]["2020-09-17T01:35:00"]
+    assert "frames missing" in told["skipped"]["2020-09-17T01:05:00"]
 
 
 def test_hours_that_were_judged_and_not_published_are_published(
@@ -254,8 +277,8 @@ def test_a_page_shows_the_hours_of_all_rounds(source, there, tmp_path):
     once(there, tmp_path / "at_once", **page)
     for path in source[:13]:
         (there / path.name).unlink()
-    for path in source[:13]:
-        arrive(there, path)
+    for paths in (source[:5], source[5:9], source[9:13]):
+        arrive(there, *paths)
         once(there, tmp_path / "out", **page)
     pages = [(tmp_path / out / "report.html").read_text("utf-8") for out in ("at_once", "out")]
     counts = [page.count("data:image/webp") for page in pages]
@@ -292,7 +315,6 @@ Follower(predictor(), [sys.argv[1]], __import__("pathlib").Path(sys.argv[2]),
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("where", "before"), [("judging", 3), ("publishing", CLIPS)])
 def test_a_killed_process_loses_and_repeats_nothing(
     source, there, tmp_path, at_once, judged, where, before

@@ -105,9 +105,9 @@ def _same(store: ClipStore, processor: MedicaneProcessor, grid: Grid) -> ClipSto
 
 
 def alone(path: Path) -> AbstractContextManager[None]:
-    """Keep other processes from changing the store, see `medicane_models.files.alone`."""
+    """Keep other processes from changing the store, see `medicane_models.files.locked`."""
     busy = f"{path} is being built by another process; wait for it, or choose another folder"
-    return files.alone(path / "build.lock", busy)
+    return files.locked(path / "build.lock", busy)
 
 
 class FrameWriter:
