@@ -42,7 +42,8 @@ class ArrivedImage:
         state: "read"; "waiting" if it cannot be read yet; "refused" if it cannot be read.
         reason: why.
         convention: what its times mean.
-        frames: by time as the image tells it, in ISO 8601, what tells pixels apart.
+        frames: by time as the image tells it, in ISO 8601, what tells pixels apart; of one that
+            waits those it had before, too.
     """
 
     marks: tuple[Mark, ...]
@@ -71,7 +72,7 @@ class KnownFrame(NamedTuple):
         digest: of its time and pixels; a copy has the same.
         marks: of the files that hold it.
         convention: what the time means.
-        at_hand: whether these files are still there.
+        at_hand: whether these files are there, and are not being written to.
     """
 
     time: pd.Timestamp
@@ -119,29 +120,25 @@ class Arrivals:
             stop: leaves the rest for another time once it is set.
         """
         self._at_hand = set(images)
-        gone = [name for name in self._images if name not in images]
-        for name in gone:
-            if self._images[name].state != "read":  # of others the frames stay known
-                del self._images[name]
-        looked_at = 0
+        kept = {n: image for n, image in self._images.items() if n in images or image.frames}
+        looked_at, has_lost = 0, len(kept) < len(self._images)
+        self._images = kept
         for name, files in images.items():
             if stop.is_set():
                 break
             looked_at += self._look_at(name, files, now)
             if looked_at and looked_at % SAVE_EVERY == 0:
                 self._save()
-        if looked_at or gone:
+        if looked_at or has_lost:
             self._save()
 
     def frames(self) -> list[KnownFrame]:
         """In order of time; of several of one time that of the first image by name, if at hand."""
         known: dict[str, KnownFrame] = {}
-        for name in sorted(self._images, key=lambda name: (name not in self._at_hand, name)):
-            image = self._images[name]
+        for name in sorted(self._images, key=lambda name: (not self._is_at_hand(name), name)):
+            image, at_hand = self._images[name], self._is_at_hand(name)
             for time, digest in image.frames.items():
-                frame = KnownFrame(
-                    utc(time), digest, image.marks, image.convention, name in self._at_hand
-                )
+                frame = KnownFrame(utc(time), digest, image.marks, image.convention, at_hand)
                 known.setdefault(time, frame)
         return sorted(known.values(), key=lambda frame: frame.time)
 
@@ -153,8 +150,11 @@ class Arrivals:
 
     def reasons(self, state: Literal["waiting", "refused"]) -> dict[str, str]:
         """Why images wait or are refused, by name."""
-        found = ((name, image) for name, image in self._images.items() if image.state == state)
-        return {name: image.reason or "" for name, image in found}
+        found = {n: image for n, image in self._images.items() if n in self._at_hand}
+        return {n: image.reason or "" for n, image in found.items() if image.state == state}
+
+    def _is_at_hand(self, name: str) -> bool:
+        return name in self._at_hand and self._images[name].state != "waiting"
 
     def _look_at(self, name: str, files: Sequence[Path], now: float) -> bool:
         """Whether there was anything to read."""
@@ -169,9 +169,13 @@ class Arrivals:
             return False
         first_seen = known.first_seen if known is not None and is_same else now
         image = ArrivedImage(marks=marks, first_seen=first_seen, state="read", frames={})
-        self._images[name] = self._read(image, now)
-        if self._images[name].state == "refused":
-            log.warning("%s is refused: %s", name, self._images[name].reason)
+        image = self._read(image, now)
+        if image.state == "waiting" and known is not None:
+            convention = known.convention or image.convention
+            image = replace(image, convention=convention, frames={**known.frames, **image.frames})
+        if image.state == "refused":
+            log.warning("%s is refused: %s", name, image.reason)
+        self._images[name] = image
         return True
 
     def _read(self, image: ArrivedImage, now: float) -> ArrivedImage:

@@ -448,7 +448,7 @@ def stopping() -> Iterator[threading.Event]:
     def note(number: int, _: Any) -> None:
         stop.set()
         log.info("following ends after the hour at hand; the next signal does not wait for it")
-        signal.signal(number, former[signal.Signals(number)])  # the second does not wait
+        signal.signal(number, former[signal.Signals(number)])
 
     for number in numbers:
         signal.signal(number, note)
@@ -499,7 +499,8 @@ def _at_hand(hour: PlannedHour) -> list[KnownFrame]:
 
 
 def _judged_hour(hour: PlannedHour, clip: DetectedClip, told: Mapping[str, Any]) -> JudgedHour:
-    return JudgedHour(clip=clip, times=hour.times, digests=hour.digests, provenance=told)
+    digests = tuple(frame.digest if frame and frame.at_hand else None for frame in hour.frames)
+    return JudgedHour(clip=clip, times=hour.times, digests=digests, provenance=told)
 
 
 def _not_judged(skipped: SkippedClip) -> DetectedClip:

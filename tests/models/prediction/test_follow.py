@@ -154,6 +154,35 @@ def test_a_file_that_is_half_written_waits_and_is_read_when_it_is_whole(
     assert tables(tmp_path / "out") == at_once
 
 
+def test_a_file_that_is_written_anew_leaves_its_hours_as_they_are(
+    source, there, tmp_path, at_once, judged
+):
+    arrive(there, *source)
+    once(there, tmp_path / "out", patience_seconds=300.0)
+    judged.clear()
+    for content in (source[5].read_bytes()[:4000], source[5].read_bytes()):
+        (there / source[5].name).write_bytes(content)
+        once(there, tmp_path / "out", patience_seconds=300.0)
+    assert not judged
+    assert tables(tmp_path / "out") == at_once
+
+
+def test_an_hour_that_was_judged_while_a_file_was_away_is_judged_again(
+    source, there, tmp_path, at_once, judged
+):
+    arrive(there, *source[:4])
+    once(there, tmp_path / "out")
+    (there / source[3].name).unlink()
+    arrive(there, *source[4:])
+    once(there, tmp_path / "out")
+    assert tables(tmp_path / "out") != at_once
+    judged.clear()
+    arrive(there, source[3])
+    once(there, tmp_path / "out")
+    assert judged == ["00:30"]
+    assert tables(tmp_path / "out") == at_once
+
+
 def test_a_corrupt_file_is_refused_once_and_left_alone(source, there, tmp_path, caplog):
     arrive(there, *source[:8])
     (there / "frame_99.nc").write_bytes(b"no netCDF")
