@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.files import read_json, write_json
+from medicane_models.files import json_text, read_json, write_json
 from medicane_models.scenes.clips import frame_times, load_frame
+from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.readers.recording import UNREADABLE
 from medicane_models.times import utc
 
@@ -42,6 +43,7 @@ class ArrivedImage:
         state: "read"; "waiting" if it cannot be read yet; "refused" if it cannot be read.
         reason: why.
         convention: what its times mean.
+        place: what tells its grid from others.
         frames: by time as the image tells it, in ISO 8601, what tells pixels apart; of one that
             waits those it had before, too.
     """
@@ -51,6 +53,7 @@ class ArrivedImage:
     state: Literal["read", "waiting", "refused"]
     reason: str | None = None
     convention: str = ""
+    place: str = ""
     frames: Mapping[str, str]
 
     @classmethod
@@ -72,6 +75,7 @@ class KnownFrame(NamedTuple):
         digest: of its time and pixels; a copy has the same.
         marks: of the files that hold it.
         convention: what the time means.
+        place: what tells its image's grid from others.
         at_hand: whether these files are there, and are not being written to.
     """
 
@@ -79,6 +83,7 @@ class KnownFrame(NamedTuple):
     digest: str
     marks: tuple[Mark, ...]
     convention: str
+    place: str
     at_hand: bool
 
 
@@ -138,8 +143,8 @@ class Arrivals:
         for name in sorted(self._images, key=lambda name: (not self._is_at_hand(name), name)):
             image, at_hand = self._images[name], self._is_at_hand(name)
             for time, digest in image.frames.items():
-                frame = KnownFrame(utc(time), digest, image.marks, image.convention, at_hand)
-                known.setdefault(time, frame)
+                told = image.marks, image.convention, image.place, at_hand
+                known.setdefault(time, KnownFrame(utc(time), digest, *told))
         return sorted(known.values(), key=lambda frame: frame.time)
 
     @property
@@ -171,8 +176,12 @@ class Arrivals:
         image = ArrivedImage(marks=marks, first_seen=first_seen, state="read", frames={})
         image = self._read(image, now)
         if image.state == "waiting" and known is not None:
-            convention = known.convention or image.convention
-            image = replace(image, convention=convention, frames={**known.frames, **image.frames})
+            image = replace(
+                image,
+                convention=known.convention or image.convention,
+                place=known.place or image.place,
+                frames={**known.frames, **image.frames},
+            )
         if image.state == "refused":
             log.warning("%s is refused: %s", name, image.reason)
         self._images[name] = image
@@ -189,9 +198,14 @@ class Arrivals:
                 raise
             except (SceneError, *UNREADABLE) as error:
                 return self._unread(image, now, [*_said(told), str(error) or type(error).__name__])
-        convention = scene.attrs["time_convention"]
         seen = {time: digest for time, digest in found.items() if digest}
-        image = replace(image, convention=convention, frames=seen)
+        grid = json_text(scene_grid(scene).to_dict()).encode()
+        image = replace(
+            image,
+            convention=scene.attrs["time_convention"],
+            place=blake2b(grid, digest_size=8).hexdigest(),
+            frames=seen,
+        )
         if len(seen) == len(found):
             return image
         return self._unread(image, now, _said(told) or ["it shows nothing"])

@@ -48,6 +48,7 @@ from medicane_models.scenes.clips import (
 )
 from medicane_models.scenes.opening import image_files
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.readers.recording import union_of
 from medicane_models.times import TIME_FORMAT, Instant, utc
 
 if TYPE_CHECKING:
@@ -285,8 +286,10 @@ class Follower:
 
     def _judged(self, hours: Sequence[PlannedHour]) -> Iterator[JudgedHour]:
         """What is found in each; hours whose files change meanwhile are left for the next round."""
-        for first in range(0, len(hours), HOURS_AT_A_TIME):
-            some, done = hours[first : first + HOURS_AT_A_TIME], 0
+        places = {frame.place for hour in hours for frame in hour.there}
+        together = HOURS_AT_A_TIME if len(places) == 1 else 1  # planes stand on what is open
+        for first in range(0, len(hours), together):
+            some, done = hours[first : first + together], 0
             try:
                 for hour, judged in zip(some, self._streamed(some), strict=True):
                     done += 1
@@ -335,37 +338,56 @@ class Follower:
         current = {"complete": complete, "hours": digests}
         if current == published or not any(len(hour.clip.table) for hour in hours):
             return
-        judge = self._judge(hours, complete=complete)
-        detections = _linked(hours, judge, self.predictor)
+        detections = self._linked(hours, complete=complete)
         ends = [hour.clip.end for hour in hours]
         with updating_products(self.out, kept=ends, **self.products) as writer:
             for hour in hours:
                 end = hour.clip.end.isoformat()
                 is_new = digests[end] != published["hours"].get(end)
                 take = writer.add if is_new else writer.take_pictures
-                take(self.hours.with_picture(hour), judge)
+                take(self.hours.with_picture(hour), self._judge_of(hour.provenance))
             writer.write(detections)
         write_json(path, current)
         shown = SHOWN_HOURS if writer.report or writer.animate else 0
         for end in ends[: len(ends) - shown]:
             self.hours.forget_picture(end)
 
-    def _judge(self, hours: Sequence[JudgedHour], *, complete: bool) -> PastJudge:
-        """The run of the newest hour, as if it had judged all of them."""
-        told = next(hour.provenance for hour in reversed(hours) if hour.provenance)
+    def _judge_of(self, told: Mapping[str, Any]) -> PastJudge:
+        return PastJudge(
+            told=told,
+            processor=self.predictor.processor,
+            link_settings=settings_of_links(self.predictor.threshold),
+        )
+
+    def _linked(self, hours: Sequence[JudgedHour], *, complete: bool) -> Detections:
+        """All hours as one result."""
+        judge = self._judge_of(self._provenance(hours, complete=complete))
+        tables = [hour.clip.table for hour in hours if len(hour.clip.table)]
+        table = pd.concat(tables, ignore_index=True)
+        predictor, settings = self.predictor, judge.link_settings
+        models = [model for model in (predictor.detector, predictor.tracker) if model]
+        return detections_of(
+            table,
+            tracks_of(table, grid=judge.grid, settings=settings, models=models),
+            settings=settings,
+            skipped=[skip for hour in hours for skip in hour.clip.skipped],
+            provenance=judge.provenance(),
+        )
+
+    def _provenance(self, hours: Sequence[JudgedHour], *, complete: bool) -> dict[str, Any]:
+        """That of the newest hour, as if its run had judged all of them."""
+        runs = [hour.provenance for hour in hours if hour.provenance]
         times = sorted({time for hour in hours for time in hour.times if time is not None})
-        frames = {
+        scene = {
+            **runs[-1]["scene"],
             "first_frame": times[0].isoformat(),
             "last_frame": times[-1].isoformat(),
             "frames": len(times),
             "source": f"{len(times)} frames of {', '.join(map(str, self.folders))}",
+            "grid": _union([run["scene"]["grid"] for run in runs]),
         }
-        told = {**told, "complete": complete, "created": _now().strftime(TIME_FORMAT)}
-        return PastJudge(
-            told=told | {"scene": {**told["scene"], **frames}},
-            processor=self.predictor.processor,
-            link_settings=settings_of_links(self.predictor.threshold),
-        )
+        created = _now().strftime(TIME_FORMAT)
+        return {**runs[-1], "complete": complete, "created": created, "scene": scene}
 
     def _tell(
         self,
@@ -508,17 +530,8 @@ def _not_judged(skipped: SkippedClip) -> DetectedClip:
     return DetectedClip(end=skipped.end, newest_time=None, table=table, skipped=(skipped,))
 
 
-def _linked(
-    hours: Sequence[JudgedHour], judge: PastJudge, predictor: MedicanePredictor
-) -> Detections:
-    tables = [hour.clip.table for hour in hours if len(hour.clip.table)]
-    table = pd.concat(tables, ignore_index=True)
-    models = [predictor.detector, *([predictor.tracker] if predictor.tracker else [])]
-    settings = judge.link_settings
-    return detections_of(
-        table,
-        tracks_of(table, grid=judge.grid, settings=settings, models=models),
-        settings=settings,
-        skipped=[skip for hour in hours for skip in hour.clip.skipped],
-        provenance=judge.provenance(),
-    )
+def _union(grids: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What holds all grids, on the lattice of the first."""
+    known = {Grid.from_dict(grid) for grid in grids}
+    first = Grid.from_dict(grids[0])
+    return (first if known == {first} else union_of(first, known)).to_dict()

@@ -165,7 +165,7 @@ class ProductWriter:
         self.page_pictures = PagePictures(folder / ".pictures", animate=animate)
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
-        self._waiting: list[DetectedClip] = []
+        self._waiting: list[tuple[DetectedClip, Grid]] = []
         if plot:
             require("matplotlib", "plots")
 
@@ -188,9 +188,9 @@ class ProductWriter:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
             store_picture(clip.picture, _map_path(self.folder, clip.end))
-            self._waiting.append(replace(clip, picture=None))
+            self._waiting.append((replace(clip, picture=None), run.grid))
         else:
-            self._draw_clip(clip, run.provenance())
+            self._draw_clip(clip, run.grid, run.provenance())
 
     def take_pictures(self, clip: DetectedClip, run: Judge) -> None:
         """Take what the page and films show of a clip, which gets no map."""
@@ -206,9 +206,9 @@ class ProductWriter:
         """Write tables, provenance and tracks; the map of the tracks once they are complete."""
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
-        for clip in self._waiting:
+        for clip, grid in self._waiting:
             seen = replace(clip, picture=stored_picture(_map_path(self.folder, clip.end)))
-            self._draw_clip(seen, detections.provenance, detections.tracks)
+            self._draw_clip(seen, grid, detections.provenance, detections.tracks)
         self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
@@ -255,13 +255,16 @@ class ProductWriter:
         )
 
     def _draw_clip(
-        self, clip: DetectedClip, told: Mapping[str, Any], tracks: pd.DataFrame | None = None
+        self,
+        clip: DetectedClip,
+        grid: Grid,
+        told: Mapping[str, Any],
+        tracks: pd.DataFrame | None = None,
     ) -> None:
         assert clip.picture is not None
         title = f"{_scene(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
         if clip.newest_time != clip.end:
             title += f" · picture of {clip.newest_time:%H:%M}"
-        grid = Grid.from_dict(told["scene"]["grid"])
         figure = detection_map(
             clip.picture,
             _picture_grid(clip, grid),

@@ -6,11 +6,13 @@ import sys
 import threading
 from pathlib import Path
 
+import pandas as pd
 import plane_scenes
 import pytest
 from cold_spots import predictor, scene
 
 from medicane_models.errors import ConfigurationError
+from medicane_models.prediction import products
 from medicane_models.prediction.follow import Follower, following_alone
 from medicane_models.prediction.run import PredictionRun
 
@@ -108,6 +110,44 @@ def test_a_nearer_frame_takes_the_place_of_one_that_ended_an_hour(there, tmp_pat
         assert follower.round(threading.Event()).judged == judged
     assert len(follower.hours) == 3
     assert tables(tmp_path / "out") == tables(tmp_path / "at_once")
+
+
+@pytest.fixture
+def sectors(there, tmp_path) -> list[Path]:
+    """Frames around a cyclone, each further east."""
+    at, paths = (20.0, 36.0), []
+    for row in range(4):
+        whole = plane_scenes.scene(at, plane_scenes.grid_around(at[0] + row, at[1]), frames=4)
+        paths.append(tmp_path / f"{row}.nc")
+        whole.isel(time=[row]).to_netcdf(paths[-1])
+    return paths
+
+
+def follow_planes(there: Path, out: Path, **products) -> Follower:
+    follower = Follower(plane_scenes.predictor(), [there], out, products={"plot": False} | products)
+    follower.round(threading.Event())
+    return follower
+
+
+def test_sectors_that_move_are_judged_alike_in_any_order(sectors, there, tmp_path):
+    for path in reversed(sectors):
+        arrive(there, path)
+        follow_planes(there, tmp_path / "out")
+    follow_planes(there, tmp_path / "at_once")
+    assert tables(tmp_path / "out") == tables(tmp_path / "at_once")
+    assert not pd.read_csv(tmp_path / "out" / "tracks.csv")["edge"].any()
+
+
+def test_maps_of_sectors_that_move_lie_where_these_do(sectors, there, tmp_path, monkeypatch):
+    grids = []
+    monkeypatch.setattr(products, "detection_map", lambda *given, **_: grids.append(given[1]))
+    monkeypatch.setattr(products, "track_map", lambda *_, **__: None)
+    monkeypatch.setattr(products, "save", lambda figure, path: None)
+    arrive(there, *sectors[:1])
+    follow_planes(there, tmp_path / "out", plot=True)
+    arrive(there, *sectors[1:])
+    follow_planes(there, tmp_path / "out", plot=True)
+    assert [round(grid.extent[2]) for grid in grids] == [28, 29, 30, 31]
 
 
 def test_a_second_round_does_nothing(source, there, tmp_path, judged):
