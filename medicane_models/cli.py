@@ -1,6 +1,6 @@
 """The ``medicane`` command."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from medicane_models.scenes.processing import MedicaneProcessor
 
 TRACK_FORMATS = get_args(TrackFormat)
+POLL_SECONDS = 60.0
 
 app = command_line(
     "medicane",
@@ -137,6 +138,20 @@ def predict(
     plot: Plot = None,
     report: Report = None,
     animate: Animate = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Judge files as they arrive in folders, round by round, until a signal ends it.",
+        ),
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="One round of --follow, for cron; goes on from the last.")
+    ] = False,
+    poll: Annotated[
+        float | None,
+        typer.Option(min=1, help="Seconds from a round of --follow to the next; default: 60."),
+    ] = None,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -146,10 +161,12 @@ def predict(
     """Find cyclones in satellite scenes: detections, tracks, maps and a page.
 
     Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
-    --overwrite replaced.
+    --overwrite replaced; with --follow and --once they are gone on with, and --json prints a line
+    a round.
     """
     from medicane_models.prediction.products import replacing_products
 
+    _check_following(follow, once, poll, overwrite=overwrite, first_guess=first_guess)
     pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
     chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
     options = {
@@ -160,13 +177,21 @@ def predict(
         "revision": revision,
         "tracker_revision": tracker_revision,
     }
+    within = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
+    times = {"start": start, "end": end, "every_minutes": every}
+
+    def load() -> "MedicanePredictor":
+        return _predictor(_detector_for(model, scene), tracker, runtime, device, **options)
+
+    if follow or once:
+        del chosen["overwrite"]
+        how = {"products": chosen, "every_minutes": every, **within}
+        _follow(load, scene, out, poll=None if once else poll or POLL_SECONDS, json=json, **how)
+        return
     guess = _first_guess(first_guess, first_guess_km)
     with replacing_products(out, **chosen) as writer:
-        detector = _detector_for(model, scene)
-        predictor = _predictor(detector, tracker, runtime, device, **options)
-        within = {"domain": domain, "extent": extent, "start": start, "end": end}
-        opened = predictor.open(scene, reader=reader, **within)
-        times = {"start": start, "end": end, "every_minutes": every}
+        predictor = load()
+        opened = predictor.open(scene, **within)
         run = predictor.run(opened, **times, pictures=writer.needs_pictures, first_guess=guess)
         detections = _judge(run, writer)
     _show(detections, out, json=json)
@@ -545,6 +570,54 @@ def _first_guess(tracks: Path | None, mean_km: float | None) -> "FirstGuess | No
         mean_km=OPERATIONAL_KM if mean_km is None else mean_km,
         source=str(tracks),
     )
+
+
+def _check_following(
+    follow: bool, once: bool, poll: float | None, *, overwrite: bool, first_guess: Path | None
+) -> None:
+    """Refuse options that --follow and --once leave without a meaning."""
+    if poll is not None and (once or not follow):
+        remedy = "leave one of them out" if once else "give --follow"
+        why = "--once is a single round" if once else "nothing is followed"
+        raise ConfigurationError(f"--poll is {poll:g}, and {why}; {remedy}")
+    if not (follow or once):
+        return
+    option = "--follow" if follow else "--once"
+    if overwrite:
+        raise ConfigurationError(
+            f"{option} goes on with earlier results and --overwrite would replace them; leave it "
+            "out, or choose another folder"
+        )
+    if first_guess is not None:
+        raise ConfigurationError(
+            f"{option} seeks cyclones wherever they come up and --first-guess only along "
+            f"{first_guess}; leave one of them out"
+        )
+
+
+def _follow(
+    load: Callable[[], "MedicanePredictor"],
+    folders: Sequence[str],
+    out: Path,
+    *,
+    poll: float | None,
+    json: bool,
+    **how: Any,
+) -> None:
+    """Rounds until a signal ends them, or one where there is no time to the next."""
+    from json import dumps
+
+    from medicane_models.files import to_plain
+    from medicane_models.prediction.follow import Follower, following_alone, stopping
+
+    with following_alone(out):
+        follower = Follower(load(), folders, out, **how)
+        with stopping() as stop:
+            rounds = [follower.round(stop)] if poll is None else follower.follow(stop, poll)
+            for status in rounds:
+                say(str(status))
+                if json:
+                    typer.echo(dumps(to_plain(status)))
 
 
 def _judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":

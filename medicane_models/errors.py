@@ -24,7 +24,6 @@ __all__ = [
 
 EXTRAS = {
     "cattrs": "train",
-    "filelock": "train",
     "matplotlib": "plots",
     "onnx": "export",
     "onnx_ir": "export",

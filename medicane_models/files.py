@@ -16,11 +16,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from medicane_models.errors import CheckpointError, OutputError
+from medicane_models.errors import CheckpointError, ConfigurationError, OutputError
 
 __all__ = [
     "clear_left_overs",
     "json_text",
+    "locked",
     "move_all",
     "parse_json",
     "read_json",
@@ -134,6 +135,26 @@ def staging(out: Path) -> Iterator[Path]:
         with suppress(OSError):
             for folder in made:
                 folder.rmdir()
+
+
+@contextmanager
+def locked(lock: Path, busy: str) -> Iterator[None]:
+    """Keep other processes out; the lock of a killed process is gone with it.
+
+    Args:
+        lock: a file for it, in a folder that is there.
+        busy: what to say to the others.
+
+    Raises:
+        ConfigurationError: if another process has it.
+    """
+    from filelock import FileLock, Timeout  # it brings asyncio, which few commands need
+
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise ConfigurationError(busy) from None
 
 
 @lru_cache(maxsize=1024)  # once for each folder that a process writes to

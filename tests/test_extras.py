@@ -128,7 +128,6 @@ NEEDS = {
         "medicane-export transformers medicane-tiny-detector --out o": "export",
     },
     ("cattrs",): {"medicane-train classify --data store --out o": "train"},
-    ("filelock",): {"medicane-train data build scene.nc --out s.zarr": "train"},
     ("pyarrow",): {
         "medicane-train data check store": "train",
         "medicane-train classify --data store --out o": "train",

@@ -1,6 +1,7 @@
 """Load a detector and a tracker, and judge scenes with them."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,8 +26,9 @@ from medicane_models.prediction.run import PredictionRun
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
+from medicane_models.scenes.clips import ClipPlan
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.times import Instant, interval
+from medicane_models.times import Instant, interval, utc
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -162,16 +164,13 @@ class MedicanePredictor:
             ConfigurationError: if the domain is not understood or a bound is no time.
             SceneError: as ``open_scene``.
         """
-        first, last = interval(start, end)
-        # times may turn out to mean the other end of a scan, and a slot takes the nearest frame
-        cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
-        num_frames = self.processor.num_frames
+        first, last = self.needed_frames(start, end)
         options: dict[str, Any] = {
             "extent": extent,
             "reader": reader,
             "channels": None if self.processor.recipe == "airmass" else self.processor.channels,
-            "start": None if first is None else first - cadence * (num_frames + 1),
-            "end": None if last is None else last + cadence * 1.5,
+            "start": first,
+            "end": last,
         }
         if self.processor.uses_planes:
             return self._open_for_planes(source, domain, **options)
@@ -182,6 +181,23 @@ class MedicanePredictor:
             return scene
         inside = self.processor.grid.covering(scene_grid(scene), margin=-1)
         return open_scene(source, domain=inside, **options)
+
+    def needed_frames(
+        self, start: Instant | None, end: Instant | None
+    ) -> tuple[pd.Timestamp | None, pd.Timestamp | None]:
+        """Between which times the frames lie that clips ending from start to end may need.
+
+        Raises:
+            ConfigurationError: if a bound is no time, or the last is before the first.
+        """
+        first, last = interval(start, end)
+        # times may turn out to mean the other end of a scan, and a slot takes the nearest frame
+        cadence = pd.Timedelta(minutes=self.processor.cadence_minutes)
+        num_frames = self.processor.num_frames
+        return (
+            None if first is None else utc(first - cadence * (num_frames + 1)),
+            None if last is None else utc(last + cadence * 1.5),
+        )
 
     def predict(
         self,
@@ -266,8 +282,9 @@ class MedicanePredictor:
         every_minutes: int = 60,
         pictures: bool = False,
         first_guess: FirstGuess | None = None,
+        plans: Sequence[ClipPlan] | None = None,
     ) -> PredictionRun:
-        """Plan the clips of an opened scene; iterating judges one by one.
+        """Plan the clips of an opened scene, or take given ones; iterating judges one by one.
 
         Raises:
             ConfigurationError: if there is a first guess and no tracker with a heat map.
@@ -291,7 +308,9 @@ class MedicanePredictor:
             "untracked": self.untracked,
         }
         if first_guess is None:
-            return PredictionRun(scene, self.runtime, self.processor, models, **settings)
+            return PredictionRun(
+                scene, self.runtime, self.processor, models, plans=plans, **settings
+            )
         return GuidedRun(
             scene, self.runtime, self.processor, models, first_guess=first_guess, **settings
         )

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +25,21 @@ from medicane_models.maps.page_content import PageContent, shown_tracks, storms_
 from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.page_pictures import PagePictures
-from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.prediction.run import DetectedClip, Judge
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT
 
-__all__ = ["ProductWriter", "replacing_products", "summary_table"]
+__all__ = [
+    "ProductWriter",
+    "earlier_products",
+    "replacing_products",
+    "store_picture",
+    "stored_picture",
+    "summary_table",
+    "updating_products",
+]
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +87,7 @@ def replacing_products(
         OutputError: if the folder cannot be written.
         MissingExtraError: if maps are to be drawn and matplotlib is not installed.
     """
-    earlier = _products(out)
+    earlier = earlier_products(out)
     if earlier and not overwrite:
         raise ConfigurationError(
             f"{out} holds results of an earlier run ({earlier[0].name}); "
@@ -91,14 +99,35 @@ def replacing_products(
             yield writer
         finally:
             if writer.complete:
-                _publish(folder, out, [*earlier, *_products(out / INTERRUPTED)])
+                _publish(folder, out, [*earlier, *earlier_products(out / INTERRUPTED)])
                 for emptied in (out / INTERRUPTED / "maps", out / INTERRUPTED):
                     with suppress(OSError):
                         emptied.rmdir()
             elif writer.complete is not None:
                 place = out / INTERRUPTED if earlier else out
-                _publish(folder, place, _products(place))
+                _publish(folder, place, earlier_products(place))
                 log.info("what was judged before the interruption is in %s", place)
+
+
+@contextmanager
+def updating_products(
+    out: Path, *, kept: Collection[pd.Timestamp], **chosen: Any
+) -> Iterator["ProductWriter"]:
+    """Yield a writer whose files take the places of earlier ones in ``out``, if all went well.
+
+    Args:
+        out: the folder, made if absent.
+        kept: ends of clips whose earlier maps stay, unless they are drawn again.
+        **chosen: of `ProductWriter`.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
+    with staging(out) as folder:
+        writer = ProductWriter(folder, **chosen)
+        yield writer
+        maps = {_map_path(out, end) for end in kept}
+        _publish(folder, out, [path for path in earlier_products(out) if path not in maps])
 
 
 class ProductWriter:
@@ -136,7 +165,7 @@ class ProductWriter:
         self.page_pictures = PagePictures(folder / ".pictures", animate=animate)
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
-        self._waiting: list[DetectedClip] = []
+        self._waiting: list[tuple[DetectedClip, Grid]] = []
         if plot:
             require("matplotlib", "plots")
 
@@ -151,9 +180,20 @@ class ProductWriter:
             truth.to_csv(path, index=False, date_format=TIME_FORMAT)
         self._truth = truth
 
-    def add(self, clip: DetectedClip, run: PredictionRun) -> None:
+    def add(self, clip: DetectedClip, run: Judge) -> None:
         """Log what was found in a clip, and draw it if there is a picture to draw on."""
         log.info("%s", _described(clip))
+        self.take_pictures(clip, run)
+        if not self.plot or clip.picture is None:
+            return
+        if np.isfinite(clip.table["lon"].to_numpy(float)).any():
+            store_picture(clip.picture, _map_path(self.folder, clip.end))
+            self._waiting.append((replace(clip, picture=None), run.grid))
+        else:
+            self._draw_clip(clip, run.grid, run.provenance())
+
+    def take_pictures(self, clip: DetectedClip, run: Judge) -> None:
+        """Take what the page and films show of a clip, which gets no map."""
         if self.report or self.animate:
             self.page_pictures.add(
                 clip,
@@ -161,21 +201,14 @@ class ProductWriter:
                 merge_km=run.link_settings.merge_km,
                 in_colour=len(run.processor.bands) == COLOURS,
             )
-        if not self.plot or clip.picture is None:
-            return
-        if np.isfinite(clip.table["lon"].to_numpy(float)).any():
-            _store_picture(clip.picture, self._map_path(clip))
-            self._waiting.append(replace(clip, picture=None))
-        else:
-            self._draw_clip(clip, run.provenance())
 
     def write(self, detections: Detections) -> None:
         """Write tables, provenance and tracks; the map of the tracks once they are complete."""
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
-        for clip in self._waiting:
-            seen = replace(clip, picture=_stored_picture(self._map_path(clip)))
-            self._draw_clip(seen, detections.provenance, detections.tracks)
+        for clip, grid in self._waiting:
+            seen = replace(clip, picture=stored_picture(_map_path(self.folder, clip.end)))
+            self._draw_clip(seen, grid, detections.provenance, detections.tracks)
         self._waiting.clear()
         if self.plot and self.complete and detections.has_centres:
             self._draw_tracks(detections)
@@ -221,17 +254,17 @@ class ProductWriter:
             provenance=told,
         )
 
-    def _map_path(self, clip: DetectedClip) -> Path:
-        return self.folder / "maps" / f"{clip.end:%Y%m%d_%H%M}.png"
-
     def _draw_clip(
-        self, clip: DetectedClip, told: Mapping[str, Any], tracks: pd.DataFrame | None = None
+        self,
+        clip: DetectedClip,
+        grid: Grid,
+        told: Mapping[str, Any],
+        tracks: pd.DataFrame | None = None,
     ) -> None:
         assert clip.picture is not None
         title = f"{_scene(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
         if clip.newest_time != clip.end:
             title += f" · picture of {clip.newest_time:%H:%M}"
-        grid = Grid.from_dict(told["scene"]["grid"])
         figure = detection_map(
             clip.picture,
             _picture_grid(clip, grid),
@@ -245,7 +278,7 @@ class ProductWriter:
             subtitle=_models(told),
             caption=_caution(told),
         )
-        save(figure, self._map_path(clip))
+        save(figure, _map_path(self.folder, clip.end))
 
     def _draw_tracks(self, detections: Detections) -> None:
         tracks, told = detections.tracks, detections.provenance
@@ -285,7 +318,11 @@ def _by_reason(skipped: Sequence[SkippedClip]) -> dict[str, list[pd.Timestamp]]:
     return dict(times)
 
 
-def _products(folder: Path) -> list[Path]:
+def _map_path(folder: Path, end: pd.Timestamp) -> Path:
+    return folder / "maps" / f"{end:%Y%m%d_%H%M}.png"
+
+
+def earlier_products(folder: Path) -> list[Path]:
     """Files of an earlier run."""
     return [path for pattern in PATTERNS for path in folder.glob(pattern)]
 
@@ -328,7 +365,7 @@ def summary_table(detections: Detections) -> Table:
     return table
 
 
-def _store_picture(picture: np.ndarray, path: Path) -> None:
+def store_picture(picture: np.ndarray, path: Path) -> None:
     """Keep a picture, (H, W, 3) in 0…1, at eight bits; what is missing becomes transparent."""
     seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
     pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
@@ -336,7 +373,8 @@ def _store_picture(picture: np.ndarray, path: Path) -> None:
         Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(temporary, compress_level=1)
 
 
-def _stored_picture(path: Path) -> np.ndarray:
+def stored_picture(path: Path) -> np.ndarray:
+    """What `store_picture` kept, NaN where it is transparent."""
     with Image.open(path) as image:
         pixels = np.asarray(image, dtype=np.float32) / 255
     return np.where(pixels[..., 3:] > 0, pixels[..., :3], np.float32(np.nan))

@@ -1,8 +1,8 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,14 @@ from medicane_models.times import Instant, utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DetectedClip", "PredictionRun"]
+__all__ = [
+    "DetectedClip",
+    "Judge",
+    "PredictionRun",
+    "detections_of",
+    "settings_of_links",
+    "tracks_of",
+]
 
 CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
 
@@ -71,6 +78,30 @@ class DetectedClip:
     picture: np.ndarray | None = None
 
 
+@runtime_checkable
+class Judge(Protocol):
+    """What is to be known of a run beside the clips that it judged."""
+
+    @property
+    def grid(self) -> Grid:
+        """Of the scene."""
+        ...
+
+    @property
+    def processor(self) -> MedicaneProcessor:
+        """How the scene became clips."""
+        ...
+
+    @property
+    def link_settings(self) -> LinkSettings:
+        """How tracks are linked."""
+        ...
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Scene, models, settings and software, ready for JSON."""
+        ...
+
+
 class PredictionRun:
     """An iterator over a scene's clips, each judged as it comes; then :meth:`link` joins them.
 
@@ -88,6 +119,7 @@ class PredictionRun:
         every_minutes: clips end at multiples of it since midnight, and at the newest frame.
         pictures: whether each clip comes with the picture of its newest frame.
         parallax: whether fixes are moved to below the cloud tops that are seen.
+        plans: the clips to judge, in order of time; default are all that end within the bounds.
 
     Raises:
         ConfigurationError: if ``every_minutes`` does not divide a day, or a bound is no time.
@@ -108,6 +140,7 @@ class PredictionRun:
         every_minutes: int = 60,
         pictures: bool = False,
         parallax: bool = False,
+        plans: Sequence[ClipPlan] | None = None,
     ) -> None:
         processor.check_channels(scene)
         check_cadence(scene, processor)
@@ -129,7 +162,7 @@ class PredictionRun:
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.pictures = pictures
-        plans = self._plans()
+        plans = self._plans() if plans is None else plans
         self._second_look = self._looking_again()
         self._clips = self._read(plans)
         self._planned, self._judged = len(plans), 0
@@ -155,9 +188,7 @@ class PredictionRun:
     @property
     def link_settings(self) -> LinkSettings:
         """Tracks start at the threshold and continue a little under it."""
-        return LinkSettings(
-            start_probability=self.threshold, continue_probability=CONTINUE * self.threshold
-        )
+        return settings_of_links(self.threshold)
 
     @property
     def models(self) -> list[ModelDescription]:
@@ -188,13 +219,11 @@ class PredictionRun:
         if not self.has_results:
             raise SceneError(self._nothing_judged())
         table = pd.concat(self._tables, ignore_index=True)
-        tracks = self._tracks(table)
-        gap_hours = self.link_settings.max_gap_hours
-        return Detections(
-            table=table,
-            tracks=tracks,
-            forecasts=extrapolated(tracks, now=utc(table["time"].max()), max_gap_hours=gap_hours),
-            skipped=tuple(self._skipped),
+        return detections_of(
+            table,
+            self._tracks(table),
+            settings=self.link_settings,
+            skipped=self._skipped,
             provenance=self.provenance(),
         )
 
@@ -271,9 +300,7 @@ class PredictionRun:
 
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """What all rows judged so far link into."""
-        tracks = link_detections(table, grid=self.grid, settings=self.link_settings)
-        trained = all(model.trained for model in self.models)
-        return tracks if trained else renamed(tracks, "untrained-{}")
+        return tracks_of(table, grid=self.grid, settings=self.link_settings, models=self.models)
 
     def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
         if isinstance(clip, SkippedClip):
@@ -347,6 +374,42 @@ class PredictionRun:
             f"no clip could be made from {span}: the one ending {last.end} has {last.reason}; "
             f"{remedy}"
         )
+
+
+def settings_of_links(threshold: float) -> LinkSettings:
+    """Tracks start at a threshold and continue a little under it."""
+    return LinkSettings(start_probability=threshold, continue_probability=CONTINUE * threshold)
+
+
+def tracks_of(
+    table: pd.DataFrame,
+    *,
+    grid: Grid,
+    settings: LinkSettings,
+    models: Iterable[ModelDescription],
+) -> pd.DataFrame:
+    """What the rows of a table link into; tracks of untrained models are called so."""
+    tracks = link_detections(table, grid=grid, settings=settings)
+    return tracks if all(model.trained for model in models) else renamed(tracks, "untrained-{}")
+
+
+def detections_of(
+    table: pd.DataFrame,
+    tracks: pd.DataFrame,
+    *,
+    settings: LinkSettings,
+    skipped: Iterable[SkippedClip],
+    provenance: Mapping[str, Any],
+) -> Detections:
+    """The result that a table and its tracks are, with forecasts from its newest time."""
+    gap_hours = settings.max_gap_hours
+    return Detections(
+        table=table,
+        tracks=tracks,
+        forecasts=extrapolated(tracks, now=utc(table["time"].max()), max_gap_hours=gap_hours),
+        skipped=tuple(skipped),
+        provenance=provenance,
+    )
 
 
 def _tile_columns(tiles: Sequence[TileName]) -> dict[str, list[float]]:

@@ -29,6 +29,7 @@ __all__ = [
     "SkippedClip",
     "TileClip",
     "check_cadence",
+    "convention_shift",
     "frame_times",
     "load_frame",
     "plan_clips",
@@ -311,7 +312,7 @@ def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "
         SceneError: if the length of a scan is not known, because the frames are not one cadence
             apart.
     """
-    if processor.uses_planes or scene.attrs["time_convention"] == processor.time_convention:
+    if not convention_shift(scene.attrs["time_convention"], processor):
         return scene
     cadence = timedelta(minutes=processor.cadence_minutes)
     times = frame_times(scene)
@@ -322,9 +323,17 @@ def with_time_convention(scene: "xr.Dataset", processor: MedicaneProcessor) -> "
             f"{processor.time_convention}, and its frames are {spacing} apart, so the length of a "
             f"scan is unknown; shift the times and set the attribute time_convention"
         )
-    sign = 1 if processor.time_convention == "end_of_scan" else -1
-    shifted = scene.assign_coords(time=times + sign * cadence)
+    shift = convention_shift(scene.attrs["time_convention"], processor)
+    shifted = scene.assign_coords(time=times + shift)
     return shifted.assign_attrs(time_convention=processor.time_convention)
+
+
+def convention_shift(convention: str, processor: MedicaneProcessor) -> timedelta:
+    """What is added to times of a scene, which mean either end of a scan, to mean the model's."""
+    if processor.uses_planes or convention == processor.time_convention:
+        return timedelta(0)
+    sign = 1 if processor.time_convention == "end_of_scan" else -1
+    return sign * timedelta(minutes=processor.cadence_minutes)
 
 
 def check_cadence(scene: "xr.Dataset", processor: MedicaneProcessor) -> None:

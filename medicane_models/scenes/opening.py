@@ -31,7 +31,7 @@ from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.scan_times import scan_coordinates
 from medicane_models.times import Instant, utc
 
-__all__ = ["is_airmass", "is_scene", "open_scene", "scene_grid", "scene_sources"]
+__all__ = ["image_files", "is_airmass", "is_scene", "open_scene", "scene_grid", "scene_sources"]
 
 ACCEPTED = """\
   the public archive or CF Zarr: *.zarr folders, *.zarr.zip files, gs:// URLs
@@ -126,6 +126,34 @@ def scene_sources(given: Sequence[Source], reader: str | None = None) -> list[So
         else:
             scenes[id(item)] = item
     return list(scenes.values())
+
+
+def image_files(folder: Path, reader: str | None = None) -> dict[str, tuple[Path, ...]]:
+    """The images in a folder: what can be opened by itself, under a name that stays.
+
+    An image is a file, a store, all raw files of one slot, or a picture and what places it. Hidden
+    files, as programs name what they have not finished, are none.
+    """
+    entries = [Path(one) for one in _inside(folder, reader) if not Path(one).name.startswith(".")]
+    placing = [entry for entry in entries if grey_pictures.is_georeference(entry.name)]
+    images: dict[str, list[Path]] = {}
+    for entry in entries:
+        if entry not in placing:
+            images.setdefault(str(folder / _image_name(entry, reader)), []).append(entry)
+    return {name: (*placing, *files) for name, files in images.items()}
+
+
+def _image_name(file: Path, reader: str | None) -> str:
+    """Of the slot of a raw file, else its own."""
+    if _kind(file, reader) != RAW:
+        return file.name
+    try:
+        told = file_names.told_by_name(file.name, reader or file_names.readers_of(file.name)[0])
+    except SceneError:  # whoever opens it is told why
+        return file.name
+    assert told is not None  # or it would be no raw file
+    slot = pd.Timestamp(told.time).round("min")  # bands of one may start seconds apart
+    return "-".join(filter(None, (told.satellite, told.sector, f"{slot:%Y%m%dT%H%M}")))
 
 
 def _belongs_to(location: Location, reader: str | None) -> tuple[str | None, str]:

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import sys
 
 import numpy as np
@@ -19,6 +21,7 @@ from medicane_models.cli import main
 from medicane_models.domain import great_circle_km
 from medicane_models.errors import CheckpointError
 from medicane_models.network.pretraining import MedicaneForPreTraining
+from medicane_models.prediction.follow import Follower
 from medicane_models.prediction.products import ProductWriter
 
 FULL_FRAME = (1290, 420)
@@ -253,6 +256,55 @@ def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier
     assert medicane(*quick, "--overwrite", "--no-plot")[0] == 0
     assert sorted(contents(out)) == QUICK_PRODUCTS
     assert not (out / "interrupted").exists()
+
+
+@pytest.fixture
+def followed(quick, tmp_path):
+    """Arguments of predict for a folder that a scene has arrived in."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "scene.nc").rename(tmp_path / "in" / "scene.nc")
+    return [quick[0], tmp_path / "in", *quick[2:], "--no-plot"]
+
+
+def test_predict_once_goes_on_from_the_last_round(medicane, followed):
+    for judged in (4, 0):
+        code, out, err = medicane(*followed, "--once", "--json")
+        assert code == 0, err
+        assert f"hours judged {judged}, in all 4, skipped 1" in err
+        assert json.loads(out)["judged"] == judged
+    assert set(QUICK_PRODUCTS) < set(contents(followed[3]))
+
+
+def test_predict_follow_ends_when_it_is_told_to(medicane, followed, monkeypatch):
+    tell = Follower._tell
+
+    def told(self, state, *counts):
+        if state == "waiting":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return tell(self, state, *counts)
+
+    monkeypatch.setattr(Follower, "_tell", told)
+    code, _, err = medicane(*followed, "--follow", "--poll", "600")
+    assert code == 0, err
+    assert "next round" in err
+    assert json.loads((followed[3] / "status.json").read_text())["state"] == "ended"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--follow", "--overwrite"], "--follow goes on with earlier results"),
+        (["--once", "--overwrite"], "--once goes on with earlier results"),
+        (["--follow", "--first-guess", "."], "leave one of them out"),
+        (["--once", "--poll", "5"], "--once is a single round"),
+        (["--poll", "5"], "give --follow"),
+    ],
+)
+def test_what_has_no_meaning_while_following_is_refused(medicane, followed, options, complaint):
+    code, _, err = medicane(*followed, *options)
+    assert code == 2
+    assert complaint in err
+    assert not followed[3].exists()
 
 
 @pytest.mark.parametrize(

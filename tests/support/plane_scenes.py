@@ -1,10 +1,17 @@
-"""Scenes anywhere on Earth with one cold cloud."""
+"""Scenes anywhere on Earth with one cold cloud, and a predictor for which that is a cyclone."""
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from cold_spots import ColdestPixel
 
+from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import Grid, great_circle_km
+from medicane_models.prediction.models import ModelDescription
+
+PROCESSOR = MedicaneProcessor.planes(
+    size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,)
+)
 
 
 def grid_around(lon: float, lat: float) -> Grid:
@@ -31,3 +38,23 @@ def scene(spot: tuple[float, float], grid: Grid, minutes: int = 60, frames: int 
         {"time": times, "crs": ((), 0, grid.cf_attributes()), **axes},
         attributes,
     )
+
+
+def predictor(**settings) -> MedicanePredictor:
+    detector, tracker = (
+        ModelDescription(
+            name="oracle",
+            revision=None,
+            config=MedicaneConfig(
+                task=task,
+                image_size=32,
+                num_frames=4,
+                in_channels=2,
+                trained_on="a closed form",
+                data_kind="real",
+            ),
+            processor=PROCESSOR,
+        )
+        for task in ("classification", "tracking")
+    )
+    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker, **settings)

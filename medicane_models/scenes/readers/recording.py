@@ -5,7 +5,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
@@ -35,6 +35,7 @@ __all__ = [
     "merged",
     "time_in_name",
     "union_grid",
+    "union_of",
     "warn_unreadable",
 ]
 
@@ -236,16 +237,22 @@ def union_grid(recording: Recording, frames: Sequence[Frame]) -> Grid:
     grids = {frame.grid or recording.grid for frame in frames}
     if grids == {lattice}:
         return lattice
+    union = union_of(lattice, grids)
+    if union.width * union.height > MOST_UNION_PIXELS:
+        raise SceneError(
+            f"frames from {frames[0]} to {frames[-1]} move over {union.width:,} × "
+            f"{union.height:,} pixels, more than fit into memory; give a part of it by "
+            "--domain WEST,SOUTH,EAST,NORTH"
+        )
+    return union
+
+
+def union_of(lattice: Grid, grids: Iterable[Grid]) -> Grid:
+    """The grid on a lattice that holds other grids."""
     windows = [lattice.covering(grid) for grid in grids]
     corners = [(_offset(window, lattice), (window.width, window.height)) for window in windows]
     left, top = (min(offset[axis] for offset, _ in corners) for axis in (0, 1))
     right, bottom = (max(offset[axis] + size[axis] for offset, size in corners) for axis in (0, 1))
-    if (right - left) * (bottom - top) > MOST_UNION_PIXELS:
-        raise SceneError(
-            f"frames from {frames[0]} to {frames[-1]} move over {right - left:,} × "
-            f"{bottom - top:,} pixels, more than fit into memory; give a part of it by "
-            "--domain WEST,SOUTH,EAST,NORTH"
-        )
     return lattice.window(left, top, right - left, bottom - top)
 
 

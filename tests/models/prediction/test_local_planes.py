@@ -4,39 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from cold_spots import ColdestPixel
-from plane_scenes import grid_around, scene
+from plane_scenes import PROCESSOR, grid_around, predictor, scene
 
-from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
+from medicane_models import MedicanePredictor
 from medicane_models.domain import Grid, great_circle_km, local_plane
 from medicane_models.errors import SceneError
 from medicane_models.hub import AIRMASS_DETECTOR
-from medicane_models.prediction.models import ModelDescription
 from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.fixes import judge_run
-
-PROCESSOR = MedicaneProcessor.planes(
-    size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,)
-)
-
-
-def predictor(**settings) -> MedicanePredictor:
-    detector, tracker = (
-        ModelDescription(
-            name="oracle",
-            revision=None,
-            config=MedicaneConfig(
-                task=task,
-                image_size=32,
-                num_frames=4,
-                in_channels=2,
-                trained_on="a closed form",
-                data_kind="real",
-            ),
-            processor=PROCESSOR,
-        )
-        for task in ("classification", "tracking")
-    )
-    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker, **settings)
 
 
 @pytest.mark.parametrize("spot", [(20.0, 36.0), (-75.0, -18.0), (179.95, 12.0), (-179.95, -30.0)])

@@ -20,7 +20,13 @@ from scene_files import (
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.scenes.opening import is_airmass, open_scene, scene_grid, scene_sources
+from medicane_models.scenes.opening import (
+    image_files,
+    is_airmass,
+    open_scene,
+    scene_grid,
+    scene_sources,
+)
 from medicane_models.scenes.readers import png
 
 
@@ -235,3 +241,35 @@ def test_airmass_pictures_are_told_from_what_holds_temperatures(tmp_path):
     assert not is_airmass([tmp_path / "other" / "scene.nc"])
     assert not is_airmass([tmp_path / "nowhere"])
     assert not is_airmass([])
+
+
+def slots(*names: str) -> tuple[str, ...]:
+    return tuple(f"H-000-MSG4__-MSG4________-{name}-__" for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "images"),
+    [
+        (("b.nc", "a.nc", ".c.nc", "d.nc.part"), [("a.nc",), ("b.nc",)]),
+        (
+            slots(
+                "_________-PRO______-202309151200",
+                "IR_108___-000001___-202309151200",
+                "IR_108___-000001___-202309151215",
+            ),
+            [
+                slots("IR_108___-000001___-202309151200", "_________-PRO______-202309151200"),
+                slots("IR_108___-000001___-202309151215"),
+            ],
+        ),
+        (
+            ("a.png", "b.png", "georeference.yaml"),
+            [("georeference.yaml", "a.png"), ("georeference.yaml", "b.png")],
+        ),
+    ],
+)
+def test_images_are_files_slots_and_pictures_with_what_places_them(tmp_path, names, images):
+    for name in names:
+        (tmp_path / name).touch()
+    found = image_files(tmp_path).values()
+    assert [tuple(path.name for path in files) for files in found] == images

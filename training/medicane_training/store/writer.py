@@ -5,17 +5,17 @@ Letters: T frames, C bands, H rows, W columns.
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import zarr
-from filelock import FileLock, Timeout
 from jaxtyping import Shaped, UInt8
 
+from medicane_models import files
 from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import to_plain
@@ -104,20 +104,10 @@ def _same(store: ClipStore, processor: MedicaneProcessor, grid: Grid) -> ClipSto
     return store
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Keep other processes from changing the store; the lock of a killed process is gone with it.
-
-    Raises:
-        ConfigurationError: if another process is changing it.
-    """
-    try:
-        with FileLock(path / "build.lock", timeout=0):
-            yield
-    except Timeout:
-        raise ConfigurationError(
-            f"{path} is being built by another process; wait for it, or choose another folder"
-        ) from None
+def alone(path: Path) -> AbstractContextManager[None]:
+    """Keep other processes from changing the store, see `medicane_models.files.locked`."""
+    busy = f"{path} is being built by another process; wait for it, or choose another folder"
+    return files.locked(path / "build.lock", busy)
 
 
 class FrameWriter:
