@@ -341,7 +341,7 @@ class Follower:
         detections = self._linked(hours, complete=complete)
         ends = [hour.clip.end for hour in hours]
         with updating_products(self.out, kept=ends, **self.products) as writer:
-            for hour in hours:
+            for hour in (hour for hour in hours if hour.provenance):  # others could not be opened
                 end = hour.clip.end.isoformat()
                 is_new = digests[end] != published["hours"].get(end)
                 take = writer.add if is_new else writer.take_pictures

@@ -165,6 +165,11 @@ class MedicaneProcessor:
         _check_grid(self.grid)
         if self.uses_planes:
             _check_plane(self.grid, self.tile_size)
+        elif self.latitude_limit is not None:
+            raise ConfigurationError(
+                f"latitude_limit is {self.latitude_limit:g}, and fixed tiles lie where their grid "
+                "lies; set it to null, or give plane_overlap for local planes"
+            )
 
     @classmethod
     def airmass(cls, sensor: str = "seviri", **overrides: Any) -> "MedicaneProcessor":

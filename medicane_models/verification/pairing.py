@@ -55,7 +55,8 @@ def paired(tracks: pd.DataFrame, storms: pd.DataFrame, *, max_km: float) -> pd.D
     there = storms.reset_index(drop=True).rename(columns={name: f"true_{name}" for name in places})
     found = here.reindex(row).reset_index(drop=True)
     known = there.reindex(column).reset_index(drop=True)
-    table = pd.concat([found, known.drop(columns="time")], axis=1)
+    both = found.columns.intersection(known.columns)
+    table = pd.concat([found, known.drop(columns=both)], axis=1)
     table["time"] = found["time"].fillna(known["time"])
     names = [name for name in ("track_id", "storm", "intensity") if name in table]
     table[names] = table[names].astype(object).fillna("")
