@@ -138,6 +138,10 @@ def predict(
     plot: Plot = None,
     report: Report = None,
     animate: Animate = False,
+    density: Annotated[
+        bool,
+        typer.Option("--density", help="Draw how many tracks pass near every place, of a season."),
+    ] = False,
     follow: Annotated[
         bool,
         typer.Option(
@@ -167,7 +171,11 @@ def predict(
     from medicane_models.prediction.products import replacing_products
 
     _check_following(follow, once, poll, overwrite=overwrite, first_guess=first_guess)
-    pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
+    pages: dict[str, Any] = {
+        "report": will_report(report, plot),
+        "animate": animate,
+        "density": density,
+    }
     chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
     options = {
         "threshold": threshold,

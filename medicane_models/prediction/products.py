@@ -18,6 +18,7 @@ from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, require
 from medicane_models.files import replacing, staging
 from medicane_models.maps.animation import basin_frames, storm_frames
+from medicane_models.maps.density import density_map
 from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.maps.films import write_film
 from medicane_models.maps.page import report_page
@@ -49,6 +50,7 @@ PATTERNS = (
     "forecasts.csv",
     "truth.csv",
     "report.html",
+    "density.png",
     "maps/????????_????.png",
     "films/*",
 )
@@ -66,6 +68,7 @@ def replacing_products(
     plot: bool = True,
     report: bool = True,
     animate: bool = False,
+    density: bool = False,
     overwrite: bool = False,
 ) -> Iterator["ProductWriter"]:
     """Yield a writer whose files take their places in ``out`` at the end, if it wrote detections.
@@ -80,6 +83,7 @@ def replacing_products(
         plot: whether to draw maps.
         report: whether to write a page.
         animate: whether to write films.
+        density: whether to draw the map of track density.
         overwrite: whether results of an earlier run may be replaced.
 
     Raises:
@@ -94,7 +98,9 @@ def replacing_products(
             "choose another folder or give --overwrite"
         )
     with staging(out) as folder:
-        writer = ProductWriter(folder, formats=formats, plot=plot, report=report, animate=animate)
+        writer = ProductWriter(
+            folder, formats=formats, plot=plot, report=report, animate=animate, density=density
+        )
         try:
             yield writer
         finally:
@@ -136,14 +142,15 @@ class ProductWriter:
     The files are ``detections.csv``, ``detections.json``, ``tracks.*`` in the given formats,
     ``forecasts.csv`` and, with ``plot``, ``maps/YYYYMMDD_HHMM.png`` for each clip and
     ``tracks.png``; with ``report``, ``report.html``; with ``animate``, ``films/basin`` and
-    ``films/track_ID``, MP4 or GIF. A clip with centres is drawn by :meth:`write`, when their tracks
-    have ids; until then its picture is kept on disk.
+    ``films/track_ID``, MP4 or GIF; with ``density``, ``density.png``. A clip with centres is drawn
+    by :meth:`write`, when their tracks have ids; until then its picture is kept on disk.
 
     Attributes:
         folder: where.
         plot: whether maps are drawn.
         report: whether a page is written.
         animate: whether films are.
+        density: whether the map of track density is drawn.
         page_pictures: those that wait for these.
         complete: whether all planned clips are in the detections written; None before any are.
     """
@@ -156,17 +163,19 @@ class ProductWriter:
         plot: bool,
         report: bool = False,
         animate: bool = False,
+        density: bool = False,
     ) -> None:
         self.folder = folder
         self.formats = formats
         self.plot = plot
         self.report = report
         self.animate = animate
+        self.density = density
         self.page_pictures = PagePictures(folder / ".pictures", animate=animate)
         self.complete: bool | None = None
         self._truth: pd.DataFrame | None = None
         self._waiting: list[tuple[DetectedClip, Grid]] = []
-        if plot:
+        if plot or density:
             require("matplotlib", "plots")
 
     @property
@@ -210,8 +219,11 @@ class ProductWriter:
             seen = replace(clip, picture=stored_picture(_map_path(self.folder, clip.end)))
             self._draw_clip(seen, grid, detections.provenance, detections.tracks)
         self._waiting.clear()
-        if self.plot and self.complete and detections.has_centres:
-            self._draw_tracks(detections)
+        if self.complete and detections.has_centres:
+            if self.plot:
+                self._draw_tracks(detections)
+            if self.density:
+                self._draw_density(detections)
         if self.report or self.animate:
             self._write_pages(self._content(detections))
             self.page_pictures.remove()
@@ -279,6 +291,17 @@ class ProductWriter:
             caption=_caution(told),
         )
         save(figure, _map_path(self.folder, clip.end))
+
+    def _draw_density(self, detections: Detections) -> None:
+        told = detections.provenance
+        figure = density_map(
+            overview_grid(Grid.from_dict(told["scene"]["grid"])),
+            detections.tracks,
+            title=f"{_scene(told)} · track density · {_period(detections.table)}",
+            subtitle=_models(told),
+            caption=_caution(told),
+        )
+        save(figure, self.folder / "density.png")
 
     def _draw_tracks(self, detections: Detections) -> None:
         tracks, told = detections.tracks, detections.provenance

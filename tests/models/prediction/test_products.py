@@ -121,3 +121,13 @@ def test_maps_replace_the_pictures_that_waited(tmp_path):
     for path in maps:
         with Image.open(path) as picture:
             assert picture.width > 10 * GRID.width
+
+
+def test_the_density_of_tracks_is_drawn_without_other_maps_and_replaced(tmp_path):
+    run = predictor().run(scene(), every_minutes=30)
+    found = [*run] and run.link()
+    for density in (True, False):
+        chosen = {"plot": False, "report": False, "density": density}
+        with products.replacing_products(tmp_path, **chosen, overwrite=True) as writer:
+            writer.write(found)
+        assert (tmp_path / "density.png").exists() is density
