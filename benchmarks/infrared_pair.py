@@ -87,7 +87,7 @@ SHARES = {
 }
 """Of what is drawn in training; the rest is hardly drawn."""
 DETECTION_SHARES = SHARES | {"himawari_ir_png": 0.2, "simulated": 0.1, "north_indian_ir": 0.1}
-"""Only these three have weather without a cyclone, and real one is to be told from storms."""
+"""Nearly all weather without a cyclone is of these three; the real is what matters."""
 LEAST_SHARE = 0.01
 DETECTION = {
     "model.changes.newest_only": "true",

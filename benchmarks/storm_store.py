@@ -207,36 +207,48 @@ class Samples:
     ) -> None:
         """A storm at 0°E and a latitude of the picture's grid, which is not where it truly was."""
         name = f"{self.dataset} {file}"
-        if name in self.writer:
-            return
-        plane = local_plane(0.0, lat, size=self.size, km=self.km)
-        empty = [None] * (PROCESSOR.num_frames - 1)
-        self.writer.add(
-            PlaneSample(
-                name=name,
-                stretched=on_plane([*empty, picture], plane),
-                end=pd.NaT,
-                lon=np.nan,
-                lat=np.nan,
-                hemisphere=hemisphere,
-                sensor=sensor,
-                dataset=self.dataset,
-                source=f"{self.dataset}: {file}",
-                storm=f"{UNNAMED}{name}",
-                centre=self.middle if is_centred else None,
-                storm_distance_km=0.0,
-                wind_kt=wind_kt,
-            )
+        self._add_timeless(
+            name,
+            picture,
+            file,
+            place=(0.0, lat),
+            sensor=sensor,
+            hemisphere=hemisphere,
+            storm=f"{UNNAMED}{name}",
+            centre=self.middle if is_centred else None,
+            storm_distance_km=0.0,
+            wind_kt=wind_kt,
         )
 
     def add_calm(
-        self, picture: Picture, file: str, *, sensor: str, lon: float, lat: float, away_km: float
+        self,
+        picture: Picture,
+        file: str,
+        *,
+        sensor: str,
+        place: tuple[float, float],
+        away_km: float,
     ) -> None:
         """A place without a storm, in degrees of the picture's grid, so far away from one."""
-        name = f"{self.dataset} {file} {lon:.1f} {lat:.1f}"
+        self._add_timeless(
+            f"{self.dataset} {file} {place[0]:.1f} {place[1]:.1f}",
+            picture,
+            file,
+            place=place,
+            sensor=sensor,
+            hemisphere="north",
+            storm="",
+            centre=None,
+            storm_distance_km=away_km,
+        )
+
+    def _add_timeless(
+        self, name: str, picture: Picture, file: str, *, place: tuple[float, float], **told: Any
+    ) -> None:
+        """One frame of which neither time nor place on Earth is known."""
         if name in self.writer:
             return
-        plane = local_plane(lon, lat, size=self.size, km=self.km)
+        plane = local_plane(*place, size=self.size, km=self.km)
         empty = [None] * (PROCESSOR.num_frames - 1)
         self.writer.add(
             PlaneSample(
@@ -245,13 +257,9 @@ class Samples:
                 end=pd.NaT,
                 lon=np.nan,
                 lat=np.nan,
-                hemisphere="north",
-                sensor=sensor,
                 dataset=self.dataset,
                 source=f"{self.dataset}: {file}",
-                storm="",
-                centre=None,
-                storm_distance_km=away_km,
+                **told,
             )
         )
 
@@ -453,12 +461,11 @@ def boxes(folder: Path, make: Samples) -> None:
         grid = placed(kelvin.shape, x, y, DEGREES, crs=LONLAT, origin=(0.0, lat))
         picture = Picture(kelvin, grid)
         make.add_unknown(picture, row.file, sensor="insat-3d", lat=lat, is_centred=False)
-        for lon_away, lat_away, away_km in corners(grid, row, lat):
-            place = {"lon": lon_away, "lat": lat_away, "away_km": away_km}
-            make.add_calm(picture, row.file, sensor="insat-3d", **place)
+        for place, away_km in corners(grid, row, lat):
+            make.add_calm(picture, row.file, sensor="insat-3d", place=place, away_km=away_km)
 
 
-def corners(grid: Grid, row: Any, lat: float) -> Iterator[tuple[float, float, float]]:
+def corners(grid: Grid, row: Any, lat: float) -> Iterator[tuple[tuple[float, float], float]]:
     """Middles of planes in the picture's corners, where the box's cyclone is not, and how far off.
 
     The cyclone, at 0°E and a latitude, is further away than a plane is wide and than its box.
@@ -469,7 +476,7 @@ def corners(grid: Grid, row: Any, lat: float) -> Iterator[tuple[float, float, fl
         lon_there, lat_there = (float(value) for value in grid.pixel_to_lonlat(x, y))
         away_km = float(great_circle_km(lon_there, lat_there, 0.0, lat))
         if away_km > least_km:
-            yield lon_there, lat_there, away_km
+            yield (lon_there, lat_there), away_km
 
 
 def singles(folder: Path, make: Samples) -> None:

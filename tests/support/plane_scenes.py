@@ -40,7 +40,8 @@ def scene(spot: tuple[float, float], grid: Grid, minutes: int = 60, frames: int 
     )
 
 
-def predictor(**settings) -> MedicanePredictor:
+def predictor(processor=PROCESSOR, runtime=None, **settings) -> MedicanePredictor:
+    """Oracles of local planes, or of what another processor makes of scenes."""
     detector, tracker = (
         ModelDescription(
             name="oracle",
@@ -49,12 +50,13 @@ def predictor(**settings) -> MedicanePredictor:
                 task=task,
                 image_size=32,
                 num_frames=4,
-                in_channels=2,
+                in_channels=processor.clip_shape[1],
                 trained_on="a closed form",
                 data_kind="real",
             ),
-            processor=PROCESSOR,
+            processor=processor,
         )
         for task in ("classification", "tracking")
     )
-    return MedicanePredictor(ColdestPixel(), detector=detector, tracker=tracker, **settings)
+    pair = {"detector": detector, "tracker": tracker}
+    return MedicanePredictor(runtime or ColdestPixel(), **pair, **settings)

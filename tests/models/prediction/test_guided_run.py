@@ -10,12 +10,12 @@ import xarray as xr
 from cold_spots import GRID, SPOT, ColdestPixel, infrared
 from cold_spots import scene as fixed_scene
 from plane_scenes import grid_around, scene
+from plane_scenes import predictor as pair_of
 
-from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
+from medicane_models import MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.files import json_text
-from medicane_models.prediction.models import ModelDescription
 from medicane_models.prediction.refinement import FirstGuess
 from medicane_models.prediction.track_files.formats import FORMATS
 from medicane_models.verification.evaluation import evaluate
@@ -38,23 +38,7 @@ class MappedPixel(ColdestPixel):
 
 
 def predictor(processor=PLANES, runtime=None) -> MedicanePredictor:
-    detector, tracker = (
-        ModelDescription(
-            name="oracle",
-            revision=None,
-            config=MedicaneConfig(
-                task=task,
-                image_size=32,
-                num_frames=4,
-                in_channels=processor.clip_shape[1],
-                trained_on="a closed form",
-                data_kind="real",
-            ),
-            processor=processor,
-        )
-        for task in ("classification", "tracking")
-    )
-    return MedicanePredictor(runtime or MappedPixel(), detector=detector, tracker=tracker)
+    return pair_of(processor, runtime or MappedPixel())
 
 
 def guesses(*places, start="2020-12-31", end="2021-01-02", km=48.0) -> FirstGuess:

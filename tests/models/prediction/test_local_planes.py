@@ -10,6 +10,7 @@ from medicane_models import MedicanePredictor
 from medicane_models.domain import Grid, great_circle_km, local_plane
 from medicane_models.errors import SceneError
 from medicane_models.hub import AIRMASS_DETECTOR
+from medicane_models.scenes import clips
 from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.fixes import judge_run
 
@@ -146,8 +147,7 @@ class HalfWay(ColdestPixel):
 
 def test_a_fix_is_sought_again_around_itself_until_all_planes_agree():
     at = (20.0, 36.0)
-    halving = predictor()
-    halving.runtime = HalfWay()
+    halving = predictor(runtime=HalfWay())
     found = halving.predict(scene(at, grid_around(*at), frames=1)).table.query("detected")
     assert len(found) > 1  # planes overlap
     assert great_circle_km(found.lon, found.lat, *at).max() < 30  # of up to 160 at the first look
@@ -170,9 +170,23 @@ class OffCentre(ColdestPixel):
 
 def test_what_is_no_cyclone_from_around_its_fix_is_none():
     at = (20.0, 36.0)
-    doubting = predictor()
-    doubting.runtime = OffCentre()
+    doubting = predictor(runtime=OffCentre())
     table = doubting.predict(scene(at, grid_around(*at), frames=1)).table
     assert table["lon"].notna().any()  # the first look saw one
     assert not table["detected"].any()
     assert table["probability"].max() < 0.5
+
+
+def test_a_frame_is_read_once_however_often_it_is_looked_at(monkeypatch):
+    read = []
+
+    def load_frame(pixels, row):
+        read.append(row)
+        return pixels.isel(time=row).compute()
+
+    monkeypatch.setattr(clips, "load_frame", load_frame)
+    at = (20.0, 36.0)
+    halving = predictor(runtime=HalfWay())
+    found = halving.predict(scene(at, grid_around(*at), minutes=60)).table
+    assert found["lon"].notna().any()
+    assert sorted(read) == sorted(set(read))
