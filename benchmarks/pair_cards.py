@@ -81,7 +81,8 @@ def detector_card(run: Path, *, test: Path) -> str:
         "## Whole scenes\n",
         "The disks of INSAT-3D were never trained on; of the two of SEVIRI calm planes may have "
         "been. Every plane of the scenes at the shipped threshold of "
-        f"{scenes['threshold']:.3g}; where a plane shows a cyclone, the lower probability of it and of the plane around its fix. A "
+        f"{scenes['threshold']:.3g}; where a plane shows a cyclone, the lower probability "
+        "of it and of the plane around its fix. A "
         f"storm is found if a fix lies within {scenes['rules']['match_km']:g} km; storms under "
         f"{scenes['rules']['least_kt']:g} kt are neither hits nor misses.",
         _scenes(scenes["scores"]),
