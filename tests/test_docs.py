@@ -9,13 +9,8 @@ from pathlib import Path
 
 import documented_files as files
 import pytest
-from documents import PAGES, ROOT, anchors, blocks, links, named, run_page
+from documents import PAGES, READ, ROOT, anchors, blocks, links, named, run_page
 
-READ = [
-    *PAGES,
-    *ROOT.glob("*.md"),
-    *(ROOT / room / "README.md" for room in ("training", "export", "model_cards")),
-]
 RUN_BY = {"install", "test", "lowest", "api", "plain", "serve", "shown"}
 """Names of blocks: run by .ci/run, by a test of their own, or (shown) by nobody here."""
 

@@ -20,6 +20,8 @@ from medicane_training import cli as training
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+ROOMS = ("training", "export", "model_cards")
+READ = [*PAGES, *sorted(ROOT.glob("*.md")), *(ROOT / room / "README.md" for room in ROOMS)]
 PROGRAMS = {"medicane": models.app, "medicane-train": training.app, "medicane-export": export.app}
 BLOCK = re.compile(
     r"(?:^<!-- (?P<name>[^\n]*) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S
