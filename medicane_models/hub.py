@@ -300,8 +300,11 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
         raise MissingModelError(
             f"{repo_id} is not on the Hub, or needs a token; {_choices()}"
         ) from None
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        raise CheckpointError(f"{filename} of {repo_id} cannot be downloaded: {error}") from error
+    except (_http_error(), OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{filename} of {repo_id} cannot be downloaded ({_first_line(error)}); look at the "
+            "name, the connection and HTTPS_PROXY, or give a folder"
+        ) from error
 
 
 def _is_known_absent(repo_id: str, filename: str, at: HubOptions) -> bool:

@@ -25,6 +25,7 @@ from medicane_models.network.positions import position_table
 __all__ = [
     "MedicaneForTracking",
     "MedicaneForVideoClassification",
+    "VideoModel",
     "VideoTransformer",
 ]
 
