@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
@@ -25,19 +24,19 @@ from medicane_models.maps.page import report_page
 from medicane_models.maps.page_content import PageContent, shown_tracks, storms_of
 from medicane_models.maps.wording import counted, period_text
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.extrapolation import standing
+from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.run import DetectedClip, Judge
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
-from medicane_models.times import TIME_FORMAT
+from medicane_models.times import TIME_FORMAT, utc
 
 __all__ = [
     "ProductWriter",
     "earlier_products",
     "replacing_products",
-    "store_picture",
-    "stored_picture",
     "summary_table",
     "updating_products",
 ]
@@ -197,7 +196,7 @@ class ProductWriter:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
             store_picture(clip.picture, _map_path(self.folder, clip.end))
-            self._waiting.append((replace(clip, picture=None), run.grid))
+            self._waiting.append((replace(clip, picture=None, close_ups=()), run.grid))
         else:
             self._draw_clip(clip, run.grid, run.provenance())
 
@@ -207,7 +206,6 @@ class ProductWriter:
             self.page_pictures.add(
                 clip,
                 _picture_grid(clip, run.grid),
-                merge_km=run.link_settings.merge_km,
                 in_colour=len(run.processor.bands) == COLOURS,
             )
 
@@ -242,9 +240,9 @@ class ProductWriter:
         note = "; ".join(filter(None, (content.caution, "not for warnings")))
         if content.overview is not None:
             scenes = self.page_pictures.scenes()
-            write_film(
-                films / "basin", basin_frames(content.overview.grid, storms, scenes, note=note)
-            )
+            grid, kelvin = content.overview.grid, content.kelvin
+            frames = basin_frames(grid, storms, scenes, kelvin, note=note)
+            write_film(films / "basin", frames)
         for storm in storms:
             if any(storm.pictures):
                 name = f"track_{UNFIT.sub('-', storm.name)}"
@@ -258,6 +256,8 @@ class ProductWriter:
             caution=_caution(told),
             highest=_highest(detections.table),
             tracks=tracks,
+            forecasts=detections.forecasts,
+            standing=_standing(detections),
             pictures=self.page_pictures.of(shown_tracks(tracks)),
             overview=self.page_pictures.overview,
             kelvin=_kelvin(told["processor"]["bands"]),
@@ -285,6 +285,7 @@ class ProductWriter:
             planes=clip.planes,
             threshold=told["settings"]["threshold"],
             title=title,
+            kelvin=_kelvin(told["processor"]["bands"]),
             tracks=tracks,
             truth=self._truth,
             subtitle=_models(told),
@@ -320,6 +321,13 @@ class ProductWriter:
 def _picture_grid(clip: DetectedClip, grid: Grid) -> Grid:
     """Of the picture of a clip, from that of the scene."""
     return grid if clip.planes is None else overview_grid(grid)
+
+
+def _standing(detections: Detections) -> pd.DataFrame:
+    """The forecasts that are not overtaken."""
+    gap_hours = detections.provenance["settings"]["linking"]["max_gap_hours"]
+    now = utc(detections.table["time"].max())
+    return standing(detections.forecasts, now=now, max_gap_hours=gap_hours)
 
 
 def _kelvin(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
@@ -386,21 +394,6 @@ def summary_table(detections: Detections) -> Table:
             f"{max(tile['missing_frames'] for tile in tiles)}",
         )
     return table
-
-
-def store_picture(picture: np.ndarray, path: Path) -> None:
-    """Keep a picture, (H, W, 3) in 0…1, at eight bits; what is missing becomes transparent."""
-    seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
-    pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
-    with replacing(path) as temporary:
-        Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(temporary, compress_level=1)
-
-
-def stored_picture(path: Path) -> np.ndarray:
-    """What `store_picture` kept, NaN where it is transparent."""
-    with Image.open(path) as image:
-        pixels = np.asarray(image, dtype=np.float32) / 255
-    return np.where(pixels[..., 3:] > 0, pixels[..., :3], np.float32(np.nan))
 
 
 def _scene(told: Mapping[str, Any]) -> str:
