@@ -76,7 +76,7 @@ def scaled(frame: xr.Dataset) -> np.ndarray:
 def measure(arguments: list[str]) -> dict[str, float]:
     """Run the command and read what it cost."""
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "medicane_models.cli", "predict", *arguments]
+    command = [sys.executable, "-m", "medicane_models", "predict", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     wall = time.perf_counter() - begin
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
