@@ -29,6 +29,7 @@ from medicane_models.maps.tile_marks import (
 )
 from medicane_models.maps.track_marks import (
     CENTER,
+    draw_ahead,
     draw_fix,
     draw_track,
     draw_truth,
@@ -60,6 +61,7 @@ def detection_map(
     kelvin: tuple[float, float] | None = None,
     planes: Sequence[Grid] | None = None,
     tracks: pd.DataFrame | None = None,
+    forecasts: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
     subtitle: str | None = None,
     caption: str | None = None,
@@ -79,6 +81,7 @@ def detection_map(
             detected ones are drawn.
         tracks: a track table; what has a position at the time of the detections is drawn there,
             with its circles, and where it came from.
+        forecasts: a table of them; those of these tracks from that time are drawn.
         truth: ``track_id, time, lon, lat`` of the true storms, where they are known.
         subtitle: names the models.
         caption: what the reader must know, such as that the model was never trained.
@@ -97,6 +100,7 @@ def detection_map(
     found = [] if tracks is None else tracks_at(tracks, time, grid)
     draw_truth(axes, grid, truth, time, labels)
     for track in found:
+        draw_ahead(axes, track, forecasts, CENTER, "black")
         draw_fix(axes, grid, track, labels)
     write_probabilities(labels, tiles)
     for track in found:
@@ -120,6 +124,7 @@ def track_map(
     tracks: pd.DataFrame,
     *,
     title: str,
+    forecasts: pd.DataFrame | None = None,
     truth: pd.DataFrame | None = None,
     subtitle: str | None = None,
     caption: str | None = None,
@@ -133,6 +138,7 @@ def track_map(
         grid: of the picture.
         tracks: a track table; the column ``edge`` may be absent.
         title: what is shown.
+        forecasts: a table of them; those from the newest positions are drawn.
         truth: ``track_id, time, lon, lat`` of the true storms, where they are known.
         subtitle: names the models.
         caption: what the reader must know.
@@ -143,6 +149,7 @@ def track_map(
     draw_truth(axes, grid, truth, _newest(tracks), labels)
     drawn = list(zip(tracks_on(tracks, grid), cycle(TRACK_COLORS), strict=False))
     for track, color in drawn:
+        draw_ahead(axes, track, forecasts, color, "white")
         draw_track(axes, grid, track, color, labels)
     for track, color in drawn:
         write_ends(labels, track, color)

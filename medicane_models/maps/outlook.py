@@ -1,7 +1,7 @@
 """Where a cyclone is extrapolated to, drawn so that nobody takes it for a fix."""
 
 from collections.abc import Sequence
-from itertools import cycle
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -13,7 +13,8 @@ from medicane_models.maps.wording import Forecast
 
 __all__ = ["lines_ahead"]
 
-LABELS_DOWN = ("1.3em", "-.6em")  # below and above, so that neighbours do not touch
+BELOW, ABOVE = {"dy": "1.3em"}, {"dy": "-.6em"}
+BESIDE = {"dx": "-.7em", "dy": ".35em", "style": "text-anchor:end"}
 
 
 def lines_ahead(
@@ -22,17 +23,18 @@ def lines_ahead(
     """A dotted line from a point, in degrees, with the places ahead, their circles and hours."""
     if not forecasts:
         return None
-    places = np.array([(ahead["lon"], ahead["lat"]) for ahead in forecasts])
-    line = sheet.track(*np.vstack([start, places]).T, class_="line")
+    lonlat = np.array([start, *((ahead["lon"], ahead["lat"]) for ahead in forecasts)]).T
+    right, down = abs(np.diff(sheet.points(*lonlat)[[0, -1]], axis=0)[0])
+    sides = (BELOW, ABOVE) if right > down else (BESIDE, BESIDE)  # where labels clear the line
     marks = [
         mark
-        for ahead, down in zip(forecasts, cycle(LABELS_DOWN), strict=False)
-        for mark in _marks(sheet, ahead, down)
+        for number, ahead in enumerate(forecasts)
+        for mark in _marks(sheet, ahead, sides[number % 2])
     ]
-    return node("g", line, *marks, class_="ahead")
+    return node("g", sheet.track(*lonlat, class_="line"), *marks, class_="ahead")
 
 
-def _marks(sheet: Sheet, ahead: Forecast, down: str) -> list[ET.Element]:
+def _marks(sheet: Sheet, ahead: Forecast, side: dict[str, Any]) -> list[ET.Element]:
     """Circle, place and lead of one; nothing of a place that the sheet cannot show."""
     lon, lat = ahead["lon"], ahead["lat"]
     x, y = sheet.points([lon], [lat])[0].tolist()
@@ -43,5 +45,5 @@ def _marks(sheet: Sheet, ahead: Forecast, down: str) -> list[ET.Element]:
         sheet.circle(lon, lat, ahead["radius_95_km"], class_="r95"),
         sheet.dots([lon], [lat], class_="rim"),
         sheet.dots([lon], [lat], class_="place"),
-        node("text", hours, x=x, y=y, dy=down, class_="lead"),
+        node("text", hours, x=x, y=y, class_="lead", **side),
     ]

@@ -26,12 +26,11 @@ from medicane_models.maps.page_content import PageContent, storms_of
 from medicane_models.maps.shown_tracks import ShownTrack
 from medicane_models.maps.storm_sections import storm_line, storm_section
 from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
-from medicane_models.maps.wording import counted, moment_text, period_text
+from medicane_models.maps.wording import GUESSED, counted, moment_text, period_text
 
 __all__ = ["report_page"]
 
 NOT_FOR_WARNINGS = "Research software: not for warnings or decisions on safety."
-GUESSED = "Temperatures are guessed from the greys of pictures."
 MOST_REASONS = 50
 FOLDER = Path(__file__).parent
 TABLE_NAMES = {"enhanced": "enhanced", "dvorak": "Dvorak BD", "grey": "grey"}
@@ -184,7 +183,7 @@ def _choices(kelvin: tuple[float, float] | None, calibration: str | None) -> ET.
         for number, name in enumerate(COLOUR_TABLES)
     ]
     legend = node("legend", "Infrared pictures")
-    guess = node("span", GUESSED, class_="quiet") if calibration == "grey" else None
+    guess = node("span", _sentence(GUESSED), class_="quiet") if calibration == "grey" else None
     return node("fieldset", legend, *tables, marks, _scale(kelvin), guess, class_="choices")
 
 

@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
 
 from medicane_models.maps.elements import node
@@ -50,7 +51,7 @@ def storm_section(storm: ShownTrack, threshold: float) -> ET.Element:
     axis = TimeAxis.of(storm.times)
     seen = sum(picture is not None for picture in storm.pictures)
     counts = f"{counted(len(storm.fixes), 'position')}, {counted(seen, 'picture')}"
-    about = f"{period_text(storm.times)}: {counts}."
+    about = f"{period_text(storm.times)}: {counts}. {_coverage(storm)}"
     curves = node(
         "div",
         _probability(storm, axis, threshold),
@@ -66,6 +67,20 @@ def storm_section(storm: ShownTrack, threshold: float) -> ET.Element:
         class_="storm",
         id=storm.anchor,
     )
+
+
+def _coverage(storm: ShownTrack) -> str:
+    """At how many fixes the circles held the true centre, where that is known."""
+    error = storm.values("error_km")
+    if not np.isfinite(error).any():
+        return ""
+    shares = []
+    for share in (50, 95):
+        radius = storm.values(f"radius_{share}_km")
+        known = np.isfinite(error) & np.isfinite(radius)
+        inside = np.count_nonzero(error[known] <= radius[known])
+        shares.append(f"the {share} % circle at {inside} of {np.count_nonzero(known)} fixes")
+    return f"The true centre lies in {' and in '.join(shares)}."
 
 
 def _probability(storm: ShownTrack, axis: TimeAxis, threshold: float) -> ET.Element:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CENTER",
     "TrackMarks",
+    "draw_ahead",
     "draw_fix",
     "draw_track",
     "draw_truth",
@@ -138,6 +139,37 @@ def draw_track(axes: "Axes", grid: Grid, track: TrackMarks, color: str, labels: 
     _draw_arrow(axes, track, labels, color=color, outline="white")
     labels.keep_off(x, y, 3)
     labels.keep_off(x[-1:], y[-1:], 6)
+
+
+def draw_ahead(
+    axes: "Axes", track: TrackMarks, forecasts: pd.DataFrame | None, color: str, outline: str
+) -> None:
+    """Where its newest fix leads, dotted, with hollow marks and the 95 % circles; if that is known.
+
+    Args:
+        axes: the map.
+        track: up to that fix.
+        forecasts: of any tracks and times, the nearest of a fix first.
+        color: of the lines.
+        outline: of these.
+    """
+    if forecasts is None:
+        return
+    names, issued = forecasts["track_id"].astype(str), track.times.iloc[-1]
+    ahead = forecasts.loc[(names == track.name) & (forecasts["issued"] == issued)]
+    if ahead.empty:
+        return
+    grid, dots = track.grid, {"color": color, "linestyle": ":", "zorder": 6}
+    x, y = np.stack(grid.lonlat_to_pixel(ahead["lon"], ahead["lat"]))
+    line = cut_line(grid, np.append(track.x[-1], x), np.append(track.y[-1], y))
+    axes.plot(*line, linewidth=2, path_effects=halo(3.6, outline), **dots)
+    hours = ", ".join(f"{lead:g}" for lead in ahead["lead_hours"])
+    label = f"extrapolated {hours} h, 95 % circles"
+    marks = {"ms": 6, "mfc": outline, "mew": 1.6, "label": label, "path_effects": halo(3, outline)}
+    axes.plot(x, y, "o", **marks, **dots)
+    for lon, lat, radius_km in ahead[["lon", "lat", "radius_95_km"]].to_numpy(float):
+        for circle in circle_lines(grid, lon, lat, radius_km):
+            axes.plot(*circle.T, linewidth=1.4, path_effects=halo(2.8, outline), **dots)
 
 
 def _draw_circles(

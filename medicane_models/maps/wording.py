@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 __all__ = [
+    "GUESSED",
     "Fix",
     "Forecast",
     "counted",
@@ -18,6 +19,8 @@ __all__ = [
     "period_text",
     "place_text",
 ]
+
+GUESSED = "temperatures are guessed from the greys of pictures"
 
 Fix = Mapping[str, Any]
 """A row of a track table; where the truth is known also ``true_lon, true_lat, error_km``."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from medicane_models.domain import Grid, local_plane
 from medicane_models.maps.web_pictures import eight_bits
+from medicane_models.prediction.captions import COLOURS
 from medicane_models.prediction.merging import merge_detections
 
 __all__ = ["CloseUp", "close_ups"]
@@ -17,7 +18,6 @@ WIDTH_KM = 960.0
 FINEST_KM, COARSEST_KM = 2.0, 3.0  # of a pixel: finer ones would fill a page
 MOST_AT_A_TIME = 8  # cyclones of a clip, the most probable
 KM_PER_DEGREE = 111.195
-COLOURS = 3  # bands of a picture in colour
 
 Look = Callable[[Sequence[Grid]], Float[np.ndarray, "planes C S S"]]
 

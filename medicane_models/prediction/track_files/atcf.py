@@ -63,9 +63,9 @@ def deck_lines(tracks: pd.DataFrame, ids: Mapping[Hashable, StormId], *, tau: in
 
 
 def _ahead(forecasts: pd.DataFrame, ids: Mapping[Hashable, StormId]) -> Iterator[str]:
-    for lead_hours, table in forecasts.groupby("lead_hours"):
-        valid = table.rename(columns={"valid_time": "time"}).drop(columns=["issued", "lead_hours"])
-        yield from deck_lines(valid, ids, tau=round(float(lead_hours)))
+    valid = forecasts.rename(columns={"valid_time": "time"}).drop(columns=["issued", "lead_hours"])
+    for lead in forecasts["lead_hours"].unique().tolist():
+        yield from deck_lines(valid.loc[forecasts["lead_hours"] == lead], ids, tau=round(lead))
 
 
 def _place(line: str) -> tuple[str, ...]:

@@ -222,7 +222,7 @@ def test_a_plane_across_the_border_of_a_world_map_is_drawn_on_both_sides():
 
 
 def test_a_track_across_the_border_of_a_world_map_does_not_cross_the_map():
-    tracks = tracks_table([(178.9, 10.0)])
+    tracks = tracks_table([(178.9, 10.0)]).assign(speed_kt=12.0, heading=80.0)
     tracks["lon"] = (tracks["lon"] + 180) % 360 - 180
     figure = track_map(None, WORLD, tracks, title="tracks")
     steps = [np.diff(points(line)[:, 0]) for line in figure.axes[0].lines if line.get_ls() == "-"]
@@ -521,3 +521,17 @@ def test_the_bar_is_as_wide_as_the_map_which_fills_its_frame():
     whole, bar = (axes.get_position() for axes in figure.axes)
     assert (bar.x0, bar.x1) == pytest.approx((whole.x0, whole.x1))
     assert whole.width * figure.get_figwidth() == pytest.approx(8.4)
+
+
+def test_what_lies_ahead_is_dotted_with_hollow_marks_and_circles():
+    tracks = moving(0.1, 0)
+    newest = tracks.iloc[-1]
+    ahead = {"track_id": 1, "issued": newest["time"], "lead_hours": [6.0, 12.0], "lat": 36.0}
+    places = {"lon": [16.8, 17.4], "radius_95_km": [100.0, 200.0]}
+    forecasts = pd.DataFrame(ahead | places)
+    earlier = forecasts.assign(issued=tracks["time"].iloc[-2], lon=20.0)
+    figure = track_map(None, SQUARE, tracks, title="", forecasts=pd.concat([earlier, forecasts]))
+    (marks,) = lines(figure, "extrapolated 6, 12 h, 95 % circles")
+    expected = np.stack(SQUARE.lonlat_to_pixel([16.8, 17.4], [36.0, 36.0]), axis=-1)
+    np.testing.assert_allclose(points(marks), expected)
+    assert sum(line.get_linestyle() == ":" for line in figure.axes[0].lines) == 4

@@ -208,6 +208,14 @@ def test_errors_are_of_the_true_centre_of_that_time_if_one_is_near():
     assert text.count("km from the true centre") == 1
 
 
+def test_it_is_told_how_often_the_circles_held_the_true_centre():
+    times = pd.date_range(START, periods=2, freq="h")
+    truth = pd.DataFrame({"track_id": "a", "time": times, "lon": [18.0, 18.1], "lat": [36.3, 36]})
+    told = "The true centre lies in the 50 % circle at 1 of 2 fixes and in the 95 % circle at 2 of"
+    assert told in parsed(track(1, 2), truth=truth).text
+    assert "The true centre lies" not in parsed(track()).text
+
+
 def test_cyclones_of_now_come_before_those_that_have_gone():
     page = parsed(track("new", 4), track("old", 2, 25.0))
     assert page.text.index("Track new") < page.text.index("1 earlier trackTrack old")
