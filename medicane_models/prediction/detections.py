@@ -103,7 +103,7 @@ class Detections:
             there was a first guess also ``track_id``, that of the guess, and GUESS_COLUMNS.
         tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``; empty where
             there was no tracker.
-        forecasts: where tracks that are still followed lead in 6 and 12 h, the columns
+        forecasts: where tracks lead in 6 and 12 h from each fix but the first, the columns
             ``prediction.extrapolation.FORECAST_COLUMNS``.
         skipped: clips and tiles that could not be judged, and why.
         provenance: scene, models, settings and software, ready for JSON.
@@ -127,7 +127,7 @@ class Detections:
         self.write_csv(Path(folder) / "detections.csv")
         self.write_json(Path(folder) / "detections.json")
         if self.has_centres:
-            save_tracks(self.tracks, folder, formats, self.provenance)
+            save_tracks(self.tracks, folder, formats, self.provenance, self.forecasts)
             _write_table(self.forecasts, Path(folder) / "forecasts.csv")
 
     @property

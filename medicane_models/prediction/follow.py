@@ -345,12 +345,12 @@ class Follower:
                 end = hour.clip.end.isoformat()
                 is_new = digests[end] != published["hours"].get(end)
                 take = writer.add if is_new else writer.take_pictures
-                take(self.hours.with_picture(hour), self._judge_of(hour.provenance))
+                take(self.hours.with_pictures(hour), self._judge_of(hour.provenance))
             writer.write(detections)
         write_json(path, current)
         shown = SHOWN_HOURS if writer.report or writer.animate else 0
         for end in ends[: len(ends) - shown]:
-            self.hours.forget_picture(end)
+            self.hours.forget_pictures(end)
 
     def _judge_of(self, told: Mapping[str, Any]) -> PastJudge:
         return PastJudge(
@@ -369,7 +369,6 @@ class Follower:
         return detections_of(
             table,
             tracks_of(table, grid=judge.grid, settings=settings, models=models),
-            settings=settings,
             skipped=[skip for hour in hours for skip in hour.clip.skipped],
             provenance=judge.provenance(),
         )

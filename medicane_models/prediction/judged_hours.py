@@ -12,7 +12,12 @@ import pandas as pd
 from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import CheckpointError
 from medicane_models.files import read_json, write_json
-from medicane_models.prediction.products import store_picture, stored_picture
+from medicane_models.prediction.kept_pictures import (
+    store_close_ups,
+    store_picture,
+    stored_close_ups,
+    stored_picture,
+)
 from medicane_models.prediction.run import DetectedClip
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -23,13 +28,15 @@ __all__ = ["JudgedHour", "JudgedHours"]
 
 log = logging.getLogger(__name__)
 
+PICTURES = (".png", ".npz")  # of the scene, around cyclones
+
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedHour:
     """One clip, and what it was judged from.
 
     Attributes:
-        clip: what was found, without its picture.
+        clip: what was found, without its pictures.
         times: of its slots as the images tell them, oldest first; None where no frame was.
         digests: of the same frames.
         provenance: of the run that judged it; empty if none could.
@@ -75,9 +82,11 @@ class JudgedHours:
     def add(self, hour: JudgedHour) -> None:
         """Write an hour whole, in place of an earlier one of the same end."""
         clip = hour.clip
-        self.forget_picture(clip.end)
+        self.forget_pictures(clip.end)
         if clip.picture is not None:
             store_picture(clip.picture, self._path(clip.end, ".png"))
+        if clip.close_ups:
+            store_close_ups(clip.close_ups, self._path(clip.end, ".npz"))
         write_json(
             self._path(clip.end),
             {
@@ -90,22 +99,27 @@ class JudgedHours:
                 "provenance": hour.provenance,
             },
         )
-        self._hours[clip.end] = replace(hour, clip=replace(clip, picture=None))
+        self._hours[clip.end] = replace(hour, clip=replace(clip, picture=None, close_ups=()))
 
     def remove(self, end: pd.Timestamp) -> None:
         """Remove an hour that another one has taken the place of."""
-        self.forget_picture(end)
+        self.forget_pictures(end)
         self._path(end).unlink(missing_ok=True)
         del self._hours[end]
 
-    def with_picture(self, hour: JudgedHour) -> DetectedClip:
-        """The clip of an hour with its picture, if that still waits."""
-        path = self._path(hour.clip.end, ".png")
-        return replace(hour.clip, picture=stored_picture(path) if path.exists() else None)
+    def with_pictures(self, hour: JudgedHour) -> DetectedClip:
+        """The clip of an hour with its pictures, if they still wait."""
+        whole, near = (self._path(hour.clip.end, suffix) for suffix in PICTURES)
+        return replace(
+            hour.clip,
+            picture=stored_picture(whole) if whole.exists() else None,
+            close_ups=stored_close_ups(near) if near.exists() else (),
+        )
 
-    def forget_picture(self, end: pd.Timestamp) -> None:
-        """Remove the picture that waits, if one does."""
-        self._path(end, ".png").unlink(missing_ok=True)
+    def forget_pictures(self, end: pd.Timestamp) -> None:
+        """Remove the pictures that wait, if any do."""
+        for suffix in PICTURES:
+            self._path(end, suffix).unlink(missing_ok=True)
 
     def _path(self, end: pd.Timestamp, suffix: str = ".json") -> Path:
         return self.folder / f"{end:%Y%m%dT%H%M%S}{suffix}"

@@ -8,6 +8,8 @@ from cold_spots import GRID, SPOT, predictor, scene
 from PIL import Image
 
 from medicane_models.prediction import products
+from medicane_models.prediction.captions import scene_name
+from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.products import ProductWriter
 
 
@@ -55,8 +57,8 @@ def test_a_picture_that_waits_for_its_tracks_is_kept_to_eight_bits(drawn, tmp_pa
     random = np.random.default_rng(0)
     picture = random.uniform(size=(5, 7, 3)).astype(np.float32)
     picture[2, 3] = np.nan
-    products.store_picture(picture, tmp_path / "maps" / "a.png")
-    kept = products.stored_picture(tmp_path / "maps" / "a.png")
+    store_picture(picture, tmp_path / "maps" / "a.png")
+    kept = stored_picture(tmp_path / "maps" / "a.png")
     np.testing.assert_allclose(kept, picture, atol=0.5 / 255 + 1e-6)
 
 
@@ -85,7 +87,7 @@ def test_every_map_says_scene_time_and_models(drawn, tmp_path):
     ],
 )
 def test_a_map_names_the_satellite_or_else_the_product(told, title):
-    assert products._scene({"scene": {"sensor": "seviri", **told}}) == title
+    assert scene_name({"scene": {"sensor": "seviri", **told}}) == title
 
 
 @pytest.mark.parametrize(("platform", "warned"), [("simulated", True), ("Meteosat-11", False)])
