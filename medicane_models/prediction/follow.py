@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, OutputError, SceneError
-from medicane_models.files import json_text, locked, parse_json, read_json, write_json
+from medicane_models.errors import CheckpointError, ConfigurationError, OutputError, SceneError
+from medicane_models.fields import json_object
+from medicane_models.files import json_text, locked, parse_json, write_json
 from medicane_models.prediction.arrivals import (
     PATIENCE_SECONDS,
     Arrivals,
@@ -332,7 +333,7 @@ class Follower:
     def _publish(self, *, complete: bool) -> None:
         """Link all hours, and write the products if they show others."""
         path = self.state / "published.json"
-        published = read_json(path) if path.exists() else {"hours": {}}
+        published = _published(path)
         hours = list(self.hours)
         digests = {hour.clip.end.isoformat(): list(hour.digests) for hour in hours}
         current = {"complete": complete, "hours": digests}
@@ -424,7 +425,7 @@ class Follower:
         if not path.exists():
             write_json(path, asked)
             return
-        kept = read_json(path)
+        kept = json_object(path)
         differing = [name for name in asked if asked[name] != kept.get(name)]
         if differing:
             raise ConfigurationError(
@@ -513,6 +514,16 @@ def _state(out: Path) -> Path:
             f"{out} cannot be written ({error.strerror or error}); choose another folder"
         ) from error
     return state
+
+
+def _published(path: Path) -> dict[str, Any]:
+    """What the products show; nothing where that is not known, so that they are written again."""
+    published: dict[str, Any] = {"hours": {}}
+    try:
+        published |= json_object(path) if path.exists() else {}
+    except CheckpointError as error:
+        log.warning("%s; the products are written again", error)
+    return published if isinstance(published["hours"], dict) else {"hours": {}}
 
 
 def _at_hand(hour: PlannedHour) -> list[KnownFrame]:

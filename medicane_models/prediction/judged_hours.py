@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.domain import Grid, Tile, local_plane
-from medicane_models.errors import CheckpointError
-from medicane_models.files import read_json, write_json
+from medicane_models.errors import MedicaneError
+from medicane_models.fields import json_object
+from medicane_models.files import write_json
 from medicane_models.prediction.kept_pictures import (
     store_close_ups,
     store_picture,
@@ -21,6 +22,7 @@ from medicane_models.prediction.kept_pictures import (
 from medicane_models.prediction.run import DetectedClip
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.readers.recording import UNREADABLE
 from medicane_models.scenes.tiles import PlaneCentre, TileName
 from medicane_models.times import utc
 
@@ -127,8 +129,11 @@ class JudgedHours:
     def _stored(self) -> Iterator[JudgedHour]:
         for path in sorted(self.folder.glob("*.json")):
             try:
-                yield self._read(read_json(path))
-            except (CheckpointError, KeyError, TypeError, ValueError) as error:
+                hour = self._read(json_object(path))
+                if self._path(hour.clip.end) != path:
+                    raise ValueError(f"it is of {hour.clip.end}")
+                yield hour
+            except (MedicaneError, *UNREADABLE) as error:
                 log.warning("%s is damaged (%s); its hour is judged again", path, error)
 
     def _read(self, stored: Mapping[str, Any]) -> JudgedHour:

@@ -112,7 +112,7 @@ class OnnxMetadata:
         _check_format(values, source)
         try:
             return cls._parsed(values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"the metadata of {source} are damaged ({error}); export the model again"
             ) from error
