@@ -100,7 +100,7 @@ def detection_map(
     found = [] if tracks is None else tracks_at(tracks, time, grid)
     draw_truth(axes, grid, truth, time, labels)
     for track in found:
-        draw_ahead(axes, track, forecasts, CENTER, "black")
+        draw_ahead(axes, track, forecasts, labels, color=CENTER, outline="black")
         draw_fix(axes, grid, track, labels)
     write_probabilities(labels, tiles)
     for track in found:
@@ -149,7 +149,7 @@ def track_map(
     draw_truth(axes, grid, truth, _newest(tracks), labels)
     drawn = list(zip(tracks_on(tracks, grid), cycle(TRACK_COLORS), strict=False))
     for track, color in drawn:
-        draw_ahead(axes, track, forecasts, color, "white")
+        draw_ahead(axes, track, forecasts, labels, color=color, outline="white")
         draw_track(axes, grid, track, color, labels)
     for track, color in drawn:
         write_ends(labels, track, color)

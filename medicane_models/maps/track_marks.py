@@ -142,7 +142,13 @@ def draw_track(axes: "Axes", grid: Grid, track: TrackMarks, color: str, labels: 
 
 
 def draw_ahead(
-    axes: "Axes", track: TrackMarks, forecasts: pd.DataFrame | None, color: str, outline: str
+    axes: "Axes",
+    track: TrackMarks,
+    forecasts: pd.DataFrame | None,
+    labels: Labels,
+    *,
+    color: str,
+    outline: str,
 ) -> None:
     """Where its newest fix leads, dotted, with hollow marks and the 95 % circles; if that is known.
 
@@ -150,6 +156,7 @@ def draw_ahead(
         axes: the map.
         track: up to that fix.
         forecasts: of any tracks and times, the nearest of a fix first.
+        labels: of the map, which keep off the marks.
         color: of the lines.
         outline: of these.
     """
@@ -167,6 +174,7 @@ def draw_ahead(
     label = f"extrapolated {hours} h, 95 % circles"
     marks = {"ms": 6, "mfc": outline, "mew": 1.6, "label": label, "path_effects": halo(3, outline)}
     axes.plot(x, y, "o", **marks, **dots)
+    labels.keep_off(x, y, 4)
     for lon, lat, radius_km in ahead[["lon", "lat", "radius_95_km"]].to_numpy(float):
         for circle in circle_lines(grid, lon, lat, radius_km):
             axes.plot(*circle.T, linewidth=1.4, path_effects=halo(2.8, outline), **dots)

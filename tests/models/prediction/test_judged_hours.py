@@ -61,7 +61,7 @@ def test_a_damaged_hour_is_judged_again_and_told(tmp_path, caplog):
 
 def test_pictures_wait_beside_their_hour_until_they_are_forgotten(tmp_path):
     predictor = cold_spots.predictor()
-    clip = next(predictor.run(cold_spots.scene(), every_minutes=30, pictures=True))
+    *_, clip = predictor.run(cold_spots.scene(), every_minutes=30, pictures=True)
     hours = JudgedHours(tmp_path, predictor.processor)
     hours.add(JudgedHour(clip=clip, times=(clip.end,), digests=("a",), provenance={}))
     (hour,) = JudgedHours(tmp_path, predictor.processor)
