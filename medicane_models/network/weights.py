@@ -37,7 +37,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         require_regular(path)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
 
 

@@ -129,7 +129,7 @@ class OnnxMetadata:
             revision=values["revision"] or None,
             quantisation=values["quantisation"],
             opset=int(values["opset"]),
-            versions=read["versions"],
+            versions=dict(read["versions"]),
             config=MedicaneConfig.from_dict(read["config"]),
             processor=None if processor is None else MedicaneProcessor.from_dict(processor),
             inputs=tuple(map(TensorInfo.from_dict, read["inputs"])),

@@ -115,7 +115,9 @@ class _Store:
         self.name = Path(location).name
         with opened_group(location) as group:
             data = _data(group)
-            refuse_huge({"data": dict(zip(dimensions(data), data.shape, strict=True))}, self.name)
+            sizes = dict(zip(dimensions(data), data.shape, strict=True))
+            refuse_huge({"data": sizes}, self.name)
+            _refuse_other_sizes(group, sizes)
             names = [str(name) for name in values(group, _channel_dimension(data))]
             self.layers = self._layers(names, wanted)
             self.stored_layers = _with_mask(self.layers, names)
@@ -189,6 +191,14 @@ class _Store:
             except OSError as error:
                 raise unreachable(self.location, error) from error
         return stored.transpose([names.index(name) for name in wanted])
+
+
+def _refuse_other_sizes(group: zarr.Group, sizes: Mapping[str, int]) -> None:
+    """Before coordinates are read, chunk by chunk."""
+    for name, size in sizes.items():
+        shape = cast(zarr.Array, group[name]).shape
+        if shape != (size,):
+            raise ValueError(f"{name} has the shape {shape}, and data {size} of it")
 
 
 def _with_mask(layers: tuple[str, ...], stored: Sequence[str]) -> tuple[str, ...]:

@@ -58,6 +58,7 @@ UNREADABLE = (
     OSError,
     RuntimeError,
     struct.error,
+    SystemError,  # of text that numpy takes from the disk as it is
     SyntaxError,  # what Pillow raises for a broken PNG chunk
     TypeError,
     ValueError,

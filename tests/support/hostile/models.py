@@ -188,7 +188,7 @@ def spoil_metadata(given: Path, draw: Draw) -> str:
 
     model = onnx.load(given)
     entry = model.metadata_props[draw.integers(len(model.metadata_props))]
-    if entry.value[:1] in "{[" and draw.random() < 0.7:
+    if entry.value[:1] in ("{", "[") and draw.random() < 0.7:
         document = Path("metadata.json")
         document.write_text(entry.value)
         what = spoil_json(document, draw)

@@ -67,7 +67,7 @@ class Worker:
         if "valid files" in said:
             raise RuntimeError(said[-1500:])
         if "Timeout (" in said:
-            return f"hang: {said[said.rfind('Timeout (') :][:1500]}"
+            return f"hang: {said[said.rfind('Timeout (') :][:9000]}"
         if code < 0:
             return f"crash: {signal.Signals(-code).name}; {said[-500:]}"
         return f"ended with {code}: {said[-1500:]}"

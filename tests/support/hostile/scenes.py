@@ -1,6 +1,6 @@
 """Satellite files of every kind that is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from scene_files import (
     write_png,
 )  # fmt: skip
 
-from hostile.damage import Draw, Kind
+from hostile.damage import Draw, Kind, files_of
 from medicane_models.scenes.opening import open_scene, scene_grid
 
 START = "2020-09-17"
@@ -187,7 +187,7 @@ def abi_by_satpy(folder: Path) -> Path:
 
 def spoil_dataset(given: Path, draw: Draw) -> str:
     """An attribute, a coordinate, a dimension, a type or the values of a netCDF file."""
-    files = sorted(given.rglob("*.nc*")) if given.is_dir() else [given]
+    files = files_of(given, "*.nc*")
     path = files[draw.integers(len(files))]
     content = path.read_bytes()
     with xr.open_dataset(path, decode_cf=False) as opened:
@@ -282,10 +282,8 @@ DATASETS: tuple[Callable[[xr.Dataset, Draw], tuple[xr.Dataset, str]], ...] = (
 
 def huge_dimensions(given: Path, draw: Draw) -> str:
     """Dimensions of thousands of millions in a file of a few kilobytes."""
-    import netCDF4
-
-    files = sorted(given.rglob("*.nc*")) if given.is_dir() else [given]
-    path = files[0]
+    path = files_of(given, "*.nc*")[0]
+    content = path.read_bytes()
     with xr.open_dataset(path, decode_cf=False) as opened:
         dataset = opened.load()
     names = [str(n) for n in dataset.sizes]
@@ -293,6 +291,18 @@ def huge_dimensions(given: Path, draw: Draw) -> str:
     huge = int(draw.choice([10**6, 10**7, 10**9]))
     both = draw.random() < 0.5
     sizes = {n: (huge if n == which or both else int(s)) for n, s in dataset.sizes.items()}
+    try:
+        write_sized(path, dataset, sizes)
+    except Exception as error:  # what netCDF cannot hold is no input
+        path.write_bytes(content)
+        return f"as it was ({type(error).__name__})"
+    return f"{path.name}: {which} is {huge}" + (", all others, too" if both else "")
+
+
+def write_sized(path: Path, dataset: xr.Dataset, sizes: Mapping[str, int]) -> None:
+    """A dataset in the corner of dimensions of other sizes."""
+    import netCDF4
+
     path.unlink()
     with netCDF4.Dataset(path, "w") as file:
         for name, size in sizes.items():
@@ -316,7 +326,6 @@ def huge_dimensions(given: Path, draw: Draw) -> str:
                 stored[...] = variable.values
             else:
                 stored[tuple(slice(0, s) for s in variable.shape)] = variable.values
-    return f"{path.name}: {which} is {huge}" + (", all others, too" if both else "")
 
 
 def huge_zarr(given: Path, draw: Draw) -> str:
@@ -376,14 +385,14 @@ def bomb_zip(given: Path, draw: Draw) -> str:
         members = {name: stored.read(name) for name in stored.namelist()}
     names = sorted(members)
     victim = names[draw.integers(len(names))]
-    way = str(draw.choice(["bomb", "outside", "twice"]))
+    way = str(draw.choice(["bomb", "outside", "twice"], p=[0.1, 0.45, 0.45]))
     with zipfile.ZipFile(given, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             if name != victim:
                 archive.writestr(name, content)
         if way == "bomb":
             with archive.open(victim, "w", force_zip64=True) as member:
-                for _ in range(400):
+                for _ in range(60):
                     member.write(b" " * 10_000_000)
         elif way == "outside":
             archive.writestr("../" * 4 + "tmp/outside", members[victim])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 import yaml
 
 from hostile.damage import Draw, Kind
@@ -15,6 +16,8 @@ from medicane_models.errors import CheckpointError
 from medicane_models.prediction.arrivals import Arrivals
 from medicane_models.prediction.judged_hours import JudgedHour, JudgedHours
 from medicane_training.clips.check import check_store
+from medicane_training.engines.state import read_state, write_state
+from medicane_training.ranks import Ranks
 from medicane_training.recipes.loading import load_recipe, to_yaml
 from medicane_training.run.checkpoint import (
     MANIFEST,
@@ -115,6 +118,12 @@ def newest(given: Path) -> Any:
     if found is None:
         raise CheckpointError(f"no checkpoint in {given}")
     return read_progress(found)
+
+
+def engine_state(folder: Path) -> Path:
+    state = {"optimizer": {"param_groups": [{"params": [0, 1]}], "state": {0: torch.rand(3)}}}
+    write_state(folder, state, steps=3, ranks=Ranks(0, 0, 1), device=torch.device("cpu"))
+    return next(folder.iterdir())
 
 
 def manifest_outside(given: Path, draw: Draw) -> str:
@@ -238,6 +247,9 @@ TRAINING = {
     "checkpoints": Kind(
         make=checkpoints, read=newest, is_text=True,
         others=(spoil_json, manifest_outside, sealed_again, trapped), share=3,
+    ),
+    "state of a run": Kind(
+        make=engine_state, read=lambda p: read_state(p.parent, 0), others=(trapped,), share=2
     ),
     "clip store": Kind(
         make=clip_store, read=read_store, is_text=True, others=(spoil_json,), share=1

@@ -92,9 +92,13 @@ def _exact(value: Any, kind: type) -> Any:
 
 
 def _number(value: Any, kind: type) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    try:
+        number = float(_exact(value, type(value) if type(value) is int else float))
+    except OverflowError:
+        raise TypeError from None
+    if not math.isfinite(number):
         raise TypeError
-    return float(value)
+    return number
 
 
 def _choice(value: Any, kind: Any) -> Any:
