@@ -26,9 +26,9 @@ from medicane_models.maps.wording import counted
 from medicane_models.prediction.captions import (
     COLOURS,
     caution_of,
-    kelvin_of,
     models_line,
     period_of,
+    picture_kelvin,
     scene_name,
 )
 from medicane_models.prediction.detections import Detections
@@ -265,7 +265,7 @@ class ProductWriter:
             standing=_standing(detections),
             pictures=self.page_pictures.of(shown_tracks(tracks)),
             overview=self.page_pictures.overview,
-            kelvin=kelvin_of(told["processor"]["bands"]),
+            kelvin=picture_kelvin(told["processor"]["bands"]),
             truth=self._truth,
             skipped=_by_reason(detections.skipped),
             provenance=told,
@@ -290,7 +290,7 @@ class ProductWriter:
             planes=clip.planes,
             threshold=told["settings"]["threshold"],
             title=title,
-            kelvin=kelvin_of(told["processor"]["bands"]),
+            kelvin=picture_kelvin(told["processor"]["bands"]),
             tracks=found and found.tracks,
             forecasts=found and found.forecasts,
             truth=self._truth,

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
-from medicane_models.prediction.close_ups import CloseUp, close_ups
+from medicane_models.prediction.close_ups import CloseUp, close_ups_of
 from medicane_models.prediction.detections import (
     DETECTION_COLUMNS,
     FIX_COLUMNS,
@@ -347,7 +347,7 @@ class PredictionRun:
             kelvin = sampler.read(self._second_look.frames[clip.newest_row], names)
             return self.processor.bands_of(dict(zip(names, kelvin.swapaxes(0, 1), strict=True)))
 
-        return close_ups(table, self.grid, look, merge_km=self.link_settings.merge_km)
+        return close_ups_of(table, self.grid, look, merge_km=self.link_settings.merge_km)
 
     def _locate(self, table: pd.DataFrame, clip: Clip) -> None:
         """Fill in the fixes of the rows that can start or continue a track."""

@@ -11,7 +11,7 @@ from PIL import Image
 from medicane_models.domain import Grid
 from medicane_models.maps.web_pictures import eight_bits
 from medicane_models.prediction import page_pictures
-from medicane_models.prediction.close_ups import close_ups
+from medicane_models.prediction.close_ups import close_ups_of
 from medicane_models.prediction.kept_pictures import store_close_ups, stored_close_ups
 from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.products import ProductWriter
@@ -36,7 +36,7 @@ def clip(
     def look(planes):
         return PlaneSampler(seen, planes)(np.moveaxis(picture[..., :1], -1, 0))
 
-    near = close_ups(table, seen, look, merge_km=300.0)
+    near = close_ups_of(table, seen, look, merge_km=300.0)
     told = {"end": time, "newest_time": time, "table": table, "skipped": ()}
     return DetectedClip(**told, picture=picture, close_ups=near)
 
