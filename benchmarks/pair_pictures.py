@@ -8,7 +8,7 @@ import pandas as pd
 from pair_scenes import SCENES, known_storms, opened
 
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.products import replacing_products
+from medicane_models.prediction.publishing import replacing_products
 from medicane_models.times import utc
 from medicane_training.flows.provenance import data_kind
 from medicane_training.scores.centres import JudgedCentres, classes_of_clips, coverage_by_group

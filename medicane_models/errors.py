@@ -16,6 +16,7 @@ __all__ = [
     "OutputError",
     "SceneError",
     "SceneWarning",
+    "WorkerError",
     "WrongUseError",
     "exit_code",
     "naming_extras",
@@ -24,6 +25,7 @@ __all__ = [
 
 EXTRAS = {
     "cattrs": "train",
+    "distributed": "dask",
     "matplotlib": "plots",
     "onnx": "export",
     "onnx_ir": "export",
@@ -74,6 +76,10 @@ class MissingFileError(MissingModelError):
 
 class OutputError(MedicaneError, OSError):
     """A file cannot be written."""
+
+
+class WorkerError(MedicaneError):
+    """Processes that judge for another one keep dying."""
 
 
 class MissingExtraError(MedicaneError, ImportError):

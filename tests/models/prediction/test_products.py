@@ -9,6 +9,8 @@ from PIL import Image
 
 from medicane_models.prediction import products
 from medicane_models.prediction.products import ProductWriter
+from medicane_models.prediction.publishing import replacing_products
+from medicane_models.prediction.stored_pictures import store_picture, stored_picture
 
 
 @pytest.fixture
@@ -55,8 +57,8 @@ def test_a_picture_that_waits_for_its_tracks_is_kept_to_eight_bits(drawn, tmp_pa
     random = np.random.default_rng(0)
     picture = random.uniform(size=(5, 7, 3)).astype(np.float32)
     picture[2, 3] = np.nan
-    products.store_picture(picture, tmp_path / "maps" / "a.png")
-    kept = products.stored_picture(tmp_path / "maps" / "a.png")
+    store_picture(picture, tmp_path / "maps" / "a.png")
+    kept = stored_picture(tmp_path / "maps" / "a.png")
     np.testing.assert_allclose(kept, picture, atol=0.5 / 255 + 1e-6)
 
 
@@ -128,6 +130,6 @@ def test_the_density_of_tracks_is_drawn_without_other_maps_and_replaced(tmp_path
     found = [*run] and run.link()
     for density in (True, False):
         chosen = {"plot": False, "report": False, "density": density}
-        with products.replacing_products(tmp_path, **chosen, overwrite=True) as writer:
+        with replacing_products(tmp_path, **chosen, overwrite=True) as writer:
             writer.write(found)
         assert (tmp_path / "density.png").exists() is density
