@@ -17,7 +17,7 @@ radius_95_km).
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +169,6 @@ def judged(found: pd.DataFrame, truth: pd.DataFrame, names: tuple[str, ...]) -> 
     }
 
 
-def forecasts(tracks: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Those from every third fix of every track, as if nothing later were known."""
-    for _, track in tracks.groupby("track_id"):
-        for count in range(3, len(track), 3):
-            known = track.head(count)
-            yield extrapolated(known, now=known["time"].iloc[-1], max_gap_hours=0.0)
-
-
 def smoothing(truth: pd.DataFrame, noise: str) -> dict[str, Any]:
     """What linking and smoothing reach, over several draws of the errors."""
     linked, ahead, count = [], [], []
@@ -186,10 +178,8 @@ def smoothing(truth: pd.DataFrame, noise: str) -> dict[str, Any]:
         count.append(tracks["track_id"].nunique())
         linked.append(tracks.assign(track_id=tracks["track_id"].astype("str") + f" of {draw}"))
         if draw < 3:
-            ahead += [
-                table.assign(track_id=f"{draw}", time=table["valid_time"])
-                for table in forecasts(linked[-1])
-            ]
+            table = extrapolated(tracks)
+            ahead.append(table.assign(track_id=f"{draw}", time=table["valid_time"]))
     tracks, later = pd.concat(linked), pd.concat(ahead)
     columns = ("lon", "lat", "radius_50_km", "radius_95_km")
     return {

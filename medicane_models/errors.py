@@ -3,7 +3,9 @@
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from reprlib import Repr
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -21,6 +23,7 @@ __all__ = [
     "exit_code",
     "naming_extras",
     "require",
+    "shown",
 ]
 
 EXTRAS = {
@@ -89,6 +92,13 @@ class MissingExtraError(MedicaneError, ImportError):
 def exit_code(error: Exception) -> int:
     """What a command that ended in an error leaves with: 2 for wrong use, 1 for a failed run."""
     return 2 if isinstance(error, WrongUseError) else 1
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence shows it, however long it is."""
+    shortening = Repr()
+    shortening.maxstring = shortening.maxother = 60
+    return shortening.repr(value)
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -15,8 +15,7 @@ from medicane_models.maps.films import FilmFrame
 from medicane_models.maps.overview import part_around, window_of
 from medicane_models.maps.painting import Painting
 from medicane_models.maps.sheets import Sheet
-from medicane_models.maps.storm_sections import ShownTrack
-from medicane_models.maps.storm_views import StormPicture
+from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
 from medicane_models.maps.wording import Fix, known, moment_text
 
 __all__ = ["ScenePicture", "basin_frames", "storm_frames"]
@@ -54,6 +53,7 @@ def basin_frames(
     grid: Grid,
     storms: Sequence[ShownTrack],
     pictures: Iterable[ScenePicture],
+    kelvin: _Stretch,
     *,
     note: str,
 ) -> Iterator[FilmFrame]:
@@ -63,13 +63,15 @@ def basin_frames(
         grid: of the scene as it is looked at.
         storms: all tracks.
         pictures: sorted by time.
+        kelvin: what they show as black and as white, if they show one temperature.
         note: what must be known.
     """
     rows, columns = part_around(grid, storms)
     sheet = Sheet(grid=window_of(grid, rows, columns), width=BASIN_PIXELS)
     box = np.array([columns.start, rows.start, columns.stop, rows.stop])
     for picture in pictures:
-        painting = Painting(_opened(picture.content, sheet, box=box / grid.width), sheet)
+        shown = _opened(picture.content, sheet, kelvin=kelvin, box=box / grid.width)
+        painting = Painting(shown, sheet)
         painting.coasts()
         for storm in storms:
             _draw_track(painting, storm, picture.time)
@@ -93,11 +95,10 @@ def _draw_track(painting: Painting, storm: ShownTrack, time: pd.Timestamp) -> No
     fixes = [fix for fix in storm.fixes if fix["time"] <= time]
     if not fixes:
         return
-    lon, lat = np.array([(fix["lon"], fix["lat"]) for fix in fixes]).T
-    painting.lines(painting.sheet.way(lon, lat), storm.color)
+    painting.lines(painting.sheet.way(*storm.way[:, : len(fixes)]), storm.color)
     if fixes[-1]["time"] == time:
         _draw_fix(painting, fixes[-1], storm.color)
-        x, y = _place(painting.sheet, lon[-1], lat[-1])
+        x, y = _place(painting.sheet, fixes[-1]["lon"], fixes[-1]["lat"])
         painting.text(x + 16, y - 16, storm.name, size=20, color=storm.color, anchor="ls")
 
 

@@ -14,7 +14,7 @@ from medicane_models.errors import require
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LabelPlace", "Labels", "halo", "places_around"]
+__all__ = ["LabelPlace", "Labels", "bold", "halo", "places_around"]
 
 SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))  # right and up
 DISTANCES = (9, 18, 30, 46, 66)
@@ -150,3 +150,8 @@ def _until_free(costs: Iterable[int]) -> list[int]:
 
 def _side(offset: float, positive: str, negative: str) -> str:
     return positive if offset > 0 else negative if offset < 0 else "center"
+
+
+def bold(outline: str) -> dict[str, Any]:
+    """How names are written."""
+    return {"size": 9, "weight": "bold", "path_effects": halo(2.5, outline)}

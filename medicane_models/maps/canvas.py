@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from medicane_models.domain import Grid
+from medicane_models.domain import Grid, nearest_turn
 from medicane_models.errors import SceneError, require
 from medicane_models.files import replacing
 from medicane_models.maps.annotations import halo
@@ -27,9 +27,11 @@ __all__ = [
     "add_scale_bar",
     "base_map",
     "draw_lines",
+    "grow",
     "plain_picture",
     "round_length",
     "save",
+    "short_way",
 ]
 
 MAP_INCHES = (11.2, 8.4)  # the largest map, width and height
@@ -46,7 +48,9 @@ WARNING = {"size": 10, "weight": "bold", "bbox": WARNING_BOX}
 EMS_PER_LETTER = 0.62  # width of bold letters, rather too much
 LINE_HEIGHT = 1.35
 
-COAST, GRATICULE, PAGE, NO_DATA = "black", "#C0C0C0", "#2B2B2B", "#808080"
+GRATICULE, PAGE, NO_DATA = "#C0C0C0", "#2B2B2B", "#808080"
+COAST = ("black", "#FFFFFFA0")  # the line and its outline; the other way round on dark pictures
+DARK = 0.5  # mean of a picture, below which it is dark
 LAND, SEA = (0.86, 0.84, 0.78), (0.95, 0.97, 0.99)
 CLOSEST_TICKS = 0.04  # of the map's longer side
 WIDEST_SCALE = 0.2  # of the map's width
@@ -63,8 +67,9 @@ def base_map(
         raise SceneError(f"a picture of shape {image.shape} does not fit the grid: {grid}")
     axes = _framed_axes(grid, [(title, TITLE), (subtitle, SUBTITLE), (warning, WARNING)])
     _draw_picture(axes, image, grid)
-    outline = halo(1.8, "#FFFFFF80")
-    draw_lines(axes, coast_lines(grid), colors=COAST, linewidths=0.8, path_effects=outline)
+    color, outline = COAST if np.nan_to_num(image, nan=1.0).mean() > DARK else COAST[::-1]
+    coast = {"colors": color, "linewidths": 0.8, "path_effects": halo(1.8, outline)}
+    draw_lines(axes, coast_lines(grid), **coast)
     _draw_graticule(axes, grid)
     axes.set(xlim=(-0.5, grid.width - 0.5), ylim=(grid.height - 0.5, -0.5))
     return axes
@@ -120,7 +125,7 @@ def add_legend(axes: "Axes", note: str = "") -> None:
     marks, names = list(entries.values())[::-1], list(entries)[::-1]
     columns = max(int(figure.get_figwidth() / LEGEND_COLUMN_INCHES), 1)
     rows = -(-len(names) // columns) + bool(note)
-    _grow(axes, LEGEND_ROW_INCHES * rows + GAP_INCHES)
+    grow(axes, LEGEND_ROW_INCHES * rows + GAP_INCHES)
     columns = max(-(-len(names) // max(rows - bool(note), 1)), 1)
     legend = figure.legend(marks, names, loc="lower center", ncols=columns, **LEGEND)
     if note:
@@ -176,15 +181,16 @@ def _write_head(
     )
 
 
-def _grow(axes: "Axes", inches: float) -> None:
+def grow(axes: "Axes", inches: float) -> None:
     """Add space at the foot of the page, without a change of the map's size."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     width, height = figure.get_size_inches()
-    left, bottom, across, up = axes.get_position().bounds
+    places = [(each, each.get_position().bounds) for each in figure.axes]
     figure.set_size_inches(width, height + inches)
     share = height / (height + inches)
-    axes.set_position((left, bottom * share + 1 - share, across, up * share))
+    for each, (left, bottom, across, up) in places:
+        each.set_position((left, bottom * share + 1 - share, across, up * share))
 
 
 def _new_figure(width: float, height: float) -> "Figure":
@@ -222,3 +228,10 @@ def round_length(most: float) -> float:
     """The largest of 1, 2, 5, 10, 20 … up to a number."""
     power = 10.0 ** np.floor(np.log10(most))
     return power * max(factor for factor in (1, 2, 5) if factor * power <= most)
+
+
+def short_way(grid: Grid, columns: Any) -> Any:
+    """Columns from one place to another, on a map of the world by the shorter way round."""
+    if not grid.is_geographic:
+        return columns
+    return nearest_turn(columns * grid.x_step) / grid.x_step

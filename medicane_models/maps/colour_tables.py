@@ -4,9 +4,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-__all__ = ["COLOUR_TABLES", "ZERO_CELSIUS", "infrared_colours"]
+__all__ = ["COLOUR_TABLES", "TICKS_CELSIUS", "ZERO_CELSIUS", "infrared_colours"]
 
 ZERO_CELSIUS = 273.15
+TICKS_CELSIUS = (30, 0, -30, -52, -64, -76, -84)  # of scales; the steps of ``enhanced``
 
 _STEP = 0.01  # kelvin between the two sides of a step
 _Knots = tuple[tuple[float, tuple[int, int, int]], ...]

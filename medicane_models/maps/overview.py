@@ -10,8 +10,9 @@ from jaxtyping import UInt8
 
 from medicane_models.domain import Grid
 from medicane_models.maps.elements import node
+from medicane_models.maps.outlook import lines_ahead
 from medicane_models.maps.sheets import Sheet
-from medicane_models.maps.storm_sections import ShownTrack
+from medicane_models.maps.shown_tracks import ShownTrack
 from medicane_models.maps.web_pictures import webp
 from medicane_models.maps.wording import moment_text
 
@@ -49,7 +50,7 @@ def overview_map(
     pixels = overview.pixels[rows, columns]
     sheet = Sheet(grid=part, width=WIDTH)
     drawing = sheet.drawing(
-        sheet.picture(webp(pixels, widest=WIDEST)),
+        sheet.picture(webp(pixels, widest=WIDEST), class_="ir"),
         sheet.coasts(),
         sheet.graticule(),
         *_truths(sheet, truth),
@@ -57,7 +58,12 @@ def overview_map(
         sheet.scale_bar(),
         label=f"Map of {len(storms)} tracks on the picture of {moment_text(overview.taken)}",
     )
-    keys = "Dots are fixes; the newest has its 50 % circle (solid) and 95 % circle (dashed)."
+    keys = (
+        "Dots are fixes, lines the tracks smoothed through them; the newest fix has its 50 % "
+        "circle (solid) and 95 % circle (dashed)."
+    )
+    if any(storm.standing for storm in storms):
+        keys += " Dotted, with hollow marks: extrapolated by 6 and 12 h, within their 95 % circles."
     if truth is not None:
         keys += " Black and white: the true track."
     caption = f"Picture of {moment_text(overview.taken)}. {keys if storms else ''}"
@@ -112,8 +118,9 @@ def _track(sheet: Sheet, storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
         "g",
         *(sheet.circle(last["lon"], last["lat"], km, class_=f"halo r{s}") for s, km in radii),
         *(sheet.circle(last["lon"], last["lat"], km, class_=f"r{s}") for s, km in radii),
-        sheet.track(*lonlat, class_="halo"),
-        sheet.track(*lonlat, class_="line"),
+        lines_ahead(sheet, storm.way[:, -1], storm.standing),
+        sheet.track(*storm.way, class_="halo"),
+        sheet.track(*storm.way, class_="line"),
         sheet.dots(*lonlat, class_="dots"),
         sheet.dots(*lonlat[:, -1:], class_="newest"),
         name,

@@ -14,23 +14,27 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from medicane_models.maps.colour_tables import COLOUR_TABLES, ZERO_CELSIUS, infrared_colours
+from medicane_models.maps.colour_tables import (
+    COLOUR_TABLES,
+    TICKS_CELSIUS,
+    ZERO_CELSIUS,
+    infrared_colours,
+)
 from medicane_models.maps.elements import markup, node
 from medicane_models.maps.overview import overview_map
 from medicane_models.maps.page_content import PageContent, storms_of
-from medicane_models.maps.storm_sections import ShownTrack, storm_line, storm_section
+from medicane_models.maps.shown_tracks import ShownTrack
+from medicane_models.maps.storm_sections import storm_line, storm_section
 from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
-from medicane_models.maps.wording import counted, moment_text, period_text
+from medicane_models.maps.wording import GUESSED, counted, moment_text, period_text
 
 __all__ = ["report_page"]
 
 NOT_FOR_WARNINGS = "Research software: not for warnings or decisions on safety."
-GUESSED = "Temperatures are guessed from the greys of pictures."
 MOST_REASONS = 50
 FOLDER = Path(__file__).parent
 TABLE_NAMES = {"enhanced": "enhanced", "dvorak": "Dvorak BD", "grey": "grey"}
 KELVIN_STEP = 1.0  # between colours of a filter
-TICKS_CELSIUS = (30, 0, -30, -52, -64, -76, -84)
 
 
 def report_page(content: PageContent) -> str:
@@ -108,9 +112,8 @@ def _sentence(text: str | None) -> str:
 
 def _parts(content: PageContent, storms: Sequence[ShownTrack]) -> Iterator[ET.Element]:
     if content.overview:
-        yield overview_map(content.overview, storms, content.truth, max(content.highest))
-    if content.pictures:
         yield _choices(content.kelvin, content.provenance["scene"].get("calibration"))
+        yield overview_map(content.overview, storms, content.truth, max(content.highest))
     for storm in storms:
         yield storm_section(storm, content.provenance["settings"]["threshold"])
     if more := len(set(content.tracks["track_id"])) - len(storms):
@@ -180,7 +183,7 @@ def _choices(kelvin: tuple[float, float] | None, calibration: str | None) -> ET.
         for number, name in enumerate(COLOUR_TABLES)
     ]
     legend = node("legend", "Infrared pictures")
-    guess = node("span", GUESSED, class_="quiet") if calibration == "grey" else None
+    guess = node("span", _sentence(GUESSED), class_="quiet") if calibration == "grey" else None
     return node("fieldset", legend, *tables, marks, _scale(kelvin), guess, class_="choices")
 
 

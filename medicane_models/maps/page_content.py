@@ -10,17 +10,16 @@ import pandas as pd
 
 from medicane_models.domain import great_circle_km
 from medicane_models.maps.overview import Overview
-from medicane_models.maps.storm_sections import ShownTrack
-from medicane_models.maps.storm_views import StormPicture
-from medicane_models.maps.wording import Fix
+from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
+from medicane_models.maps.wording import Fix, Forecast
 
 __all__ = ["PageContent", "shown_tracks", "storms_of"]
 
 HERE, THERE = ("lon", "lat"), ("true_lon", "true_lat")
 FARTHEST_KM = 300.0  # from a true centre, beyond which a fix is none of its own
 MOST_STORMS = 40
-# of Okabe and Ito (2008) those that stand out from grey clouds in all kinds of colour vision
-STORM_COLOURS = ("#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#D55E00")
+# what the enhanced colours of infrared pictures lack, told apart by lightness, too
+STORM_COLOURS = ("#FF66D0", "#7CFF6B", "#D2B0FF", "#00E5FF")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +32,9 @@ class PageContent:
         caution: what must be known of scene and models, if there is anything.
         highest: the highest probability of a clip's tiles, by the clip's time, sorted.
         tracks: a track table, its rows numbered from 0.
+        forecasts: from the fixes of these, a table of ``track_id, issued, lead_hours, valid_time,
+            lon, lat, radius_50_km, radius_95_km``.
+        standing: those of them that hold now.
         pictures: around fixes, by number of the row of ``tracks``.
         overview: the newest picture of the scene, if there is one.
         kelvin: what the pictures show as black and as white, if they show one temperature.
@@ -46,6 +48,8 @@ class PageContent:
     caution: str | None
     highest: Mapping[pd.Timestamp, float]
     tracks: pd.DataFrame
+    forecasts: pd.DataFrame
+    standing: pd.DataFrame
     pictures: Mapping[int, StormPicture]
     overview: Overview | None
     kelvin: tuple[float, float] | None
@@ -66,6 +70,7 @@ def storms_of(content: PageContent) -> list[ShownTrack]:
     fixes: defaultdict[str, dict[int, Fix]] = defaultdict(dict)
     for row, fix in zip(tracks.index.to_list(), tracks.to_dict("records"), strict=True):
         fixes[str(fix["track_id"])][row] = {str(name): value for name, value in fix.items()}
+    forecasts, standing = (_by_track(table) for table in (content.forecasts, content.standing))
     found = sorted(fixes.items(), key=lambda item: _importance([*item[1].values()][-1]))
     return [
         ShownTrack(
@@ -73,10 +78,26 @@ def storms_of(content: PageContent) -> list[ShownTrack]:
             anchor=f"track-{number + 1}",
             fixes=list(own.values()),
             pictures=[content.pictures.get(row) for row in own],
+            forecasts=_by_issue(forecasts[name]),
+            standing=standing[name],
             color=STORM_COLOURS[number % len(STORM_COLOURS)],
         )
         for number, (name, own) in enumerate(found[::-1])
     ]
+
+
+def _by_track(forecasts: pd.DataFrame) -> defaultdict[str, list[Forecast]]:
+    found: defaultdict[str, list[Forecast]] = defaultdict(list)
+    for row in forecasts.to_dict("records"):
+        found[str(row["track_id"])].append({str(name): value for name, value in row.items()})
+    return found
+
+
+def _by_issue(forecasts: Sequence[Forecast]) -> dict[pd.Timestamp, list[Forecast]]:
+    found: defaultdict[pd.Timestamp, list[Forecast]] = defaultdict(list)
+    for forecast in forecasts:
+        found[forecast["issued"]].append(forecast)
+    return dict(found)
 
 
 def _importance(newest: Fix) -> tuple[pd.Timestamp, float]:

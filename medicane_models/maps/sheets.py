@@ -23,6 +23,7 @@ from medicane_models.maps.web_pictures import data_url
 __all__ = ["Sheet", "path_data"]
 
 FINEST = 0.5  # units of a sheet that a coast is drawn to
+CIRCLE_STEP, GRATICULE_STEP = 2.0, 30.0  # units between points of lines
 MOST_POINTS = 20_000  # of the coasts of a sheet; with more they are drawn more coarsely
 WIDEST_BAR = 0.25  # of a sheet's width
 BAR_END = (0.96, 0.965)  # of a sheet's width and height
@@ -108,7 +109,7 @@ class Sheet:
         """Meridians and parallels, named at the lower and the left border."""
         meridians, parallels = graticule(self.grid)
         lines = [self._placed(line) for each in (*meridians, *parallels) for line in each.lines]
-        path = node("path", d=path_data(_coarsened(lines, 20 * FINEST)))
+        path = node("path", d=path_data(_coarsened(lines, GRATICULE_STEP)))
         across = [
             node("text", name, x=at, y=self.height, dy="-.4em", class_="meridian")
             for name, at in self._names(meridians, self.width)
@@ -131,7 +132,8 @@ class Sheet:
 
     def circle(self, lon: float, lat: float, radius_km: float, **attributes: str) -> ET.Element:
         """A circle on the sphere around a point."""
-        return node("path", d=path_data(self.around(lon, lat, radius_km)), **attributes)
+        line = _coarsened(self.around(lon, lat, radius_km), CIRCLE_STEP)
+        return node("path", d=path_data(line), **attributes)
 
     def scale_bar(self) -> ET.Element | None:
         """A bar of a round number of km; None if there is none."""

@@ -1,20 +1,18 @@
 """What a page tells of one cyclone: its pictures, its curves, its fixes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from medicane_models.maps.elements import node
-from medicane_models.maps.storm_views import StormPicture, storm_viewer
+from medicane_models.maps.shown_tracks import ShownTrack
+from medicane_models.maps.storm_views import storm_viewer
 from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
 from medicane_models.maps.wording import (
-    Fix,
     counted,
     fix_text,
+    forecasts_text,
     known,
     moment_text,
     motion_text,
@@ -22,54 +20,18 @@ from medicane_models.maps.wording import (
     place_text,
 )
 
-__all__ = ["ShownTrack", "storm_line", "storm_section"]
+__all__ = ["storm_line", "storm_section"]
 
 MOST_FIXES = 150  # in the table of a track
 COLUMNS = {
     "probability": ("prob.", ".2f"),
     "radius_50_km": ("50 % km", ".0f"),
     "radius_95_km": ("95 % km", ".0f"),
+    "speed_kt": ("kt", ".0f"),
+    "heading": ("to °", ".0f"),
     "error_km": ("error km", ".0f"),
     "guess_distance_km": ("guess km", ".0f"),
 }
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ShownTrack:
-    """A track on a page.
-
-    Attributes:
-        name: its id.
-        anchor: the id of its section.
-        fixes: sorted by time.
-        pictures: one a fix, or None.
-        color: of its line on the map.
-    """
-
-    name: str
-    anchor: str
-    fixes: Sequence[Fix]
-    pictures: Sequence[StormPicture | None]
-    color: str
-
-    @property
-    def times(self) -> list[pd.Timestamp]:
-        """Of the fixes."""
-        return [fix["time"] for fix in self.fixes]
-
-    @property
-    def has_edges(self) -> bool:
-        """Whether it may reach beyond the scene."""
-        return any(fix["edge"] for fix in self.fixes)
-
-    def values(self, name: str) -> Float[np.ndarray, " n"]:
-        """A column of the fixes; NaN where there is none."""
-        return np.array([fix.get(name, np.nan) for fix in self.fixes], float)
-
-    @property
-    def lonlat(self) -> Float[np.ndarray, "2 n"]:
-        """Longitudes and latitudes of the fixes."""
-        return np.stack([self.values("lon"), self.values("lat")])
 
 
 def storm_line(storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
@@ -77,18 +39,19 @@ def storm_line(storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
     last = storm.fixes[-1]
     name = node("a", f"Track {storm.name}", href=f"#{storm.anchor}")
     when = "" if last["time"] == newest else f" was last seen at {moment_text(last['time'])}"
-    motion = motion_text(storm.fixes)
+    motion = motion_text(last)
     text = fix_text(last) + (f" · {motion}" if motion else "")
-    return node("li", node("b", name), f"{when}: {text}.")
+    ahead = forecasts_text(storm.standing)
+    then = node("div", f"{ahead}.", class_="quiet") if ahead else None
+    return node("li", node("b", name), f"{when}: {text}.", then)
 
 
 def storm_section(storm: ShownTrack, threshold: float) -> ET.Element:
     """Pictures beside curves, and the table below."""
     axis = TimeAxis.of(storm.times)
-    pairs = zip(storm.fixes, storm.pictures, strict=True)
-    seen = [(fix, picture) for fix, picture in pairs if picture is not None]
-    counts = f"{counted(len(storm.fixes), 'position')}, {counted(len(seen), 'picture')}"
-    about = f"{period_text(storm.times)}: {counts}."
+    seen = sum(picture is not None for picture in storm.pictures)
+    counts = f"{counted(len(storm.fixes), 'position')}, {counted(seen, 'picture')}"
+    about = f"{period_text(storm.times)}: {counts}. {_coverage(storm)}"
     curves = node(
         "div",
         _probability(storm, axis, threshold),
@@ -100,10 +63,24 @@ def storm_section(storm: ShownTrack, threshold: float) -> ET.Element:
         "section",
         node("h2", f"Track {storm.name}"),
         node("p", about, class_="quiet"),
-        node("div", storm_viewer(storm.name, seen, axis), curves, class_="columns"),
+        node("div", storm_viewer(storm, axis), curves, class_="columns"),
         class_="storm",
         id=storm.anchor,
     )
+
+
+def _coverage(storm: ShownTrack) -> str:
+    """At how many fixes the circles held the true centre, where that is known."""
+    error = storm.values("error_km")
+    if not np.isfinite(error).any():
+        return ""
+    shares = []
+    for share in (50, 95):
+        radius = storm.values(f"radius_{share}_km")
+        known = np.isfinite(error) & np.isfinite(radius)
+        inside = np.count_nonzero(error[known] <= radius[known])
+        shares.append(f"the {share} % circle at {inside} of {np.count_nonzero(known)} fixes")
+    return f"The true centre lies in {' and in '.join(shares)}."
 
 
 def _probability(storm: ShownTrack, axis: TimeAxis, threshold: float) -> ET.Element:
@@ -128,6 +105,7 @@ def _kilometres(storm: ShownTrack, axis: TimeAxis) -> ET.Element:
     names = {
         "radius_50_km": "50 % radius",
         "radius_95_km": "95 % radius",
+        "smooth_radius_95_km": "95 % radius, smoothed",
         "error_km": "from the true centre",
         "guess_distance_km": "from the first guess",
     }
@@ -136,7 +114,7 @@ def _kilometres(storm: ShownTrack, axis: TimeAxis) -> ET.Element:
             name=text,
             kind=name.removesuffix("_km").replace("_", "-"),
             values=storm.values(name),
-            dotted=not name.startswith("radius"),
+            dotted="radius" not in name,
         )
         for name, text in names.items()
     ]

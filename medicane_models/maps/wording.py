@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medicane_models.maps.coastlines import SPHERE
-
 __all__ = [
+    "GUESSED",
     "Fix",
+    "Forecast",
     "counted",
     "fix_text",
+    "forecasts_text",
     "known",
     "moment_text",
     "motion_text",
@@ -19,10 +20,14 @@ __all__ = [
     "place_text",
 ]
 
+GUESSED = "temperatures are guessed from the greys of pictures"
+
 Fix = Mapping[str, Any]
 """A row of a track table; where the truth is known also ``true_lon, true_lat, error_km``."""
 
-MOTION_HOURS, FEWEST_HOURS = 6, 3
+Forecast = Mapping[str, Any]
+"""Where one is extrapolated to: a row of ``forecasts.csv``."""
+
 COMPASS = ("N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE")
 COMPASS += ("S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW")
 
@@ -75,21 +80,22 @@ def fix_text(fix: Fix) -> str:
     return " · ".join(parts)
 
 
-def motion_text(fixes: Sequence[Fix]) -> str | None:
-    """Where a track led in its last hours; None of one that is too short to tell.
-
-    Args:
-        fixes: sorted by time.
-    """
-    last = fixes[-1]
-    since = last["time"] - pd.Timedelta(hours=MOTION_HOURS)
-    first = next(fix for fix in fixes if fix["time"] >= since)
-    hours = (last["time"] - first["time"]) / pd.Timedelta(hours=1)
-    if hours < FEWEST_HOURS:
+def motion_text(fix: Fix) -> str | None:
+    """Where a cyclone goes at a fix, and how fast; None where that is unknown."""
+    speed, heading = fix.get("speed_kt"), fix.get("heading")
+    if speed is None or heading is None or np.isnan([speed, heading]).any():
         return None
-    azimuth, _, length_m = SPHERE.inv(first["lon"], first["lat"], last["lon"], last["lat"])
-    speed = length_m / 1000 / hours
     if round(speed) == 0:
-        return f"stationary over the last {hours:g} h"
-    towards = COMPASS[int(np.rint(azimuth / 22.5)) % 16]
-    return f"moving {towards} at {speed:.0f} km/h over the last {hours:.3g} h"
+        return "stationary"
+    towards = COMPASS[int(np.rint(heading / 22.5)) % 16]
+    return f"moving {towards} at {speed:.0f} kt"
+
+
+def forecasts_text(forecasts: Sequence[Forecast]) -> str | None:
+    """Where a cyclone is extrapolated to; None where it is not."""
+    places = [
+        f"{place_text(ahead['lat'], ahead['lon'])} in {ahead['lead_hours']:g} h "
+        f"(95 % within {ahead['radius_95_km']:.0f} km)"
+        for ahead in forecasts
+    ]
+    return f"Extrapolated, if it keeps its motion: {', '.join(places)}" if places else None

@@ -1,6 +1,5 @@
 """What a predictor found: one row a clip and tile, with where it comes from."""
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
+from medicane_models.fields import json_object
 from medicane_models.files import json_text, replacing
 from medicane_models.prediction.tile_geometry import TileGeometry
 from medicane_models.prediction.track_files.formats import save_tracks
@@ -103,7 +103,7 @@ class Detections:
             there was a first guess also ``track_id``, that of the guess, and GUESS_COLUMNS.
         tracks: what they link into, the columns ``prediction.tracks.TRACK_COLUMNS``; empty where
             there was no tracker.
-        forecasts: where tracks that are still followed lead in 6 and 12 h, the columns
+        forecasts: where tracks lead in 6 and 12 h from each fix but the first, the columns
             ``prediction.extrapolation.FORECAST_COLUMNS``.
         skipped: clips and tiles that could not be judged, and why.
         provenance: scene, models, settings and software, ready for JSON.
@@ -127,7 +127,7 @@ class Detections:
         self.write_csv(Path(folder) / "detections.csv")
         self.write_json(Path(folder) / "detections.json")
         if self.has_centres:
-            save_tracks(self.tracks, folder, formats, self.provenance)
+            save_tracks(self.tracks, folder, formats, self.provenance, self.forecasts)
             _write_table(self.forecasts, Path(folder) / "forecasts.csv")
 
     @property
@@ -194,7 +194,7 @@ def stored_scene(folder: Path) -> StoredScene | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text())["provenance"]
+        told = json_object(path)["provenance"]
         return StoredScene(geometry_of(told), told["scene"].get("sensor", "unknown"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SceneError(f"{path} is damaged ({error}); predict again") from error

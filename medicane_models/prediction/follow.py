@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, OutputError, SceneError
-from medicane_models.files import locked, read_json, write_json
+from medicane_models.errors import CheckpointError, ConfigurationError, OutputError, SceneError
+from medicane_models.fields import json_object
+from medicane_models.files import locked, write_json
 from medicane_models.prediction.arrivals import (
     PATIENCE_SECONDS,
     Arrivals,
@@ -332,7 +333,7 @@ class Follower:
     def _publish(self, *, complete: bool) -> None:
         """Link all hours, and write the products if they show others."""
         path = self.state / "published.json"
-        published = read_json(path) if path.exists() else {"hours": {}}
+        published = _published(path)
         hours = list(self.hours)
         digests = {hour.clip.end.isoformat(): list(hour.digests) for hour in hours}
         current = {"complete": complete, "hours": digests}
@@ -343,12 +344,12 @@ class Follower:
         with updating_products(self.out, kept=[utc(end) for end in old], **self.products) as writer:
             for hour in (hour for hour in hours if hour.provenance):  # others could not be opened
                 take = writer.take_pictures if hour.clip.end.isoformat() in old else writer.add
-                take(self.hours.with_picture(hour), self._judge_of(hour.provenance))
+                take(self.hours.with_pictures(hour), self._judge_of(hour.provenance))
             writer.write(detections)
         write_json(path, current)
         shown = SHOWN_HOURS if writer.report or writer.animate else 0
         for hour in hours[: len(hours) - shown]:
-            self.hours.forget_picture(hour.clip.end)
+            self.hours.forget_pictures(hour.clip.end)
 
     def _judge_of(self, told: Mapping[str, Any]) -> PastJudge:
         return PastJudge(
@@ -367,7 +368,6 @@ class Follower:
         return detections_of(
             table,
             tracks_of(table, grid=judge.grid, settings=settings, models=models),
-            settings=settings,
             skipped=[skip for hour in hours for skip in hour.clip.skipped],
             provenance=judge.provenance(),
         )
@@ -485,6 +485,16 @@ def _state(out: Path) -> Path:
             f"{out} cannot be written ({error.strerror or error}); choose another folder"
         ) from error
     return state
+
+
+def _published(path: Path) -> dict[str, Any]:
+    """What the products show; nothing where that is not known, so that they are written again."""
+    published: dict[str, Any] = {"hours": {}}
+    try:
+        published |= json_object(path) if path.exists() else {}
+    except CheckpointError as error:
+        log.warning("%s; the products are written again", error)
+    return published if isinstance(published["hours"], dict) else {"hours": {}}
 
 
 def _at_hand(hour: PlannedHour) -> list[KnownFrame]:

@@ -88,7 +88,8 @@ class GuidedRun(PredictionRun):
 
     def _read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
         """Frames are cut anew for each clip, and held while the next ones need them."""
-        frames = HeldFrames(self.scene)
+        looking = self._second_look
+        frames = HeldFrames(self.scene) if looking is None else looking.frames
         for plan in plans:
             guesses = self._guesses.loc[self._guesses["time"] == plan.end]
             held = self._held(guesses)

@@ -11,12 +11,19 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.domain import Grid, Tile, local_plane
-from medicane_models.errors import CheckpointError
-from medicane_models.files import json_text, read_json, replacing
+from medicane_models.errors import MedicaneError
+from medicane_models.fields import json_object
+from medicane_models.files import json_text, replacing
+from medicane_models.prediction.kept_pictures import (
+    packed_close_ups,
+    packed_picture,
+    stored_close_ups,
+    stored_picture,
+)
 from medicane_models.prediction.run import DetectedClip
-from medicane_models.prediction.stored_pictures import packed_picture, stored_picture
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.readers.recording import UNREADABLE
 from medicane_models.scenes.tiles import PlaneCentre, TileName
 from medicane_models.times import utc
 
@@ -24,13 +31,15 @@ __all__ = ["HourFiles", "JudgedHour", "JudgedHours", "PackedHour", "packed_hour"
 
 log = logging.getLogger(__name__)
 
+PICTURES = (".png", ".npz")  # of the scene, around cyclones
+
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedHour:
     """One clip, and what it was judged from.
 
     Attributes:
-        clip: what was found, without its picture.
+        clip: what was found, without its pictures.
         times: of its slots as the images tell them, oldest first; None where no frame was. Empty
             where all hours are of one scene, which is known.
         digests: of the same frames.
@@ -54,12 +63,12 @@ class PackedHour(NamedTuple):
     Attributes:
         end: of its clip.
         text: what was found, as JSON.
-        picture: of its newest frame, as PNG; None if there is none.
+        pictures: of its newest frame, as files of these suffixes hold them, see PICTURES.
     """
 
     end: pd.Timestamp
     text: str
-    picture: bytes | None
+    pictures: Mapping[str, bytes]
 
 
 def packed_hour(hour: JudgedHour) -> PackedHour:
@@ -74,8 +83,11 @@ def packed_hour(hour: JudgedHour) -> PackedHour:
         "skipped": [[skip.tile, skip.reason] for skip in clip.skipped],
         "provenance": hour.provenance,
     }
-    picture = None if clip.picture is None else packed_picture(clip.picture)
-    return PackedHour(clip.end, json_text(told), picture)
+    whole, near = PICTURES
+    pictures = {} if clip.picture is None else {whole: packed_picture(clip.picture)}
+    if clip.close_ups:
+        pictures[near] = packed_close_ups(clip.close_ups)
+    return PackedHour(clip.end, json_text(told), pictures)
 
 
 class HourFiles:
@@ -96,8 +108,11 @@ class HourFiles:
         """All that can be read, in order of time; others are told, to be judged again."""
         for path in sorted(self.folder.glob("*.json")):
             try:
-                yield self._read(path)
-            except (CheckpointError, KeyError, TypeError, ValueError) as error:
+                hour = self._read(path)
+                if self._path(hour.clip.end) != path:
+                    raise ValueError(f"it is of {hour.clip.end}")
+                yield hour
+            except (MedicaneError, *UNREADABLE) as error:
                 log.warning("%s is damaged (%s); its hour is judged again", path, error)
 
     def read(self, end: pd.Timestamp) -> JudgedHour:
@@ -107,42 +122,47 @@ class HourFiles:
     def write(self, hour: JudgedHour | PackedHour) -> None:
         """Write an hour whole, in place of an earlier one of the same end."""
         packed = packed_hour(hour) if isinstance(hour, JudgedHour) else hour
-        self.forget_picture(packed.end)
-        if packed.picture is not None:
-            with replacing(self._path(packed.end, ".png")) as temporary:
-                temporary.write_bytes(packed.picture)
+        self.forget_pictures(packed.end)
+        for suffix, content in packed.pictures.items():
+            with replacing(self._path(packed.end, suffix)) as temporary:
+                temporary.write_bytes(content)
         with replacing(self._path(packed.end)) as temporary:
             temporary.write_text(packed.text, "utf-8")
 
     def delete(self, end: pd.Timestamp) -> None:
         """Remove the files of an hour."""
-        self.forget_picture(end)
+        self.forget_pictures(end)
         self._path(end).unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the files of all hours."""
-        for path in (*self.folder.glob("*.json"), *self.folder.glob("*.png")):
-            path.unlink(missing_ok=True)
+        for suffix in (".json", *PICTURES):
+            for path in self.folder.glob(f"*{suffix}"):
+                path.unlink(missing_ok=True)
 
     def has_picture(self, end: pd.Timestamp) -> bool:
         """Whether there is the picture of an hour."""
         return self._path(end, ".png").exists()
 
-    def with_picture(self, hour: JudgedHour) -> DetectedClip:
-        """The clip of an hour with its picture, if that is there."""
-        end = hour.clip.end
-        picture = stored_picture(self._path(end, ".png")) if self.has_picture(end) else None
-        return replace(hour.clip, picture=picture)
+    def with_pictures(self, hour: JudgedHour) -> DetectedClip:
+        """The clip of an hour with its pictures, if they are there."""
+        whole, near = (self._path(hour.clip.end, suffix) for suffix in PICTURES)
+        return replace(
+            hour.clip,
+            picture=stored_picture(whole) if whole.exists() else None,
+            close_ups=stored_close_ups(near) if near.exists() else (),
+        )
 
-    def forget_picture(self, end: pd.Timestamp) -> None:
-        """Remove the picture of an hour, if there is one."""
-        self._path(end, ".png").unlink(missing_ok=True)
+    def forget_pictures(self, end: pd.Timestamp) -> None:
+        """Remove the pictures of an hour, if there are any."""
+        for suffix in PICTURES:
+            self._path(end, suffix).unlink(missing_ok=True)
 
     def _path(self, end: pd.Timestamp, suffix: str = ".json") -> Path:
         return self.folder / f"{end:%Y%m%dT%H%M%S}{suffix}"
 
     def _read(self, path: Path) -> JudgedHour:
-        stored = read_json(path)
+        stored = json_object(path)
         end = utc(stored["end"])
         table = pd.DataFrame({name: _column(*kept) for name, kept in stored["table"].items()})
         skipped = tuple(
@@ -202,7 +222,9 @@ class JudgedHours(HourFiles):
     def add(self, hour: JudgedHour) -> None:
         """Keep an hour, in place of an earlier one of the same end."""
         self.write(hour)
-        self._hours[hour.clip.end] = replace(hour, clip=replace(hour.clip, picture=None))
+        self._hours[hour.clip.end] = replace(
+            hour, clip=replace(hour.clip, picture=None, close_ups=())
+        )
 
     def remove(self, end: pd.Timestamp) -> None:
         """Remove an hour that another one has taken the place of."""

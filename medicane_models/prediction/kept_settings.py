@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medicane_models.files import json_text, parse_json, read_json, write_json
+from medicane_models.fields import json_object
+from medicane_models.files import json_text, parse_json, write_json
 
 __all__ = ["differing_settings"]
 
@@ -19,5 +20,5 @@ def differing_settings(path: Path, settings: Mapping[str, Any]) -> list[str]:
     if not path.exists():
         write_json(path, settings)
         return []
-    asked, kept = parse_json(json_text(settings).encode(), path), read_json(path)
+    asked, kept = parse_json(json_text(settings).encode(), path), json_object(path)
     return [name for name in asked if asked[name] != kept.get(name)]

@@ -2,40 +2,41 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from medicane_models.domain import Grid, great_circle_km, local_plane
+from medicane_models.domain import Grid, great_circle_km
 from medicane_models.maps.animation import ScenePicture
 from medicane_models.maps.overview import Overview
-from medicane_models.maps.storm_views import StormPicture
+from medicane_models.maps.shown_tracks import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
-from medicane_models.prediction.merging import merge_detections
 from medicane_models.prediction.run import DetectedClip
-from medicane_models.scenes.plane_sampling import PlaneSampler
 
 __all__ = ["PagePictures"]
 
-SIZE, PIXEL_KM = 320, 3.0
 SCENE_PIXELS = 1600  # along the width of a whole scene
-MOST_AT_A_TIME = 8  # cyclones of a clip that have a picture, the most probable
 FARTHEST_KM = 200.0  # from the middle of a picture to the fix it is shown for
 MOST_PICTURES, MOST_BYTES = 360, 3_600_000  # of a page
 
 
+class _Part(NamedTuple):
+    """Where a picture is in the file."""
+
+    start: int
+    length: int
+
+
 class _Kept(NamedTuple):
-    """Where a picture is in the file, and around what."""
+    """A picture around a point, and where it is."""
 
     lon: float
     lat: float
+    plane: Grid
     taken: pd.Timestamp
-    start: int
-    length: int
+    part: _Part
 
 
 class PagePictures:
@@ -51,17 +52,16 @@ class PagePictures:
     def __init__(self, path: Path, *, animate: bool = False) -> None:
         self.path = path
         self.animate = animate
-        self._scenes: list[tuple[pd.Timestamp, _Kept]] = []
+        self._scenes: list[tuple[pd.Timestamp, pd.Timestamp, _Part]] = []
         self.overview: Overview | None = None
         self._kept: defaultdict[pd.Timestamp, list[_Kept]] = defaultdict(list)
 
-    def add(self, clip: DetectedClip, grid: Grid, *, merge_km: float, in_colour: bool) -> None:
+    def add(self, clip: DetectedClip, grid: Grid, *, in_colour: bool) -> None:
         """Take the pictures of a clip, if there is one to take them from.
 
         Args:
-            clip: with its picture.
-            grid: of that.
-            merge_km: centres this close to a more probable one are the same cyclone.
+            clip: with its pictures.
+            grid: of that of the scene.
             in_colour: whether its three bands differ.
         """
         if clip.picture is None or clip.newest_time is None:
@@ -69,18 +69,17 @@ class PagePictures:
         picture = clip.picture if in_colour else clip.picture[..., :1]
         self.overview = Overview(taken=clip.newest_time, pixels=eight_bits(picture), grid=grid)
         if self.animate:
-            place = self._append(webp(self.overview.pixels, widest=SCENE_PIXELS))
-            self._scenes.append((clip.end, _Kept(np.nan, np.nan, clip.newest_time, *place)))
-        cyclones = merge_detections(clip.table, merge_km=merge_km, min_probability=0.0)
-        for row in cyclones.nlargest(MOST_AT_A_TIME, "probability").to_dict("records"):
-            lon, lat = row["lon"], row["lat"]
-            place = self._append(_around(picture, grid, lon, lat))
-            self._kept[clip.end].append(_Kept(lon, lat, clip.newest_time, *place))
+            part = self._append(webp(self.overview.pixels, widest=SCENE_PIXELS))
+            self._scenes.append((clip.end, clip.newest_time, part))
+        for near in clip.close_ups:
+            part = self._append(webp(near.pixels, widest=len(near.pixels)))
+            kept = _Kept(near.lon, near.lat, near.plane, clip.newest_time, part)
+            self._kept[clip.end].append(kept)
 
     def of(self, tracks: pd.DataFrame) -> dict[int, StormPicture]:
         """Pictures of the fixes of tracks, by row; of too many, every so many from the newest."""
         found = self._nearest(tracks)
-        total = sum(kept.length for kept in found.values())
+        total = sum(kept.part.length for kept in found.values())
         every = max(-(-len(found) // MOST_PICTURES), -(-total // MOST_BYTES), 1)
         from_newest = tracks.loc[list(found)].groupby("track_id").cumcount(ascending=False)
         chosen = from_newest.index[from_newest % every == 0]
@@ -88,23 +87,21 @@ class PagePictures:
 
     def scenes(self) -> Iterator[ScenePicture]:
         """The whole scene, clip by clip."""
-        for time, kept in self._scenes:
-            yield ScenePicture(time=time, taken=kept.taken, content=self._read(kept))
+        for time, taken, part in self._scenes:
+            yield ScenePicture(time=time, taken=taken, content=self._read(part))
 
     def remove(self) -> None:
         """Remove the file."""
         self.path.unlink(missing_ok=True)
 
     def _storm_picture(self, kept: _Kept) -> StormPicture:
-        plane = _plane(kept.lon, kept.lat)
-        return StormPicture(taken=kept.taken, content=self._read(kept), plane=plane)
+        return StormPicture(taken=kept.taken, content=self._read(kept.part), plane=kept.plane)
 
-    def _append(self, content: bytes) -> tuple[int, int]:
-        """Where a picture is in the file, and how long it is."""
+    def _append(self, content: bytes) -> _Part:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             start = file.tell()
-            return start, file.write(content)
+            return _Part(start, file.write(content))
 
     def _nearest(self, tracks: pd.DataFrame) -> dict[int, _Kept]:
         """The picture that shows each fix, where there is one."""
@@ -121,21 +118,7 @@ class PagePictures:
             return None
         return kept[int(np.argmin(away))]
 
-    def _read(self, kept: _Kept) -> bytes:
+    def _read(self, part: _Part) -> bytes:
         with self.path.open("rb") as file:
-            file.seek(kept.start)
-            return file.read(kept.length)
-
-
-def _around(picture: Float[np.ndarray, "y x bands"], grid: Grid, lon: float, lat: float) -> bytes:
-    """WebP of a picture around a point."""
-    sampled = PlaneSampler(grid, [_plane(lon, lat)])(np.moveaxis(picture, -1, 0))[0]
-    return webp(eight_bits(np.moveaxis(sampled, 0, -1)), widest=SIZE)
-
-
-def _plane(lon: float, lat: float) -> Grid:
-    """The plane around a point, the north on top on both hemispheres."""
-    plane = local_plane(lon, lat, size=SIZE, km=PIXEL_KM)
-    if plane.y_step < 0:
-        return plane
-    return replace(plane, y_origin=-plane.y_origin, y_step=-plane.y_step)
+            file.seek(part.start)
+            return file.read(part.length)

@@ -21,23 +21,29 @@ from medicane_models.maps.drawing import detection_map, save, track_map
 from medicane_models.maps.films import write_film
 from medicane_models.maps.page import report_page
 from medicane_models.maps.page_content import PageContent, shown_tracks, storms_of
-from medicane_models.maps.wording import counted, period_text
+from medicane_models.maps.wording import counted
+from medicane_models.prediction.captions import (
+    COLOURS,
+    caution_of,
+    kelvin_of,
+    models_line,
+    period_of,
+    scene_name,
+)
 from medicane_models.prediction.detections import Detections
+from medicane_models.prediction.extrapolation import standing
+from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.run import DetectedClip, Judge
-from medicane_models.prediction.stored_pictures import store_picture, stored_picture
 from medicane_models.scenes.clips import SkippedClip
-from medicane_models.scenes.instruments import imager_of
 from medicane_models.scenes.tiles import overview_grid
-from medicane_models.times import TIME_FORMAT
+from medicane_models.times import TIME_FORMAT, utc
 
 __all__ = ["ProductWriter", "map_path", "summary_table"]
 
 log = logging.getLogger(__name__)
 
 UNFIT = re.compile(r"[^\w.-]+")  # for names of files
-COLOURS = 3  # bands of a picture in colour
-NOT_REAL = "simulated scene: not real weather"
 
 
 class ProductWriter:
@@ -101,7 +107,7 @@ class ProductWriter:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
             store_picture(clip.picture, map_path(self.folder, clip.end))
-            self._waiting.append((replace(clip, picture=None), run.grid))
+            self._waiting.append((replace(clip, picture=None, close_ups=()), run.grid))
         else:
             self._draw_clip(clip, run.grid, run.provenance())
 
@@ -111,7 +117,6 @@ class ProductWriter:
             self.page_pictures.add(
                 clip,
                 _picture_grid(clip, run.grid),
-                merge_km=run.link_settings.merge_km,
                 in_colour=len(run.processor.bands) == COLOURS,
             )
 
@@ -121,7 +126,7 @@ class ProductWriter:
         self.complete = bool(detections.provenance["complete"])
         for clip, grid in self._waiting:
             seen = replace(clip, picture=stored_picture(map_path(self.folder, clip.end)))
-            self._draw_clip(seen, grid, detections.provenance, detections.tracks)
+            self._draw_clip(seen, grid, detections.provenance, detections)
         self._waiting.clear()
         if self.complete and detections.has_centres:
             if self.plot:
@@ -146,9 +151,9 @@ class ProductWriter:
         note = "; ".join(filter(None, (content.caution, "not for warnings")))
         if content.overview is not None:
             scenes = self.page_pictures.scenes()
-            write_film(
-                films / "basin", basin_frames(content.overview.grid, storms, scenes, note=note)
-            )
+            grid, kelvin = content.overview.grid, content.kelvin
+            frames = basin_frames(grid, storms, scenes, kelvin, note=note)
+            write_film(films / "basin", frames)
         for storm in storms:
             if any(storm.pictures):
                 name = f"track_{UNFIT.sub('-', storm.name)}"
@@ -157,14 +162,16 @@ class ProductWriter:
     def _content(self, detections: Detections) -> PageContent:
         told, tracks = detections.provenance, detections.tracks
         return PageContent(
-            scene=_scene(told),
-            models=_models(told),
-            caution=_caution(told),
+            scene=scene_name(told),
+            models=models_line(told),
+            caution=caution_of(told),
             highest=_highest(detections.table),
             tracks=tracks,
+            forecasts=detections.forecasts,
+            standing=_standing(detections),
             pictures=self.page_pictures.of(shown_tracks(tracks)),
             overview=self.page_pictures.overview,
-            kelvin=_kelvin(told["processor"]["bands"]),
+            kelvin=kelvin_of(told["processor"]["bands"]),
             truth=self._truth,
             skipped=_by_reason(detections.skipped),
             provenance=told,
@@ -175,10 +182,10 @@ class ProductWriter:
         clip: DetectedClip,
         grid: Grid,
         told: Mapping[str, Any],
-        tracks: pd.DataFrame | None = None,
+        found: Detections | None = None,
     ) -> None:
         assert clip.picture is not None
-        title = f"{_scene(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
+        title = f"{scene_name(told)} · {clip.end:%Y-%m-%d %H:%M} UTC"
         if clip.newest_time != clip.end:
             title += f" · picture of {clip.newest_time:%H:%M}"
         figure = detection_map(
@@ -189,10 +196,12 @@ class ProductWriter:
             planes=clip.planes,
             threshold=told["settings"]["threshold"],
             title=title,
-            tracks=tracks,
+            kelvin=kelvin_of(told["processor"]["bands"]),
+            tracks=found and found.tracks,
+            forecasts=found and found.forecasts,
             truth=self._truth,
-            subtitle=_models(told),
-            caption=_caution(told),
+            subtitle=models_line(told),
+            caption=caution_of(told, shows_kelvin=True),
         )
         save(figure, map_path(self.folder, clip.end))
 
@@ -201,9 +210,9 @@ class ProductWriter:
         figure = density_map(
             overview_grid(Grid.from_dict(told["scene"]["grid"])),
             detections.tracks,
-            title=f"{_scene(told)} · track density · {_period(detections.table)}",
-            subtitle=_models(told),
-            caption=_caution(told),
+            title=f"{scene_name(told)} · track density · {period_of(detections.table)}",
+            subtitle=models_line(told),
+            caption=caution_of(told),
         )
         save(figure, self.folder / "density.png")
 
@@ -213,10 +222,11 @@ class ProductWriter:
             None,
             overview_grid(Grid.from_dict(told["scene"]["grid"])),
             tracks,
-            title=f"{_scene(told)} · cyclone tracks · {_period(detections.table)}",
+            title=f"{scene_name(told)} · cyclone tracks · {period_of(detections.table)}",
+            forecasts=_standing(detections),
             truth=self._truth,
-            subtitle=f"{_models(told)} · {counted(len(set(tracks['track_id'])), 'track')}",
-            caption=_caution(told),
+            subtitle=f"{models_line(told)} · {counted(len(set(tracks['track_id'])), 'track')}",
+            caption=caution_of(told),
         )
         save(figure, self.folder / "tracks.png")
 
@@ -226,11 +236,11 @@ def _picture_grid(clip: DetectedClip, grid: Grid) -> Grid:
     return grid if clip.planes is None else overview_grid(grid)
 
 
-def _kelvin(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    """What pictures show as black and as white; None if that is no temperature of one channel."""
-    if len(bands) == COLOURS or bands[0]["minus"] is not None:
-        return None
-    return bands[0]["low"], bands[0]["high"]
+def _standing(detections: Detections) -> pd.DataFrame:
+    """The forecasts that are not overtaken."""
+    gap_hours = detections.provenance["settings"]["linking"]["max_gap_hours"]
+    now = utc(detections.table["time"].max())
+    return standing(detections.forecasts, now=now, max_gap_hours=gap_hours)
 
 
 def _highest(table: pd.DataFrame) -> dict[Any, float]:
@@ -276,31 +286,6 @@ def summary_table(detections: Detections) -> Table:
             f"{max(tile['missing_frames'] for tile in tiles)}",
         )
     return table
-
-
-def _scene(told: Mapping[str, Any]) -> str:
-    """The satellite or, where that is not told, the imager or product."""
-    platform: str = told["scene"]["platform"]
-    imager = imager_of(told["scene"]["sensor"])
-    unnamed = imager.title.split(" (")[0] if imager else "Satellite unknown"
-    return {"simulated": "Simulated scene", "unknown": unnamed}.get(platform, platform)
-
-
-def _models(told: Mapping[str, Any]) -> str:
-    """The detector and, if there is one, the tracker, with their revisions."""
-    models = [told[role] for role in ("detector", "tracker") if told[role]]
-    labels = [f"{m['name']}@{m['revision']}" if m["revision"] else m["name"] for m in models]
-    return f"found by {' and '.join(labels)}"
-
-
-def _caution(told: Mapping[str, Any]) -> str | None:
-    """What a reader of a map must know of the scene and the models."""
-    simulated = NOT_REAL if told["scene"]["platform"] == "simulated" else None
-    return "; ".join(filter(None, (simulated, told["warning"]))) or None
-
-
-def _period(table: pd.DataFrame) -> str:
-    return period_text(pd.DatetimeIndex(table["time"].unique()))
 
 
 def _degrees(value: float) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
+from medicane_models.prediction.close_ups import CloseUp, close_ups
 from medicane_models.prediction.detections import (
     DETECTION_COLUMNS,
     FIX_COLUMNS,
@@ -36,6 +37,7 @@ from medicane_models.scenes.clips import (
     with_time_convention,
 )
 from medicane_models.scenes.opening import scene_grid
+from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.tiles import TileName, tiling_of
 from medicane_models.times import Instant, utc
@@ -68,6 +70,7 @@ class DetectedClip:
         planes: the tiles of the table's rows where they are local planes, else None.
         picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing could be
             judged, or the run makes no pictures.
+        close_ups: what is seen of the newest frame around its cyclones; none without pictures.
     """
 
     end: pd.Timestamp
@@ -76,6 +79,7 @@ class DetectedClip:
     skipped: tuple[SkippedClip, ...]
     planes: tuple[Grid, ...] | None = None
     picture: np.ndarray | None = None
+    close_ups: tuple[CloseUp, ...] = ()
 
 
 @runtime_checkable
@@ -234,7 +238,6 @@ class PredictionRun:
         return detections_of(
             table,
             self._tracks(table),
-            settings=self.link_settings,
             skipped=self._skipped,
             provenance=self.provenance(),
         )
@@ -342,7 +345,21 @@ class PredictionRun:
             skipped=clip.skipped,
             planes=tuple(t.grid for t in clip.tiles) if self.processor.uses_planes else None,
             picture=self.processor.picture(clip.newest) if self.pictures else None,
+            close_ups=self._close_ups(table, clip) if self.pictures else (),
         )
+
+    def _close_ups(self, table: pd.DataFrame, clip: Clip) -> tuple[CloseUp, ...]:
+        """Of the newest frame as it is: what a clip has of local planes is thinned."""
+
+        def look(planes: Sequence[Grid]) -> Float[np.ndarray, "planes C S S"]:
+            sampler = PlaneSampler(self.grid, planes)
+            if self._second_look is None:
+                return sampler(clip.newest)
+            names = self.processor.channels
+            kelvin = sampler.read(self._second_look.frames[clip.newest_row], names)
+            return self.processor.bands_of(dict(zip(names, kelvin.swapaxes(0, 1), strict=True)))
+
+        return close_ups(table, self.grid, look, merge_km=self.link_settings.merge_km)
 
     def _locate(self, table: pd.DataFrame, clip: Clip) -> None:
         """Fill in the fixes of the rows that can start or continue a track."""
@@ -409,16 +426,14 @@ def detections_of(
     table: pd.DataFrame,
     tracks: pd.DataFrame,
     *,
-    settings: LinkSettings,
     skipped: Iterable[SkippedClip],
     provenance: Mapping[str, Any],
 ) -> Detections:
-    """The result that a table and its tracks are, with forecasts from its newest time."""
-    gap_hours = settings.max_gap_hours
+    """The result that a table and its tracks are, with forecasts."""
     return Detections(
         table=table,
         tracks=tracks,
-        forecasts=extrapolated(tracks, now=utc(table["time"].max()), max_gap_hours=gap_hours),
+        forecasts=extrapolated(tracks),
         skipped=tuple(skipped),
         provenance=provenance,
     )

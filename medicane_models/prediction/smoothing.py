@@ -12,7 +12,7 @@ from medicane_models.domain import east_and_north
 from medicane_models.prediction.motion import Motion, MotionModel, deviation_km, places_km
 from medicane_models.prediction.tracks import MOTION_COLUMNS, as_tracks
 
-__all__ = ["KNOT", "motion_of", "smoothed", "smoothed_motion", "velocity"]
+__all__ = ["KNOT", "motion_until_then", "smoothed", "smoothed_motion", "velocity"]
 
 KNOT = 1.852  # km/h
 
@@ -51,21 +51,16 @@ def smoothed_motion(
         deviation: of the fixes' errors along one axis, km.
         model: how it moves and its fixes err.
     """
-    steps = np.diff(hours)[:, None]
-    motions = [model.started(place[:1], deviation[:1])]
-    for number, step in enumerate(steps, start=1):
-        fix = place[number : number + 1], deviation[number : number + 1]
-        motions.append(model.seen(model.later(motions[-1], step), *fix))
+    motions, steps = _until_then(hours, place, deviation, model), np.diff(hours)[:, None]
     for number in range(len(steps) - 1, -1, -1):
         motions[number] = _looking_back(model, motions[number], motions[number + 1], steps[number])
     return motions[0].joined(*motions[1:])
 
 
-def motion_of(track: pd.DataFrame, model: MotionModel) -> Motion:
-    """The same of the rows of one track, all with known radii."""
-    hours = (track["time"] - track["time"].iloc[0]).dt.total_seconds().to_numpy() / 3600
-    place = places_km(track["lon"].to_numpy(), track["lat"].to_numpy())
-    return smoothed_motion(hours, place, deviation_km(track["radius_95_km"].to_numpy()), model)
+def motion_until_then(track: pd.DataFrame, model: MotionModel) -> Motion:
+    """The motion of one cyclone at each of its fixes by those until then, all of known radii."""
+    motions = _until_then(*_fixes(track), model)
+    return motions[0].joined(*motions[1:])
 
 
 def velocity(
@@ -75,6 +70,27 @@ def velocity(
     axes = east_and_north(*motion.lonlat)
     east, north = ((motion.mean[..., 1, :] * axis).sum(axis=-1) for axis in axes)
     return np.hypot(east, north), np.degrees(np.arctan2(east, north)) % 360
+
+
+def _fixes(track: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hours, places and deviations of the rows of one track."""
+    hours = (track["time"] - track["time"].iloc[0]).dt.total_seconds().to_numpy() / 3600
+    place = places_km(track["lon"].to_numpy(), track["lat"].to_numpy())
+    return hours, place, deviation_km(track["radius_95_km"].to_numpy())
+
+
+def _until_then(
+    hours: Float[np.ndarray, " n"],
+    place: Float[np.ndarray, "n 3"],
+    deviation: Float[np.ndarray, " n"],
+    model: MotionModel,
+) -> list[Motion]:
+    """The motion at each fix by it and those before."""
+    motions = [model.started(place[:1], deviation[:1])]
+    for number, step in enumerate(np.diff(hours)[:, None], start=1):
+        fix = place[number : number + 1], deviation[number : number + 1]
+        motions.append(model.seen(model.later(motions[-1], step), *fix))
+    return motions
 
 
 def _looking_back(
@@ -92,7 +108,7 @@ def _looking_back(
 
 def _columns(track: pd.DataFrame, model: MotionModel) -> Float[np.ndarray, "n columns"]:
     """MOTION_COLUMNS of the fixes of one track, all with known radii."""
-    motion = motion_of(track, model)
+    motion = smoothed_motion(*_fixes(track), model)
     radii = track[["radius_50_km", "radius_95_km"]].to_numpy()
     before, after = deviation_km(radii[:, 1]), motion.deviation_km
     shrinkage = np.divide(after, before, out=np.ones_like(after), where=before > 0)

@@ -58,7 +58,7 @@ class UnfinishedRun:
                     hour = next(arriving)
                     self.hours.write(hour)
                     judged.add(hour.end)
-                clip = self.hours.with_picture(self.hours.read(plan.end))
+                clip = self.hours.with_pictures(self.hours.read(plan.end))
                 self.run.take(clip)
                 yield clip
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from medicane_models.errors import SceneError
+from medicane_models.errors import SceneError, shown
 from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.track_positions import SIX_HOURLY, positions_at
 from medicane_models.prediction.tracks import (
@@ -29,7 +29,8 @@ STORM_COLUMNS = ("track_id", "storm", "id_final", "id_cyc_unico", "name")
 """Columns of a CSV file that may name the storm, in the order of preference."""
 
 POSITION = ["track_id", "time", "lon", "lat"]
-OPTIONAL = ("name", "pressure_hpa", "wind_kt", "window_start", "window_end", *OURS)
+TEXTS = ("name", "organisation")
+OPTIONAL = (*TEXTS, "pressure_hpa", "wind_kt", "window_start", "window_end", *OURS)
 SHOWN_LINES = 3
 WRITE_ISO = "write ISO 8601, like 2020-09-17T12:00Z"
 TIMES = ("time", "window_start", "window_end")
@@ -60,9 +61,9 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
     Returns:
         A row a time and storm, sorted by both: ``track_id`` (text), ``time`` (UTC), ``lon, lat``
-        (degrees, -180 … 180) and, where the files have them, ``name`` ("" if unknown),
-        ``pressure_hpa``, ``wind_kt`` (NaN if unknown), ``window_start, window_end`` (NaT if none)
-        and the other columns of a track table.
+        (degrees, -180 … 180) and, where the files have them, ``name`` and ``organisation``, such as
+        eye, embedded or sheared ("" if unknown), ``pressure_hpa``, ``wind_kt`` (NaN if unknown),
+        ``window_start, window_end`` (NaT if none) and the other columns of a track table.
 
     Raises:
         SceneError: if a file cannot be read, is in another form, or a row is impossible; rows
@@ -73,8 +74,8 @@ def read_tracks(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     if len(tables) == 1:
         return tables[0]
     joined = pd.concat(tables, ignore_index=True).drop_duplicates(POSITION)
-    if "name" in joined.columns:
-        joined["name"] = joined["name"].fillna("")
+    texts = [name for name in TEXTS if name in joined.columns]
+    joined[texts] = joined[texts].fillna("")
     joined = joined.sort_values(["track_id", "time"], kind="stable", ignore_index=True)
     if (row := _second_place(joined)) is not None:
         raise SceneError(
@@ -154,7 +155,7 @@ def _refuse_bad_rows(rows: pd.DataFrame, table: pd.DataFrame, source: str) -> No
             value = rows[column].to_numpy()[where][0]
             raise SceneError(
                 f"{source}: {where.sum()} rows have no valid {column} (line {lines}; first "
-                f"{value!r}); {WRITE_ISO if column in TIMES else 'mend or drop them'}"
+                f"{shown(value)}); {WRITE_ISO if column in TIMES else 'mend or drop them'}"
             )
 
 

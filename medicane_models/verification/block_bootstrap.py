@@ -1,4 +1,8 @@
-"""Intervals of scores by drawing whole storms and calm weeks, never rows, which are much alike."""
+"""Intervals of scores by drawing whole storms and calm weeks, never rows, which are much alike.
+
+A lone storm beside calm weeks would be in every sample, and so would a lone calm week beside
+storms: the interval would feign certainty. There is none unless each kind is there twice.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,7 +83,7 @@ class Measure:
     def scored(
         self, *, samples: int = 1000, level: float = 0.95, seed: int = 0
     ) -> dict[str, Interval]:
-        """Each score with its interval, NaN to NaN if there are fewer than two blocks.
+        """Each score with its interval, NaN to NaN where a kind of block is there but once.
 
         As many storms and as many calm weeks are drawn as there are; samples where a score is
         undefined do not count for it.
@@ -129,7 +133,7 @@ def bootstrap(
         seed: of the resampling.
 
     Returns:
-        Each score on all rows with its interval, NaN to NaN if there are fewer than two storms.
+        Each score on all rows with its interval, NaN to NaN where a kind is there but once.
     """
     number, first = _numbered(storms)
     rows = np.arange(len(storms))
@@ -155,15 +159,15 @@ def _numbered(
 
 
 def _draws(kind: Shaped[np.ndarray, " b"], samples: int, level: float, seed: int) -> list[Draws]:
-    """How often each block is drawn, within those of its kind; nothing of fewer than two."""
+    """How often each block is drawn, within those of its kind; nothing where one is alone."""
     if samples < 1 or not 0 < level < 1:
         raise ConfigurationError(
             f"cannot bootstrap {samples} samples at level {level:g}; give 1 or more, 0 < level < 1"
         )
-    if len(kind) < 2:
+    alike = [np.flatnonzero(kind == k) for k in np.unique(kind)]
+    if min(map(len, alike), default=0) < 2:
         return []
     random = np.random.default_rng(seed)
-    alike = [np.flatnonzero(kind == k) for k in np.unique(kind)]
     drawn = [
         np.bincount(
             np.concatenate([random.choice(blocks, len(blocks)) for blocks in alike]),

@@ -21,7 +21,7 @@ class JudgedDetections:
     Attributes:
         tiles: the detections, with ``happened``, whether a storm is in the tile, ``run`` and
             ``sensor``; of those with a centre and a storm also the nearest ``storm``, its
-            ``intensity`` and the errors as `pairing.with_errors` calls them.
+            ``intensity`` and ``organisation``, and the errors as `pairing.with_errors` calls them.
         storms: a row a storm, time and tile that holds it; whether it was ``detected``.
     """
 
@@ -62,6 +62,7 @@ def _centres(rows: pd.DataFrame, storms: pd.DataFrame, case: Case) -> pd.DataFra
         {
             "storm": storms["storm"].to_numpy(),
             "intensity": storms["intensity"].to_numpy(),
+            "organisation": storms["organisation"].to_numpy(),
             "error_km": distance_km(here, there),
             "along_km": along,
             "across_km": across,

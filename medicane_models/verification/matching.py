@@ -34,7 +34,7 @@ def read_truth(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     Returns:
         ``storm, time, lon, lat``; ``lon_before, lat_before``, the centre one hour earlier, NaN if
         unknown; ``heading``, see :func:`along_across.headings`; ``intensity``, its class in words,
-        "" if unknown; sorted by storm and time.
+        and ``organisation``, "" if unknown; sorted by storm and time.
 
     Raises:
         SceneError: if the file cannot be read or a row is impossible.
@@ -42,7 +42,9 @@ def read_truth(path: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     tracks = read_tracks(path)
     truth = tracks.loc[:, ["track_id", "time", "lon", "lat"]]
     truth = with_place_before(truth.rename(columns={"track_id": "storm"}), "storm")
-    return truth.assign(heading=headings(truth), intensity=row_classes(tracks))
+    organisation = tracks.get("organisation", "")
+    classes = {"intensity": row_classes(tracks), "organisation": organisation}
+    return truth.assign(heading=headings(truth), **classes)
 
 
 def with_place_before(table: pd.DataFrame, name: str) -> pd.DataFrame:

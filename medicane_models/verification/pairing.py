@@ -58,7 +58,7 @@ def paired(tracks: pd.DataFrame, storms: pd.DataFrame, *, max_km: float) -> pd.D
     both = found.columns.intersection(known.columns)
     table = pd.concat([found, known.drop(columns=both)], axis=1)
     table["time"] = found["time"].fillna(known["time"])
-    names = [name for name in ("track_id", "storm", "intensity") if name in table]
+    names = [name for name in ("track_id", "storm", "intensity", "organisation") if name in table]
     table[names] = table[names].astype(object).fillna("")
     return table.sort_values(["time", "track_id", "storm"], ignore_index=True)
 

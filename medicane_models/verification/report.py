@@ -10,6 +10,7 @@ from medicane_models.verification.score_meanings import meaning
 __all__ = ["about_lines", "format_report", "interval_text", "markdown_report", "number_text"]
 
 FEW_BLOCKS = 10
+NONE = "–"
 LEFT_OUT = {
     "truth_outside_the_period": "{} positions of the truth outside the period",
     "truth_outside_the_domain": "{} positions of the truth outside the domain",
@@ -48,13 +49,13 @@ def number_text(value: Any) -> str:
     """Four digits of a number, – for NaN; text as it is."""
     if not isinstance(value, float):
         return str(value)
-    return "–" if np.isnan(value) else f"{value:.4g}"
+    return NONE if np.isnan(value) else f"{value:.4g}"
 
 
 def interval_text(score: Mapping[str, float]) -> str:
-    """Low … high, "" where there is no interval."""
+    """Low … high, – where there is no interval."""
     low, high = score["low"], score["high"]
-    return "" if np.isnan([low, high]).any() else f"{number_text(low)} … {number_text(high)}"
+    return NONE if np.isnan([low, high]).any() else f"{number_text(low)} … {number_text(high)}"
 
 
 def about_lines(report: Mapping[str, Any]) -> list[str]:
@@ -73,7 +74,10 @@ def _about_intervals(blocks: int, samples: int) -> str:
     if blocks < 2:
         return "no intervals: all rows are of one storm or calm week"
     rough = " (few: take them as rough)" if blocks < FEW_BLOCKS else ""
-    return f"95 % intervals: {samples} resamples of {blocks} storms and calm weeks{rough}"
+    return (
+        f"95 % intervals: {samples} resamples of {blocks} storms and calm weeks{rough}, "
+        f"{NONE} where a storm or a calm week is alone"
+    )
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, str, TextTable]]:
@@ -126,9 +130,9 @@ def _size(counts: Mapping[str, float]) -> str:
 
 def _with_interval(score: Mapping[str, float] | None) -> str:
     if score is None:
-        return "–"
+        return NONE
     interval = interval_text(score)
-    return number_text(score["value"]) + (f" ({interval})" if interval else "")
+    return number_text(score["value"]) + ("" if interval == NONE else f" ({interval})")
 
 
 def _difference_cells(section: Mapping[str, Any]) -> TextTable:

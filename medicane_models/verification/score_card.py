@@ -23,9 +23,12 @@ HEADLINES = {
     "any track while any storm": ("hss",),
     "highest probability of each time": ("pr_area", "brier_skill"),
     "storms and tracks": ("storm_pod", "false_tracks_per_100_h", "onset_mean_h", "decay_mean_h"),
-    "centres": ("median_km", "smooth_median_km", "along_mean_km", "across_mean_km"),
-    "forecasts of 6 h": ("median_km",),
-    "forecasts of 12 h": ("median_km",),
+    "centres": (
+        *("median_km", "smooth_median_km", "along_mean_km", "across_mean_km"),
+        *("within_radius_50", "within_radius_95"),
+    ),
+    "forecasts of 6 h": ("median_km", "last_fix_median_km", "within_radius_95"),
+    "forecasts of 12 h": ("median_km", "last_fix_median_km", "within_radius_95"),
 }
 EVENTS = {
     "run": "predictions",

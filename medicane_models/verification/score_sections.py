@@ -74,13 +74,15 @@ def track_sections(judged: JudgedTracks) -> dict[str, Measure]:
 
 
 def detection_groups(judged: JudgedDetections) -> dict[str, dict[str, Measure]]:
-    """Centres by intensity, detections by sensor where there are several."""
+    """Centres by intensity and organisation, detections by sensor where there are several."""
     tiles, centres, storms = judged.tiles, judged.centres, judged.storms
     return {
-        "intensity": {
-            name: centres_measure(centres.loc[centres["intensity"] == name], storms)
-            for name in _classes(centres["intensity"])
-        },
+        what: {
+            name: centres_measure(centres.loc[centres[what] == name], storms)
+            for name in ordered(centres[what])
+        }
+        for what, ordered in STORM_CLASSES.items()
+    } | {
         "sensor": {
             name: _group(tiles.loc[tiles["sensor"] == name], storms)
             for name in _several(tiles["sensor"])
@@ -89,13 +91,15 @@ def detection_groups(judged: JudgedDetections) -> dict[str, dict[str, Measure]]:
 
 
 def track_groups(judged: JudgedTracks) -> dict[str, dict[str, Measure]]:
-    """Positions by intensity, and by sensor where there are several."""
+    """Positions by intensity and organisation, and by sensor where there are several."""
     positions, storms = judged.positions, judged.storms
     return {
-        "intensity": {
-            name: _group(positions.loc[positions["intensity"] == name], storms, ("pod",))
-            for name in _classes(positions["intensity"])
-        },
+        what: {
+            name: _group(positions.loc[positions[what] == name], storms, ("pod",))
+            for name in ordered(positions[what])
+        }
+        for what, ordered in STORM_CLASSES.items()
+    } | {
         "sensor": {
             name: _group(positions.loc[positions["sensor"] == name], storms, ("pod", "far", "csi"))
             for name in _several(positions["sensor"])
@@ -225,3 +229,11 @@ def _classes(intensity: Iterable[str]) -> list[str]:
 
 def _several(names: Iterable[str]) -> list[str]:
     return sorted(set(names)) if len(set(names)) > 1 else []
+
+
+def _organisations(names: Iterable[str]) -> list[str]:
+    return sorted(set(names) - {""})
+
+
+STORM_CLASSES = {"intensity": _classes, "organisation": _organisations}
+"""What storms are told apart by, and the order of its classes; those of "" are left out."""

@@ -5,7 +5,7 @@ Radii Format), then pairs of a name and a value: here the other columns of the t
 tenths of degrees, up to 8 km off what the table says, and no wind or pressure, which are unknown.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,21 @@ NAMELESS = "          , X,  0,    ,    0,    0,    0,    0"  # the last common f
 COMMON = ("time", "lon", "lat")  # columns that common fields hold
 
 
-def write_atcf(tracks: pd.DataFrame, path: str | Path) -> None:
-    """Write the lines of all tracks, one after the other; no track, no line."""
+def write_atcf(
+    tracks: pd.DataFrame, path: str | Path, forecasts: pd.DataFrame | None = None
+) -> None:
+    """Write the lines of all tracks, one after the other, each fix before what is ahead of it.
+
+    Args:
+        tracks: as :func:`tracks.as_tracks` accepts them; no track, no line.
+        path: of the deck.
+        forecasts: from fixes of these tracks, as :func:`extrapolation.extrapolated` returns them.
+    """
     tracks = as_tracks(tracks)
-    lines = deck_lines(tracks, number_storms(tracks))
+    ids = number_storms(tracks)
+    lines = [*deck_lines(tracks, ids), *(() if forecasts is None else _ahead(forecasts, ids))]
     with replacing(Path(path)) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        temporary.write_text("".join(f"{line}\n" for line in sorted(lines, key=_place)), "utf-8")
 
 
 def deck_lines(tracks: pd.DataFrame, ids: Mapping[Hashable, StormId], *, tau: int = 0) -> list[str]:
@@ -51,6 +60,18 @@ def deck_lines(tracks: pd.DataFrame, ids: Mapping[Hashable, StormId], *, tau: in
     """
     rows = rounded(tracks).to_dict("records")
     return [_line(row, ids[row["track_id"]], tau) for row in rows]
+
+
+def _ahead(forecasts: pd.DataFrame, ids: Mapping[Hashable, StormId]) -> Iterator[str]:
+    valid = forecasts.rename(columns={"valid_time": "time"}).drop(columns=["issued", "lead_hours"])
+    for lead in forecasts["lead_hours"].unique().tolist():
+        yield from deck_lines(valid.loc[forecasts["lead_hours"] == lead], ids, tau=round(lead))
+
+
+def _place(line: str) -> tuple[str, ...]:
+    """By storm, by what was seen when, by hours ahead."""
+    basin, number, hour, minutes, _, tau = line.split(",")[:6]
+    return basin, number, hour, minutes, tau
 
 
 def _line(row: Mapping[Hashable, Any], storm: StormId, tau: int) -> str:

@@ -17,7 +17,21 @@ from medicane_models.prediction.track_files.trajectories import write_netcdf
 
 __all__ = ["FORMATS", "TrackFile", "save_tracks"]
 
-Write = Callable[[pd.DataFrame, Path, Mapping[str, Any]], None]
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What some files tell beside the tracks.
+
+    Attributes:
+        provenance: what made the tracks (model, revision, input, versions).
+        forecasts: from their fixes, as :func:`extrapolation.extrapolated` returns them.
+    """
+
+    provenance: Mapping[str, Any]
+    forecasts: pd.DataFrame | None
+
+
+Write = Callable[[pd.DataFrame, Path, Beside], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +40,31 @@ class TrackFile:
 
     Attributes:
         name: of the file in a folder of results.
-        write: takes tracks, path and provenance; what has no place in the form is left out.
+        write: takes tracks, path and what is beside; what has no place in the form is left out.
     """
 
     name: str
     write: Write
 
 
-def _without_provenance(write: Callable[[pd.DataFrame, Path], None]) -> Write:
+def _told(write: Callable[[pd.DataFrame, Path, Mapping[str, Any]], None]) -> Write:
+    return lambda tracks, path, beside: write(tracks, path, beside.provenance)
+
+
+def _ahead(write: Callable[[pd.DataFrame, Path, pd.DataFrame | None], None]) -> Write:
+    return lambda tracks, path, beside: write(tracks, path, beside.forecasts)
+
+
+def _alone(write: Callable[[pd.DataFrame, Path], None]) -> Write:
     return lambda tracks, path, _: write(tracks, path)
 
 
 FORMATS: dict[TrackFormat, TrackFile] = {
-    "csv": TrackFile(name="tracks.csv", write=_without_provenance(write_csv)),
-    "netcdf": TrackFile(name="tracks.nc", write=write_netcdf),
-    "geojson": TrackFile(name="tracks.geojson", write=write_geojson),
-    "atcf": TrackFile(name="tracks.dat", write=_without_provenance(write_atcf)),
-    "ibtracs": TrackFile(name="tracks.ibtracs.csv", write=_without_provenance(write_ibtracs)),
+    "csv": TrackFile(name="tracks.csv", write=_alone(write_csv)),
+    "netcdf": TrackFile(name="tracks.nc", write=_told(write_netcdf)),
+    "geojson": TrackFile(name="tracks.geojson", write=_told(write_geojson)),
+    "atcf": TrackFile(name="tracks.dat", write=_ahead(write_atcf)),
+    "ibtracs": TrackFile(name="tracks.ibtracs.csv", write=_alone(write_ibtracs)),
 }
 
 
@@ -51,6 +73,7 @@ def save_tracks(
     out_dir: str | Path,
     formats: Sequence[str] = tuple(FORMATS),
     provenance: Mapping[str, Any] | None = None,
+    forecasts: pd.DataFrame | None = None,
 ) -> dict[str, Path]:
     """Write tracks in each of the formats, every file whole or not at all.
 
@@ -60,6 +83,7 @@ def save_tracks(
         formats: names of :data:`FORMATS`.
         provenance: what made the tracks (model, revision, input, versions), for the forms that
             have a place for it.
+        forecasts: from their fixes, likewise.
 
     Returns:
         The path written for each format.
@@ -70,6 +94,7 @@ def save_tracks(
         )
     chosen = {name: form for name, form in FORMATS.items() if name in formats}
     paths = {name: Path(out_dir) / form.name for name, form in chosen.items()}
+    beside = Beside(provenance=provenance or {}, forecasts=forecasts)
     for name, form in chosen.items():
-        form.write(tracks, paths[name], provenance or {})
+        form.write(tracks, paths[name], beside)
     return paths

@@ -7,8 +7,7 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.maps import films
 from medicane_models.maps.animation import ScenePicture, basin_frames, storm_frames
 from medicane_models.maps.films import write_film
-from medicane_models.maps.storm_sections import ShownTrack
-from medicane_models.maps.storm_views import StormPicture
+from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
 
 TIMES = pd.date_range("2020-09-17", periods=3, freq="h")
@@ -32,7 +31,8 @@ def storm(pictures: int = 3, **changes) -> ShownTrack:
         for fix in fixes[:pictures]
     ]
     shown = [*taken, *[None] * (3 - pictures)]
-    return ShownTrack(name="7", anchor="a", fixes=fixes, pictures=shown, color="#E69F00")
+    told = {"pictures": shown, "forecasts": {}, "standing": ()}
+    return ShownTrack(name="7", anchor="a", fixes=fixes, color="#E69F00", **told)
 
 
 def scenes() -> list[ScenePicture]:
@@ -72,7 +72,7 @@ def test_an_unknown_radius_has_no_circle():
 
 
 def test_a_basin_has_a_frame_a_scene_of_even_size_and_the_track_grows():
-    frames = list(basin_frames(GRID, [storm()], scenes(), note="n"))
+    frames = list(basin_frames(GRID, [storm()], scenes(), None, note="n"))
     assert len(frames) == 3
     assert not any(length % 2 for length in frames[0].shape[:2])
     reach = [np.ptp(coloured(frame, (230, 159, 0))[:, 1]) for frame in frames]
@@ -80,7 +80,7 @@ def test_a_basin_has_a_frame_a_scene_of_even_size_and_the_track_grows():
 
 
 def test_a_basin_without_a_track_is_all_of_the_scene():
-    assert len(list(basin_frames(GRID, [], scenes(), note="n"))) == 3
+    assert len(list(basin_frames(GRID, [], scenes(), None, note="n"))) == 3
 
 
 def test_without_an_encoder_a_film_is_a_gif(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from medicane_models.domain import MEDITERRANEAN, Grid, geostationary_crs, local_plane
 from medicane_models.errors import MissingExtraError, SceneError
+from medicane_models.maps.colour_tables import infrared_colours
 from medicane_models.maps.drawing import airmass_map, detection_map, save, track_map
 
 BRITAIN = Grid.from_corners(
@@ -221,7 +222,7 @@ def test_a_plane_across_the_border_of_a_world_map_is_drawn_on_both_sides():
 
 
 def test_a_track_across_the_border_of_a_world_map_does_not_cross_the_map():
-    tracks = tracks_table([(178.9, 10.0)])
+    tracks = tracks_table([(178.9, 10.0)]).assign(speed_kt=12.0, heading=80.0)
     tracks["lon"] = (tracks["lon"] + 180) % 360 - 180
     figure = track_map(None, WORLD, tracks, title="tracks")
     steps = [np.diff(points(line)[:, 0]) for line in figure.axes[0].lines if line.get_ls() == "-"]
@@ -310,7 +311,10 @@ def arrows(figure):
 def moving(lon_step, lat_step, hours=13):
     tracks = tracks_table([(15.0, 36.0)], hours=hours)
     step = np.arange(hours)
-    return tracks.assign(lon=15 + lon_step * step, lat=36 + lat_step * step, radius_95_km=130.0)
+    heading = np.degrees(np.arctan2(lon_step, lat_step)) % 360
+    motion = {"speed_kt": 100 * np.hypot(lon_step, lat_step), "heading": heading}
+    places = {"lon": 15 + lon_step * step, "lat": 36 + lat_step * step}
+    return tracks.assign(**places, radius_95_km=130.0, **motion)
 
 
 def test_the_newest_position_is_marked():
@@ -329,14 +333,16 @@ def test_the_arrow_points_where_the_cyclone_moves(east, north):
     assert along > 30  # of the graticule, which is nearly upright here
 
 
-def test_only_the_last_six_hours_make_the_motion():
-    turned = moving(0.1, 0)
-    turned.loc[6:, "lon"] = 15.6 - 0.1 * np.arange(7)
+def test_the_motion_is_what_the_columns_say():
+    turned = moving(0.1, 0).assign(heading=270.0)
     (arrow,) = arrows(track_map(None, SQUARE, turned, title=""))
     assert arrow.xyann[0] < -30
 
 
-@pytest.mark.parametrize("tracks", [moving(0.1, 0, hours=1), moving(0, 0)], ids=["one", "still"])
+UNKNOWN = moving(0.1, 0).drop(columns=["speed_kt", "heading"])
+
+
+@pytest.mark.parametrize("tracks", [UNKNOWN, moving(0, 0)], ids=["unknown", "still"])
 def test_what_does_not_move_has_no_arrow(tracks):
     assert not arrows(track_map(None, SQUARE, tracks, title=""))
 
@@ -493,3 +499,39 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"medicane-models\[plots\]"):
         airmass_map(picture(SQUARE), SQUARE, title="")
+
+
+def test_temperatures_have_the_colours_that_forecasters_know_and_a_bar():
+    figure = detections_figure(kelvin=(310.0, 190.0))
+    expected = infrared_colours(310 - 0.4 * 120)
+    np.testing.assert_allclose(drawn_picture(figure)[5, 5, :3], expected, atol=1e-6)
+    (bar,) = [axes for axes in figure.axes if axes.get_label() == "temperatures"]
+    assert [label.get_text() for label in bar.get_xticklabels()][:3] == ["30 °C", "0 °C", "-30 °C"]
+    assert bar.get_xlim() == pytest.approx((36.85, -83.15))
+
+
+def test_pictures_without_a_temperature_keep_their_colours():
+    figure = detections_figure()
+    np.testing.assert_allclose(drawn_picture(figure)[5, 5, :3], 0.4, atol=1e-6)
+    assert len(figure.axes) == 1
+
+
+def test_the_bar_is_as_wide_as_the_map_which_fills_its_frame():
+    figure = detections_figure(kelvin=(310.0, 190.0))
+    whole, bar = (axes.get_position() for axes in figure.axes)
+    assert (bar.x0, bar.x1) == pytest.approx((whole.x0, whole.x1))
+    assert whole.width * figure.get_figwidth() == pytest.approx(8.4)
+
+
+def test_what_lies_ahead_is_dotted_with_hollow_marks_and_circles():
+    tracks = moving(0.1, 0)
+    newest = tracks.iloc[-1]
+    ahead = {"track_id": 1, "issued": newest["time"], "lead_hours": [6.0, 12.0], "lat": 36.0}
+    places = {"lon": [16.8, 17.4], "radius_95_km": [100.0, 200.0]}
+    forecasts = pd.DataFrame(ahead | places)
+    earlier = forecasts.assign(issued=tracks["time"].iloc[-2], lon=20.0)
+    figure = track_map(None, SQUARE, tracks, title="", forecasts=pd.concat([earlier, forecasts]))
+    (marks,) = lines(figure, "extrapolated 6, 12 h, 95 % circles")
+    expected = np.stack(SQUARE.lonlat_to_pixel([16.8, 17.4], [36.0, 36.0]), axis=-1)
+    np.testing.assert_allclose(points(marks), expected)
+    assert sum(line.get_linestyle() == ":" for line in figure.axes[0].lines) == 4

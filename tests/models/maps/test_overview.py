@@ -4,7 +4,7 @@ import pytest
 
 from medicane_models.domain import Grid
 from medicane_models.maps.overview import part_around, window_of
-from medicane_models.maps.storm_sections import ShownTrack
+from medicane_models.maps.shown_tracks import ShownTrack
 
 DISK = Grid.full_disk(82.0)
 
@@ -13,7 +13,9 @@ def shown(*lonlat: tuple[float, float]) -> ShownTrack:
     times = pd.date_range("2020-09-17", periods=len(lonlat), freq="h")
     fixes = [{"time": t, "lon": x, "lat": y} for t, (x, y) in zip(times, lonlat, strict=True)]
     pictures = [None] * len(fixes)
-    return ShownTrack(name="1", anchor="a", fixes=fixes, pictures=pictures, color="red")
+    return ShownTrack(
+        name="1", anchor="a", fixes=fixes, pictures=pictures, forecasts={}, standing=(), color="red"
+    )
 
 
 @pytest.mark.parametrize(

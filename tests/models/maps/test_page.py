@@ -12,8 +12,9 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.maps.overview import Overview
 from medicane_models.maps.page import report_page
 from medicane_models.maps.page_content import PageContent
-from medicane_models.maps.storm_views import StormPicture
+from medicane_models.maps.shown_tracks import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
+from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
 from medicane_models.prediction.page_pictures import MOST_BYTES, MOST_PICTURES
 
 VOID = {"meta", "input", "br"}
@@ -80,6 +81,8 @@ def content(*tracks: pd.DataFrame, picture: bytes = PICTURE, **changes) -> PageC
         caution=None,
         highest=dict.fromkeys(pd.date_range(START, periods=4, freq="h"), 0.9),
         tracks=table,
+        forecasts=pd.DataFrame(columns=FORECAST_COLUMNS),
+        standing=pd.DataFrame(columns=FORECAST_COLUMNS),
         pictures=pictures,
         overview=Overview(taken=START, pixels=eight_bits(grey), grid=GRID),
         kelvin=(310.0, 190.0),
@@ -163,11 +166,34 @@ def test_a_fix_without_a_picture_has_no_stop():
 
 
 def test_the_summary_says_where_each_cyclone_is():
-    text = parsed(track()).text
+    text = parsed(track().assign(speed_kt=4.9, heading=91.0)).text
     assert "4 clips judged, 4 with a detection; 1 cyclone track." in text
     assert "36.00°N 18.30°E · 50 % within 20 km · 95 % within 60 km · probability 0.90" in text
-    assert "moving E at 9 km/h over the last 3 h" in text
+    assert "probability 0.90 · moving E at 5 kt" in text
     assert "not for warnings" in text
+
+
+def ahead(hour: int, lon: float = 19.0) -> pd.DataFrame:
+    """A forecast of 6 h from a fix."""
+    issued = START + pd.Timedelta(hours=hour)
+    values = [1, issued, 6.0, issued + pd.Timedelta(hours=6), lon, 36.5, 80.0, 160.0]
+    return pd.DataFrame([dict(zip(FORECAST_COLUMNS, values, strict=True))])
+
+
+def test_forecasts_are_marked_as_extrapolated():
+    standing = ahead(3)
+    page = parsed(track(), forecasts=pd.concat([ahead(2), standing]), standing=standing)
+    said = "Extrapolated, if it keeps its motion: 36.50°N 19.00°E in 6 h (95 % within 160 km)"
+    assert said in page.text
+    assert "extrapolated by 6 and 12 h" in page.text
+    assert len(page.all("g", "ahead")) == 3  # on the map, and on two pictures
+
+
+def test_the_smoothed_track_leads_beside_the_fixes():
+    smooth = track().assign(smooth_lon=lambda t: t["lon"], smooth_lat=36.5)
+    lines = {kind: parsed(smooth).all("path", kind)[-1]["d"] for kind in ("way", "fixes")}
+    heights = {kind: float(d.split("l")[0].split("h")[0].split()[1]) for kind, d in lines.items()}
+    assert heights["way"] < heights["fixes"] - 10
 
 
 def test_a_cyclone_that_has_gone_was_last_seen_before():
@@ -180,6 +206,14 @@ def test_errors_are_of_the_true_centre_of_that_time_if_one_is_near():
     text = parsed(track(1, 2), truth=truth).text
     assert text.count("10 km from the true centre") == 1
     assert text.count("km from the true centre") == 1
+
+
+def test_it_is_told_how_often_the_circles_held_the_true_centre():
+    times = pd.date_range(START, periods=2, freq="h")
+    truth = pd.DataFrame({"track_id": "a", "time": times, "lon": [18.0, 18.1], "lat": [36.3, 36]})
+    told = "The true centre lies in the 50 % circle at 1 of 2 fixes and in the 95 % circle at 2 of"
+    assert told in parsed(track(1, 2), truth=truth).text
+    assert "The true centre lies" not in parsed(track()).text
 
 
 def test_cyclones_of_now_come_before_those_that_have_gone():

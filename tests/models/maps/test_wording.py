@@ -1,13 +1,8 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from medicane_models.maps.wording import motion_text, period_text, place_text
-
-
-def fixes(*places: tuple[float, float, float]) -> list[dict]:
-    """Hours since midnight, longitude, latitude."""
-    start = pd.Timestamp("2020-09-17")
-    return [{"time": start + pd.Timedelta(hours=h), "lon": x, "lat": y} for h, x, y in places]
 
 
 @pytest.mark.parametrize(
@@ -19,17 +14,16 @@ def test_places_have_hemispheres(lat, lon, text):
 
 
 @pytest.mark.parametrize(
-    ("places", "text"),
+    ("speed", "heading", "said"),
     [
-        ([(0, 0, 0), (6, 0, -1)], "moving S at 19 km/h over the last 6 h"),
-        ([(0, 9, 9), (2, 0, 0), (8, 1, 1)], "moving NE at 26 km/h over the last 6 h"),
-        ([(0, 179.5, 0), (4, -179.5, 0)], "moving E at 28 km/h over the last 4 h"),
-        ([(0, 5, 5), (3, 5, 5)], "stationary over the last 3 h"),
-        ([(0, 0, 0), (2, 1, 1)], None),
+        (9.6, 350.0, "moving N at 10 kt"),
+        (0.3, 10.0, "stationary"),
+        (np.nan, np.nan, None),
+        (None, None, None),
     ],
 )
-def test_motion_is_that_of_the_last_hours(places, text):
-    assert motion_text(fixes(*places)) == text
+def test_motion_is_what_the_columns_say(speed, heading, said):
+    assert motion_text({"speed_kt": speed, "heading": heading}) == said
 
 
 def test_a_period_is_as_short_as_it_can_be():

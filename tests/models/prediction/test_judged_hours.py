@@ -57,3 +57,17 @@ def test_a_damaged_hour_is_judged_again_and_told(tmp_path, caplog):
     (tmp_path / "20200917T000000.json").write_text('{"end": ')
     assert len(JudgedHours(tmp_path, cold_spots.infrared())) == 0
     assert "20200917T000000.json is damaged" in caplog.text
+
+
+def test_pictures_wait_beside_their_hour_until_they_are_forgotten(tmp_path):
+    predictor = cold_spots.predictor()
+    *_, clip = predictor.run(cold_spots.scene(), every_minutes=30, pictures=True)
+    hours = JudgedHours(tmp_path, predictor.processor)
+    hours.add(JudgedHour(clip=clip, times=(clip.end,), digests=("a",), provenance={}))
+    (hour,) = JudgedHours(tmp_path, predictor.processor)
+    waiting = hours.with_pictures(hour)
+    assert waiting.picture is not None
+    assert len(waiting.close_ups) == len(clip.close_ups) == 1
+    hours.forget_pictures(clip.end)
+    assert hours.with_pictures(hour).picture is None
+    assert hours.with_pictures(hour).close_ups == ()

@@ -8,9 +8,10 @@ from cold_spots import GRID, SPOT, predictor, scene
 from PIL import Image
 
 from medicane_models.prediction import products
+from medicane_models.prediction.captions import scene_name
+from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.products import ProductWriter
 from medicane_models.prediction.publishing import replacing_products
-from medicane_models.prediction.stored_pictures import store_picture, stored_picture
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_every_map_says_scene_time_and_models(drawn, tmp_path):
     ],
 )
 def test_a_map_names_the_satellite_or_else_the_product(told, title):
-    assert products._scene({"scene": {"sensor": "seviri", **told}}) == title
+    assert scene_name({"scene": {"sensor": "seviri", **told}}) == title
 
 
 @pytest.mark.parametrize(("platform", "warned"), [("simulated", True), ("Meteosat-11", False)])

@@ -64,3 +64,17 @@ def test_differences_are_drawn_from_the_storms_of_both():
     both = measure([1.0, 2.0, 3.0], list("abc")).minus(measure([1.0, 2.0, 4.0], list("bcd")))
     assert both.names.tolist() == list("abcd")
     assert both.values() == {"mean": pytest.approx(2 - 7 / 3)}
+
+
+@pytest.mark.parametrize(
+    "names", [["ianos", "week 1", "week 2"], ["ianos", "apollo", "week 1"], ["ianos"]]
+)
+def test_nothing_that_is_alone_of_its_kind_has_an_interval(names):
+    stormy = np.array([not name.startswith("week") for name in names])
+    blocks = Blocks(np.array(names, dtype=object), stormy)
+    values = np.arange(len(names), dtype=float)
+    ours = joint(blocks, [mean_of({"mean": values}, blocks)]).scored()["mean"]
+    rows = bootstrap(lambda drawn: {"mean": values[drawn].mean()}, blocks.label, strata=stormy)
+    for found in (ours, rows["mean"]):
+        assert found.value == values.mean()
+        assert np.isnan([found.low, found.high]).all()

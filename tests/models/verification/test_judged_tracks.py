@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -170,3 +171,34 @@ def test_what_refined_a_first_guess_is_judged_once(truth, tmp_path):
     assert report["kind"] == "tracks"
     assert report["predictions"] == str(folder / "tracks.csv")
     assert report["sections"]["positions"]["counts"]["hits"] == 3
+
+
+def test_the_organisation_that_the_truth_tells_parts_the_errors(tmp_path):
+    kinds = {"a": "eye", "b": "sheared", "c": ""}
+    storms = [track(name, *STORMS[name]).assign(organisation=kinds[name]) for name in STORMS]
+    truth = write(pd.concat(storms), tmp_path / "truth.csv")
+    found = pd.concat([track(1, *STORMS["a"]), track(2, *STORMS["c"])])
+    report = evaluate(write(found, tmp_path / "t.csv"), truth, settings=DAY)
+    groups = report["groups"]["organisation"]
+    assert list(groups) == ["eye", "sheared"]
+    assert [value(group, "pod") for group in groups.values()] == [1, 0]
+    assert "by organisation" in format_report(report)
+
+
+def test_the_organisation_parts_the_centres_of_detections(tmp_path):
+    truth = write(track("a", *STORMS["a"]).assign(organisation="eye"), tmp_path / "truth.csv")
+    folder = results(tmp_path / "r", track(1, *STORMS["a"]))
+    table = pd.read_csv(folder / "detections.csv").assign(lon=18.0, lat=37.0, detected=True)
+    write(table, folder / "detections.csv")
+    assert list(evaluate(folder, truth, settings=DAY)["groups"]["organisation"]) == ["eye"]
+
+
+def test_one_storm_beside_calm_weeks_has_no_interval(tmp_path):
+    calm = track("b", 18, [0]).assign(time=HOURS[0] + pd.Timedelta(days=40), lon=10.0)
+    truth = write(track("a", *STORMS["a"]), tmp_path / "truth.csv")
+    path = write(pd.concat([track(1, *STORMS["a"]), calm]), tmp_path / "t.csv")
+    settings = replace(DAY, end=HOURS[0] + pd.Timedelta(days=60))
+    report = evaluate(path, truth, settings=settings)
+    pod = report["sections"]["positions"]["scores"]["pod"]
+    assert pod["value"] == 1
+    assert np.isnan([pod["low"], pod["high"]]).all()

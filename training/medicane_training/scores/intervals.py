@@ -42,15 +42,7 @@ def with_intervals(
     *,
     samples: int = SAMPLES,
 ) -> dict[str, dict[str, float]]:
-    """Scores with the 95 % intervals of `medicane_models.verification.block_bootstrap`.
-
-    They are NaN where there is but one storm, or but one calm week: drawn again and again it would
-    feign certainty.
-    """
-    kinds = [len(set(blocks.label[blocks.stormy == kind])) for kind in set(blocks.stormy)]
-    if min(kinds) < 2:
-        value = statistic(np.arange(len(blocks.label)))
-        return {name: {"value": v, "low": np.nan, "high": np.nan} for name, v in value.items()}
+    """Scores with the 95 % intervals of `medicane_models.verification.block_bootstrap`."""
     scores = bootstrap(statistic, blocks.label, strata=blocks.stormy, samples=samples)
     return {name: score._asdict() for name, score in scores.items()}
 

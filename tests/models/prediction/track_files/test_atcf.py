@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sample_tracks import path_of
 
+from medicane_models.prediction.extrapolation import extrapolated
 from medicane_models.prediction.track_files.atcf import deck_lines, write_atcf
 from medicane_models.prediction.track_files.storm_ids import number_storms
 from medicane_models.prediction.tracks import as_tracks
@@ -77,3 +78,21 @@ def test_what_is_ahead_is_no_position_of_the_storm(tracks, tmp_path):
     text += deck_lines(tracks, number_storms(tracks), tau=6)
     (tmp_path / "tracks.dat").write_text("\n".join(text))
     assert len(read_tracks(tmp_path / "tracks.dat")) == len(tracks)
+
+
+def test_forecasts_follow_the_fixes_that_they_start_from(tmp_path):
+    tracks = as_tracks(path_of("AL092011", [5, 6, 7], [40, 40, 40]).assign(radius_95_km=90.0))
+    forecasts = extrapolated(tracks)
+    write_atcf(tracks, tmp_path / "tracks.dat", forecasts)
+    deck = [line.split(", ") for line in (tmp_path / "tracks.dat").read_text().splitlines()]
+    assert [(line[4], int(line[5])) for line in deck] == [
+        ("MEDI", 0),
+        *[("MEDI", 0), ("MEDF", 6), ("MEDF", 12)] * 2,
+    ]
+    ahead = [line for line in deck if line[4] == "MEDF"]
+    issued = [f"{time:%Y%m%d%H}" for time in forecasts["issued"]]
+    assert [line[2] for line in ahead] == issued
+    assert [float(line[7].strip("E")) / 10 for line in ahead] == pytest.approx(
+        forecasts["lon"], abs=0.0501
+    )
+    assert len(read_tracks(tmp_path / "tracks.dat")) == 3
