@@ -3,7 +3,9 @@
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from reprlib import Repr
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -16,14 +18,17 @@ __all__ = [
     "OutputError",
     "SceneError",
     "SceneWarning",
+    "WorkerError",
     "WrongUseError",
     "exit_code",
     "naming_extras",
     "require",
+    "shown",
 ]
 
 EXTRAS = {
     "cattrs": "train",
+    "distributed": "dask",
     "matplotlib": "plots",
     "onnx": "export",
     "onnx_ir": "export",
@@ -76,6 +81,10 @@ class OutputError(MedicaneError, OSError):
     """A file cannot be written."""
 
 
+class WorkerError(MedicaneError):
+    """Processes that judge for another one keep dying."""
+
+
 class MissingExtraError(MedicaneError, ImportError):
     """An optional dependency is not installed."""
 
@@ -83,6 +92,13 @@ class MissingExtraError(MedicaneError, ImportError):
 def exit_code(error: Exception) -> int:
     """What a command that ended in an error leaves with: 2 for wrong use, 1 for a failed run."""
     return 2 if isinstance(error, WrongUseError) else 1
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence shows it, however long it is."""
+    shortening = Repr()
+    shortening.maxstring = shortening.maxother = 60
+    return shortening.repr(value)
 
 
 def require(module: str, extra: str) -> ModuleType:

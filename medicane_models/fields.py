@@ -12,7 +12,6 @@ from datetime import datetime
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from reprlib import Repr
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -26,7 +25,7 @@ from typing import (
     get_type_hints,
 )
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError, shown
 from medicane_models.files import read_json
 
 __all__ = [
@@ -119,7 +118,7 @@ def conform(value: Any, kind: Any, name: str) -> Any:
     try:
         return _fitting(value, kind)
     except _UnfitError:
-        raise ConfigurationError(f"{name} is {_short(value)}; give {described(kind)}") from None
+        raise ConfigurationError(f"{name} is {shown(value)}; give {described(kind)}") from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from None
 
@@ -137,7 +136,7 @@ def from_mapping(kind: type[D], values: Any, *, partial: bool = False) -> D:
     """
     what = kind.__name__
     if not isinstance(values, Mapping):
-        raise ConfigurationError(f"{what} is {_short(values)}; give its fields by name")
+        raise ConfigurationError(f"{what} is {shown(values)}; give its fields by name")
     kinds = _annotations(kind)
     known = list(kinds)
     if unknown := [str(key) for key in values if key not in known]:
@@ -158,7 +157,7 @@ def json_object(path: Path) -> dict[str, Any]:
     """
     values = read_json(path)
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds {_short(values)}, no JSON object; copy it again")
+        raise CheckpointError(f"{path} holds {shown(values)}, no JSON object; copy it again")
     return values
 
 
@@ -173,6 +172,8 @@ def described(kind: Any) -> str:
         return _listed(map(str, arguments))
     if origin in (Union, UnionType):
         return _listed(map(described, arguments))
+    if origin is list:
+        return f"a list, each {described(arguments[0])}"
     if origin is tuple:
         length = "" if arguments[-1] is ... else f" of {len(arguments)}"
         return f"a list{length}, each {described(arguments[0])}"
@@ -197,12 +198,6 @@ def _required(kind: type) -> list[str]:
         for field in fields(kind)
         if field.default is MISSING and field.default_factory is MISSING
     ]
-
-
-def _short(value: Any) -> str:
-    shortening = Repr()
-    shortening.maxstring = shortening.maxother = 60
-    return shortening.repr(value)
 
 
 def _fitting(value: Any, kind: Any) -> Any:
@@ -260,6 +255,11 @@ def _sequence(value: Any, kind: Any) -> tuple[Any, ...]:
     return tuple(_fitting(item, one) for item, one in zip(value, kinds, strict=True))
 
 
+def _listing(value: Any, kind: Any) -> list[Any]:
+    (one,) = get_args(kind)
+    return [_fitting(item, one) for item in _require(isinstance(value, list), value)]
+
+
 def _either(value: Any, kind: Any) -> Any:
     for one in get_args(kind):
         try:
@@ -292,6 +292,7 @@ def _require(fits: bool, value: Any) -> Any:
 
 _FORMS: Mapping[Any, Callable[[Any, Any], Any]] = {
     Annotated: _ranged,
+    Any: lambda value, _: value,
     Literal: _choice,
     Mapping: _mapping,
     NoneType: _null,
@@ -301,6 +302,7 @@ _FORMS: Mapping[Any, Callable[[Any, Any], Any]] = {
     dict: _mapping,
     float: _number,
     int: _whole,
+    list: _listing,
     str: _text,
     tuple: _sequence,
 }

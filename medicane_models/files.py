@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,19 +20,23 @@ from typing import Any
 from medicane_models.errors import CheckpointError, ConfigurationError, OutputError
 
 __all__ = [
+    "MOST_BYTES",
     "clear_left_overs",
     "json_text",
     "locked",
     "move_all",
     "parse_json",
+    "read_bytes",
     "read_json",
     "replacing",
+    "require_regular",
     "staging",
     "to_plain",
     "write_json",
 ]
 
 
+MOST_BYTES = 1 << 29  # of a file that is read as a whole
 MACHINE = re.sub(r"[^\w-]", "-", platform.node()) or "unknown"
 LEFT_OVER = re.compile(
     r"\.(?P<name>.+)\.(?P<machine>[\w-]+)\.(?P<process>\d+)\.(?P<kind>part|former)(?P<suffix>(\.[^.]*)?)"
@@ -222,13 +227,43 @@ def move_all(work: Path, place: Path, *, first: str) -> None:
         path.replace(place / path.name)
 
 
+def require_regular(path: Path) -> None:
+    """Refuse pipes and devices, which may never end, and folders.
+
+    Raises:
+        OSError: it is no regular file, or not there.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is a pipe, a device or a folder; give a file")
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """All of a file that is not too large for it.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or larger than ``most``.
+    """
+    require_regular(path)
+    with path.open("rb") as file:
+        content = file.read(min(path.stat().st_size, most) + 1)
+    if len(content) > most:
+        raise OSError(f"it has more than {most:,} bytes")
+    return content
+
+
 def read_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:
-        CheckpointError: it is not JSON.
+        CheckpointError: it is not JSON, or cannot be read.
     """
-    return parse_json(path.read_bytes(), path)
+    try:
+        content = read_bytes(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror or error}); copy it again"
+        ) from error
+    return parse_json(content, path)
 
 
 def parse_json(text: bytes, path: Path) -> Any:

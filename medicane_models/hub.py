@@ -13,6 +13,7 @@ from medicane_models.errors import (
     MissingModelError,
     OutputError,
 )
+from medicane_models.files import require_regular
 
 __all__ = [
     "AIRMASS_DETECTOR",
@@ -268,13 +269,18 @@ def no_pointer(path: Path) -> Path:
     """The path itself, of a file that Git LFS has fetched.
 
     Raises:
-        CheckpointError: a pointer stands in its place.
+        CheckpointError: a pointer stands in its place, or it cannot be read.
     """
-    with path.open("rb") as file:
-        if file.read(len(POINTER)) == POINTER:
-            raise CheckpointError(
-                f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there"
-            )
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            beginning = file.read(len(POINTER))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    if beginning == POINTER:
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` there"
+        )
     return path
 
 
@@ -300,8 +306,11 @@ def _download(repo_id: str, filename: str, at: HubOptions) -> Path:
         raise MissingModelError(
             f"{repo_id} is not on the Hub, or needs a token; {_choices()}"
         ) from None
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        raise CheckpointError(f"{filename} of {repo_id} cannot be downloaded: {error}") from error
+    except (_http_error(), OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{filename} of {repo_id} cannot be downloaded ({_first_line(error)}); look at the "
+            "name, the connection and HTTPS_PROXY, or give a folder"
+        ) from error
 
 
 def _is_known_absent(repo_id: str, filename: str, at: HubOptions) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.errors import ConfigurationError, SceneError, shown
+from medicane_models.files import MOST_BYTES, read_bytes
 
 __all__ = [
     "COLUMNS",
@@ -159,9 +160,9 @@ def typed_table(text: str, *, source: str) -> pd.DataFrame:
 def read_text(path: str | Path) -> str:
     """Text of a file, unpacked if it is gzip; comments, lines that begin with #, are blank."""
     try:
-        content = Path(path).read_bytes()
+        content = read_bytes(Path(path))
         if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
+            content = _unpacked(content)
         text = content.decode("utf-16" if content.startswith(UTF_16_MARKS) else "utf-8-sig")
     except UnicodeError:
         raise SceneError(
@@ -172,6 +173,15 @@ def read_text(path: str | Path) -> str:
         raise SceneError(f"cannot read {path} as a table: {reason}") from None
     lines = io.StringIO(text, newline=None).read().split("\n")
     return "\n".join("" if line.lstrip().startswith("#") else line for line in lines)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """The content of a gzip file, in memory that does not depend on what that unfolds to."""
+    with gzip.open(io.BytesIO(content)) as file:
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise OSError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+    return text
 
 
 def header_names(text: str) -> set[str]:
@@ -262,7 +272,7 @@ def numbers(column: pd.Series, *, source: str) -> Float[np.ndarray, " n"]:
     """
     unknown = column.str.lower().isin(UNKNOWN)
     values = np.asarray(pd.to_numeric(column.mask(unknown), errors="coerce"), dtype=np.float64)
-    _refuse(column, np.isnan(values) & ~unknown.to_numpy(), "a number", source)
+    _refuse(column, ~np.isfinite(values) & ~unknown.to_numpy(), "a number", source)
     return values
 
 
@@ -285,5 +295,6 @@ def _refuse(column: pd.Series, wrong: np.ndarray, wanted: str, source: str) -> N
     if wrong.any():
         line, value = column.index[wrong][0], column.to_numpy()[wrong][0]
         raise SceneError(
-            f"{source}: line {line} has {column.name} {value!r}; give {column.name} as {wanted}"
+            f"{source}: line {line} has {column.name} {shown(value)}; give {column.name} as "
+            f"{wanted}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.errors import ConfigurationError, SceneError, shown
 
 __all__ = ["TIME_FORMAT", "Instant", "interval", "iso_times", "utc", "utc_times"]
 
@@ -36,7 +36,7 @@ def utc(time: Any) -> pd.Timestamp:
     except (TypeError, ValueError):
         moment = pd.NaT
     if not isinstance(moment, pd.Timestamp):
-        raise ConfigurationError(f"{time!r} is no time; write it like 2020-09-17T12:00")
+        raise ConfigurationError(f"{shown(time)} is no time; write it like 2020-09-17T12:00")
     return moment if moment.tz is None else moment.tz_convert(None)
 
 
@@ -69,7 +69,7 @@ def utc_times(values: Any, *, source: str) -> pd.Series:
     if wrong.any():
         raise SceneError(
             f"{source}: {wrong.sum()} rows of column time hold what is no ISO 8601 time, first "
-            f"{given.to_numpy()[wrong][0]!r}; write it like 2020-09-17T12:00Z"
+            f"{shown(given.to_numpy()[wrong][0])}; write it like 2020-09-17T12:00Z"
         )
     return times
 

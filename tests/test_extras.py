@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from absent import run_without
+from documents import READ
 from onnx_files import cold_scene, write_onnx
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -232,3 +234,16 @@ print(json.dumps(told))
 def test_an_absent_module_of_others_is_not_explained():
     with pytest.raises(ModuleNotFoundError, match="no_such"), errors.naming_extras():
         import no_such  # noqa: F401
+
+
+def lines_told() -> list[str]:
+    """What stands in brackets after the package's name, in sources, pages and messages."""
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    texts = [path.read_text("utf-8") for path in [*files, *READ]]
+    return [told for text in texts for told in re.findall(r"medicane-models\[([^\]{]+)\]", text)]
+
+
+def test_every_line_that_installs_names_extras_that_there_are():
+    told = {extra for line in lines_told() for extra in line.split(",")}
+    assert {"onnx", "torch", "plots"} <= told
+    assert told <= set(PROJECT["optional-dependencies"])

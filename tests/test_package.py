@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,10 @@ def test_what_onnx_users_need_does_not_load_torch(module):
 def test_help_is_light():
     code = "from medicane_models.cli import app\ntry: app(['--help'])\nexcept SystemExit: pass"
     assert not modules_after(code) & HEAVY
+
+
+def test_one_version_stands_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    changes = re.findall(r"^## (\d\S*) – ", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    cited = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
+    assert (changes[0], cited) == (project["version"], [project["version"]])

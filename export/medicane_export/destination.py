@@ -1,11 +1,11 @@
 """The folder an export goes to: whole files, other people's left alone, failures kept apart."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medicane_models.errors import ConfigurationError, MedicaneError
+from medicane_models.fields import json_object
 from medicane_models.files import json_text, replacing
 from medicane_models.hub import local_folder
 from medicane_models.network.configuration import MedicaneConfig
@@ -87,7 +87,7 @@ def publish(path: Path, out: Path, *, accepted: bool) -> str:
 def record(out: Path, about: Mapping[str, Any], variants: Mapping[str, Any]) -> None:
     """Add variants to ``parity.json``, which keeps what earlier exports wrote there."""
     path = out / PARITY_FILE
-    known = json.loads(path.read_text("utf-8")).get("variants", {}) if path.is_file() else {}
+    known = json_object(path).get("variants", {}) if path.is_file() else {}
     document = {**about, "variants": known | dict(variants)}
     with replacing(path) as temporary:
         temporary.write_text(json_text(document) + "\n", "utf-8")

@@ -45,12 +45,20 @@ def onnx_card(source: LoadedModel, out: Path) -> str:
 
 def transformers_card(source: LoadedModel, name: str) -> str:
     """A card for users of transformers, who do not have this package."""
+    from huggingface_hub import ModelCardData
+
     config = source.model.config
     frames, channels, height, width = config.clip_shape
     auto = f"AutoModelFor{_AUTO[config.task]}"
     trained = config.trained_on or "nothing; the weights are random and the outputs mean nothing."
-    return _TRANSFORMERS.format(
+    told = ModelCardData(
         license=license_of(source.name, revision=source.revision),
+        library_name="transformers",
+        pipeline_tag=_PIPELINE.get(config.task),
+        tags=["video", "videomae"],
+    )
+    return _TRANSFORMERS.format(
+        told=told.to_yaml(),
         name=name,
         auto=auto,
         shape=f"(batch, {frames}, {channels}, {height}, {width})",
@@ -63,11 +71,9 @@ def transformers_card(source: LoadedModel, name: str) -> str:
 
 
 _AUTO = {"classification": "VideoClassification", "pretraining": "PreTraining"}
+_PIPELINE = {"classification": "video-classification"}
 _TRANSFORMERS = """---
-license: {license}
-library_name: transformers
-tags:
-- video
+{told}
 ---
 
 # {name}

@@ -19,7 +19,7 @@ from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet, random_clips, simulated_clips
 from medicane_models.checks import check_free
 from medicane_models.errors import ConfigurationError, require
-from medicane_models.files import json_text, move_all, replacing, staging
+from medicane_models.files import json_text, move_all, read_json, replacing, staging
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.configuration import CONFIG_NAME
 from medicane_models.network.conversion import export_transformers
@@ -84,7 +84,7 @@ def _check_folder(out: Path, config: dict[str, Any]) -> None:
         return
     path = out / CONFIG_NAME
     as_stored = json.loads(json.dumps(config))
-    if not path.is_file() or json.loads(path.read_text("utf-8")) != as_stored:
+    if not path.is_file() or read_json(path) != as_stored:
         raise ConfigurationError(
             f"{out} holds {present[0].name}, which is not of this model; give an empty or a new "
             "folder with --out"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from medicane_models.errors import CheckpointError, MissingFileError
-from medicane_models.files import parse_json
+from medicane_models.files import parse_json, require_regular
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file
 
 __all__ = ["onnx_properties", "tensor_shapes"]
@@ -15,6 +15,7 @@ __all__ = ["onnx_properties", "tensor_shapes"]
 METADATA_PROPS = 14  # number of the field in ModelProto of onnx.proto
 VARINT, DELIMITED = 0, 2
 FIXED_BYTES = {1: 8, 5: 4}
+LONGEST_VARINT = 63  # bits
 HEADER_LIMIT = 100_000_000  # bytes; safetensors itself refuses longer headers
 
 
@@ -71,6 +72,7 @@ def onnx_properties(path: Path) -> dict[str, str]:
     """
     properties = {}
     try:
+        require_regular(path)
         with path.open("rb") as file:
             for number, length in _fields(file, path.stat().st_size):
                 if number == METADATA_PROPS:
@@ -93,6 +95,8 @@ def _fields(file: io.BufferedIOBase, size: int) -> Iterator[tuple[int, int]]:
     """
     while file.tell() < size:
         number, wire = divmod(_varint(file), 8)
+        if number == 0:
+            raise ValueError("a field has the number 0")
         if wire == VARINT:
             _varint(file)
         elif wire in FIXED_BYTES:
@@ -109,6 +113,8 @@ def _fields(file: io.BufferedIOBase, size: int) -> Iterator[tuple[int, int]]:
 def _varint(file: io.BufferedIOBase) -> int:
     value, shift, byte = 0, 0, 0x80
     while byte & 0x80:
+        if shift > LONGEST_VARINT:
+            raise ValueError("a number does not end")
         (byte,) = file.read(1)  # ValueError at the end of the file
         value |= (byte & 0x7F) << shift
         shift += 7

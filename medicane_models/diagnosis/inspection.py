@@ -9,7 +9,7 @@ from medicane_models.diagnosis.headers import onnx_properties, tensor_shapes
 from medicane_models.domain import Grid
 from medicane_models.domain.projections import crs_text
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
-from medicane_models.files import read_json, to_plain
+from medicane_models.files import read_bytes, read_json, to_plain
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, local_folder, resolve_file, snapshot
 from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, MedicaneConfig
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
@@ -150,7 +150,13 @@ def _run(folder: Path) -> Description:
     place = folder if (folder / CONFIG_NAME).is_file() else newest
     if not (place / CONFIG_NAME).is_file():
         raise CheckpointError(f"{folder} is a run without a checkpoint yet; look again later")
-    told = yaml.safe_load((folder / RUN_FILE).read_text("utf-8")).get("run", {})
+    try:
+        told = yaml.safe_load(read_bytes(folder / RUN_FILE).decode("utf-8")).get("run", {})
+    except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{folder / RUN_FILE} is damaged ({reason}); copy it again"
+        ) from error
     state = "finished" if place == folder else f"unfinished, newest is {newest.name}"
     scores = folder / "scores.json"
     return {

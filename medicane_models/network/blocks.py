@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from timm.layers.attention import Attention
+from timm.layers.layer_scale import LayerScale
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -20,13 +21,17 @@ from medicane_models.network.kernels import linear, linear_gelu
 from medicane_models.network.stems import Stem
 
 __all__ = [
+    "INIT_STD",
     "BiasedAttention",
     "PatchEmbed",
     "TargetBlock",
+    "initialise",
     "make_blocks",
     "take_tubelets",
     "token_places",
 ]
+
+INIT_STD = 0.02
 
 
 class PatchEmbed(nn.Module):
@@ -126,8 +131,14 @@ class BiasedAttention(Attention):
     def __init__(self, dim: int, num_heads: int, **options: Any) -> None:
         options["qkv_bias"] = False
         super().__init__(dim, num_heads=num_heads, **options)
-        self.q_bias = nn.Parameter(torch.zeros(dim))
-        self.v_bias = nn.Parameter(torch.zeros(dim))
+        self.q_bias = nn.Parameter(torch.empty(dim))
+        self.v_bias = nn.Parameter(torch.empty(dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start from biases of 0."""
+        nn.init.zeros_(self.q_bias)
+        nn.init.zeros_(self.v_bias)
 
     def forward(
         self,
@@ -252,20 +263,39 @@ def make_blocks(
     attn_drop: float = 0.0,
     layer_scale: float | None = None,
 ) -> nn.ModuleList:
-    """Pre-norm blocks whose stochastic depth rises linearly from 0 to ``drop_path``."""
-    return nn.ModuleList(
-        TargetBlock(
-            dim,
-            heads,
-            # timm truncates dim · ratio, which would lose one for 6144 / 1408
-            mlp_ratio=(mlp_hidden + 0.5) / dim,
-            proj_drop=proj_drop,
-            attn_drop=attn_drop,
-            init_values=layer_scale,
-            drop_path=drop_path * index / max(depth - 1, 1),
-            norm_layer=cast(Any, partial(nn.LayerNorm, eps=norm_eps)),
-            attn_layer=BiasedAttention,
-            mlp_layer=FusedMlp,
+    """Pre-norm blocks whose stochastic depth rises linearly from 0 to ``drop_path``.
+
+    Built without memory first, so that every weight is drawn once, where the model will live.
+    """
+    device = torch.get_default_device()
+    with torch.device("meta"):
+        blocks = nn.ModuleList(
+            TargetBlock(
+                dim,
+                heads,
+                # timm truncates dim · ratio, which would lose one for 6144 / 1408
+                mlp_ratio=(mlp_hidden + 0.5) / dim,
+                proj_drop=proj_drop,
+                attn_drop=attn_drop,
+                init_values=layer_scale,
+                drop_path=drop_path * index / max(depth - 1, 1),
+                norm_layer=cast(Any, partial(nn.LayerNorm, eps=norm_eps)),
+                attn_layer=BiasedAttention,
+                mlp_layer=FusedMlp,
+            )
+            for index in range(depth)
         )
-        for index in range(depth)
-    )
+    return blocks.to_empty(device=device).apply(initialise)
+
+
+def initialise(module: nn.Module) -> None:
+    """Start values of one of a model's parts; linear maps are drawn from a normal distribution.
+
+    VideoMAE cuts it off at ± 2, which is a hundred of its deviations.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=INIT_STD)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, (nn.LayerNorm, LayerScale, BiasedAttention)):
+        module.reset_parameters()

@@ -1,9 +1,7 @@
-"""Linear maps, on CPUs through oneDNN.
+"""Linear maps, on CPUs by the faster of PyTorch's own operator and oneDNN's.
 
-PyTorch multiplies float32 matrices with MKL. For our sizes oneDNN is 5–10 % faster forward and up
-to 35 % faster for the gradient of the input (benchmarks/, on AMD's Zen 4), and applies bias and
-GELU on the way out. PyTorch reaches it through the operator that its own compiler emits.
-Where that is not there or does not apply, PyTorch's own linear map runs.
+`network.routes` tells which that is. Where oneDNN's operator, which is private, is absent or does
+not apply, PyTorch's own linear map runs.
 """
 
 from typing import Any
@@ -14,6 +12,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812
 
+from medicane_models.network.routes import LEAST_WORK, Routes, onednn, routes
+
 __all__ = ["linear", "linear_gelu"]
 
 
@@ -21,32 +21,36 @@ def linear(
     x: Float[Tensor, "*batch i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None
 ) -> Float[Tensor, "*batch o"]:
     """The product x · weightᵀ + bias."""
-    if not _applies(x, weight):
+    if not (_applies(x, weight) and _by_onednn(weight)):
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled():
         return _Linear.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
-    return _onednn(x, weight, bias)
+    return onednn(x, weight, bias)
 
 
 def linear_gelu(
     x: Float[Tensor, "*batch i"], weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"] | None
 ) -> Float[Tensor, "*batch o"]:
     """GELU(x · weightᵀ + bias), the exact GELU."""
-    if not torch.is_grad_enabled() and _applies(x, weight):
-        return _onednn(x, weight, bias, "gelu")
+    if not torch.is_grad_enabled() and _applies(x, weight) and _routes().gelu:
+        return onednn(x, weight, bias, "gelu")
     return F.gelu(linear(x, weight, bias))
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none") -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "none")
+def _routes() -> Routes:
+    return routes(torch.get_num_threads())
+
+
+def _by_onednn(weight: Tensor) -> bool:
+    return _routes().product if weight.is_contiguous() else _routes().turned
 
 
 def _applies(x: Tensor, weight: Tensor) -> bool:
     return bool(
-        _AVAILABLE
-        and x.dtype == weight.dtype == torch.float32
+        x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
         and x.ndim > 1
+        and x.numel() * len(weight) >= LEAST_WORK
         and not torch.compiler.is_compiling()  # which is so during export, too
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.enabled
@@ -55,26 +59,12 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _is_available() -> bool:
-    """Whether this PyTorch has the operator, which is private, and it does what it should."""
-    ones = torch.ones(2, 2, device="cpu")
-    try:
-        with torch.inference_mode():
-            plain, curved = _onednn(ones, ones, ones[0]), _onednn(ones, ones, None, "gelu")
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return torch.equal(plain, 3 * ones) and torch.allclose(curved, F.gelu(2 * ones))
-
-
-_AVAILABLE = _is_available()
-
-
 class _Linear(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _onednn(x, weight, bias)
+        return onednn(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from timm.layers.weight_init import trunc_normal_
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
-from medicane_models.network.blocks import PatchEmbed, make_blocks
+from medicane_models.network.blocks import PatchEmbed, initialise, make_blocks
 from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
 from medicane_models.network.heads import HeatmapHead, RegressionHead, make_tracking_head
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
@@ -25,6 +24,7 @@ from medicane_models.network.positions import position_table
 __all__ = [
     "MedicaneForTracking",
     "MedicaneForVideoClassification",
+    "VideoModel",
     "VideoTransformer",
 ]
 
@@ -136,7 +136,7 @@ class MedicaneForVideoClassification(VideoModel):
     def __init__(self, config: MedicaneConfig) -> None:
         super().__init__(config)
         self.head = _classifier(self.config)
-        self.apply(_truncated_normal)
+        self.head.apply(initialise)
         _shrink(self.head)
 
     def forward_head(
@@ -187,7 +187,7 @@ class MedicaneForVideoClassification(VideoModel):
         self.config = self.config.replace(**UNTRAINED, id2label=names)
         reference = self.fc_norm.weight
         self.head = _classifier(self.config).to(reference.device, reference.dtype)
-        self.head.apply(_truncated_normal)
+        self.head.apply(initialise)
         _shrink(self.head)
 
 
@@ -200,7 +200,7 @@ class MedicaneForTracking(VideoModel):
     def __init__(self, config: MedicaneConfig) -> None:
         super().__init__(config)
         self.head = make_tracking_head(self.config)
-        self.apply(_truncated_normal)
+        self.head.apply(initialise)
         for layer in self.head.last_layers:
             _shrink(layer)
 
@@ -259,13 +259,6 @@ class MedicaneForTracking(VideoModel):
 def _classifier(config: MedicaneConfig) -> nn.Module:
     classes = len(config.id2label)
     return nn.Linear(config.embed_dim, classes) if classes else nn.Identity()
-
-
-def _truncated_normal(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def _shrink(head: nn.Module) -> None:

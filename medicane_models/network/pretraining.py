@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from timm.layers.weight_init import trunc_normal_
 from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
 from medicane_models.network.base import MedicaneModel
-from medicane_models.network.blocks import make_blocks, take_tubelets, token_places
+from medicane_models.network.blocks import INIT_STD, make_blocks, take_tubelets, token_places
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.kernels import linear
 from medicane_models.network.masking import TokenPlan, make_targets, masked_mean_square, plan_tokens
@@ -84,7 +83,7 @@ class MedicaneForPreTraining(MedicaneModel):
         )
         self.register_buffer("positions", positions, persistent=False)
         self.apply(_xavier)
-        trunc_normal_(self.mask_token, std=0.02)
+        nn.init.normal_(self.mask_token, std=INIT_STD)
 
     def forward(
         self,

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medicane_models.errors import CheckpointError
-from medicane_models.files import replacing
+from medicane_models.files import replacing, require_regular
 
 __all__ = [
     "CONVERT",
@@ -35,8 +35,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is not a complete safetensors file.
     """
     try:
+        require_regular(path)
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, MemoryError, ValueError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
 
 

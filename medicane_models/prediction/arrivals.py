@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
-from medicane_models.files import json_text, read_json, write_json
+from medicane_models.errors import CheckpointError, ConfigurationError, SceneError, SceneWarning
+from medicane_models.fields import check_fields, from_mapping, json_object
+from medicane_models.files import json_text, write_json
 from medicane_models.scenes.clips import frame_times, load_frame
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.readers.recording import UNREADABLE
@@ -22,7 +23,7 @@ from medicane_models.times import utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Arrivals", "KnownFrame", "are_unchanged"]
+__all__ = ["Arrivals", "KnownFrame", "are_unchanged", "mark_of"]
 
 PATIENCE_SECONDS = 300.0  # a file that nobody has written to for so long will not be completed
 SAVE_EVERY = 100  # images that are looked at
@@ -51,15 +52,15 @@ class ArrivedImage:
     marks: tuple[Mark, ...]
     first_seen: float
     state: Literal["read", "waiting", "refused"]
-    reason: str | None = None
-    convention: str = ""
-    place: str = ""
+    reason: str | Literal[""] | None = None
+    convention: Literal["start_of_scan", "end_of_scan", ""] = ""
+    place: str | Literal[""] = ""
     frames: Mapping[str, str]
 
-    @classmethod
-    def from_plain(cls, stored: Mapping[str, Any]) -> Self:
-        """What :func:`write_json` made of it."""
-        return cls(**{**stored, "marks": tuple((p, s, t) for p, s, t in stored["marks"])})
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for time in self.frames:
+            utc(time)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -112,8 +113,7 @@ class Arrivals:
         self.patience_seconds = patience_seconds
         self._opened = opened
         self._wanted = wanted
-        stored = read_json(path) if path.exists() else {}
-        self._images = {name: ArrivedImage.from_plain(image) for name, image in stored.items()}
+        self._images = _stored(path) if path.exists() else {}
         self._at_hand: set[str] = set()
 
     def look(self, images: Mapping[str, Sequence[Path]], now: float, stop: threading.Event) -> None:
@@ -164,8 +164,8 @@ class Arrivals:
     def _look_at(self, name: str, files: Sequence[Path], now: float) -> bool:
         """Whether there was anything to read."""
         try:
-            marks = tuple(_mark(file) for file in files)
-        except FileNotFoundError:  # went while the folder was listed
+            marks = tuple(mark_of(file) for file in files)
+        except OSError:  # went while the folder was listed, or leads nowhere
             self._at_hand.discard(name)
             return False
         known = self._images.get(name)
@@ -213,7 +213,7 @@ class Arrivals:
     def _unread(self, image: ArrivedImage, now: float, reasons: Sequence[str]) -> ArrivedImage:
         is_final = now - image.first_seen >= self.patience_seconds
         state = "refused" if is_final else "waiting"
-        return replace(image, state=state, reason="; ".join(reasons))
+        return replace(image, state=state, reason="; ".join(reasons).strip())
 
     def _save(self) -> None:
         write_json(self.path, self._images)
@@ -223,17 +223,27 @@ def are_unchanged(frames: Sequence[KnownFrame]) -> bool:
     """Whether the files of frames are as they were when they were looked at."""
     marks = {mark for frame in frames for mark in frame.marks}
     try:
-        return all(_mark(Path(mark[0])) == mark for mark in marks)
-    except FileNotFoundError:
+        return all(mark_of(Path(mark[0])) == mark for mark in marks)
+    except OSError:
         return False
+
+
+def _stored(path: Path) -> dict[str, ArrivedImage]:
+    try:
+        return {n: from_mapping(ArrivedImage, image) for n, image in json_object(path).items()}
+    except ConfigurationError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); remove it, and all that is in the folders is looked at "
+            "again"
+        ) from error
 
 
 def _said(told: Iterable[warnings.WarningMessage]) -> list[str]:
     return [str(each.message) for each in told if issubclass(each.category, SceneWarning)]
 
 
-def _mark(path: Path) -> Mark:
-    """Of a file, or of all that is in the folder of a store."""
+def mark_of(path: Path) -> Mark:
+    """Of a file, or of all that is in a folder."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     newest = max((stat.st_mtime_ns for stat in stats), default=0)

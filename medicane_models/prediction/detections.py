@@ -1,6 +1,5 @@
 """What a predictor found: one row a clip and tile, with where it comes from."""
 
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
+from medicane_models.fields import json_object
 from medicane_models.files import json_text, replacing
 from medicane_models.prediction.tile_geometry import TileGeometry
 from medicane_models.prediction.track_files.formats import save_tracks
@@ -194,7 +194,7 @@ def stored_scene(folder: Path) -> StoredScene | None:
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text())["provenance"]
+        told = json_object(path)["provenance"]
         return StoredScene(geometry_of(told), told["scene"].get("sensor", "unknown"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SceneError(f"{path} is damaged ({error}); predict again") from error

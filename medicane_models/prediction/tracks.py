@@ -134,10 +134,8 @@ def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str)
     """Refuse a table that lacks columns, by name."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise SceneError(
-            f"{source} has no column {', '.join(missing)}; "
-            f"it has {', '.join(map(str, table.columns))}"
-        )
+        there = ", ".join(str(name)[:30] for name in table.columns[:50])
+        raise SceneError(f"{source} has no column {', '.join(missing)}; it has {there}")
 
 
 def _numbers(values: Any) -> Float[np.ndarray, " n"]:

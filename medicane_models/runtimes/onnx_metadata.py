@@ -112,7 +112,7 @@ class OnnxMetadata:
         _check_format(values, source)
         try:
             return cls._parsed(values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 f"the metadata of {source} are damaged ({error}); export the model again"
             ) from error
@@ -129,7 +129,7 @@ class OnnxMetadata:
             revision=values["revision"] or None,
             quantisation=values["quantisation"],
             opset=int(values["opset"]),
-            versions=read["versions"],
+            versions=dict(read["versions"]),
             config=MedicaneConfig.from_dict(read["config"]),
             processor=None if processor is None else MedicaneProcessor.from_dict(processor),
             inputs=tuple(map(TensorInfo.from_dict, read["inputs"])),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from medicane_models.choices import OnnxDevice
 from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.files import require_regular
 from medicane_models.runtimes.accelerators import (
     PROVIDERS,
     DeviceError,
@@ -115,6 +116,8 @@ def _session(path: Path | bytes, device: Place, settings: OnnxSettings) -> "Infe
     name = "the model" if isinstance(path, bytes) else str(path)
     source = path if isinstance(path, bytes) else str(path)
     try:
+        if isinstance(path, Path):
+            require_regular(path)
         # onnxruntime would go on elsewhere when the provider fails, now or in a later run
         session = onnxruntime.InferenceSession(source, options, providers, enable_fallback=0)
     except Exception as error:  # onnxruntime's errors have no common class but this

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medicane_models.errors import SceneError
+from medicane_models.errors import SceneError, shown
 from medicane_models.prediction.track_files.atcf import POSITIONS
 from medicane_models.prediction.track_files.ibtracs import NO_PRESSURE, NO_WIND
 from medicane_models.prediction.tracks import OPTIONAL_COLUMNS, TRACK_COLUMNS, require_columns
@@ -191,7 +191,7 @@ def _fields(content: str, least: int, line: int, source: str, form: str) -> list
 
 def _checked(fields: list[str], width: int, line: int, source: str, form: str) -> list[str]:
     if len(fields) != width:
-        raise SceneError(f"{source}: line {line} is no {form} row: {', '.join(fields)!r}")
+        raise SceneError(f"{source}: line {line} is no {form} row: {shown(', '.join(fields))}")
     return fields
 
 
@@ -200,7 +200,7 @@ def _signed(degrees: str, axis: str, line: int, source: str) -> str:
     signs = HEMISPHERES[axis]
     if degrees[-1:] not in signs:
         raise SceneError(
-            f"{source}: a row has no valid {axis} (line {line}; first {degrees!r}); "
+            f"{source}: a row has no valid {axis} (line {line}; first {shown(degrees)}); "
             f"write degrees with {' or '.join(signs)}"
         )
     return signs[degrees[-1]] + degrees[:-1]

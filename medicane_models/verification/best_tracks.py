@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from medicane_models.errors import SceneError
+from medicane_models.errors import SceneError, shown
 from medicane_models.prediction.track_files.reading import read_tracks_text
 from medicane_models.prediction.track_positions import SIX_HOURLY, positions_at
 from medicane_models.prediction.tracks import (
@@ -155,7 +155,7 @@ def _refuse_bad_rows(rows: pd.DataFrame, table: pd.DataFrame, source: str) -> No
             value = rows[column].to_numpy()[where][0]
             raise SceneError(
                 f"{source}: {where.sum()} rows have no valid {column} (line {lines}; first "
-                f"{value!r}); {WRITE_ISO if column in TIMES else 'mend or drop them'}"
+                f"{shown(value)}); {WRITE_ISO if column in TIMES else 'mend or drop them'}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The programs in the README of export, run as they are printed there."""
+"""The programs in the documentation that need processes of their own, run as they are printed."""
 
 import json
 import subprocess
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from absent import WITHOUT, run_without
+from documents import ROOT, named
 from export_models import PROCESSOR, tiny_source
 from onnx_files import cold_scene, write_onnx
 
@@ -18,12 +19,8 @@ from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_models import MedicanePredictor, OnnxPredictor
 from medicane_models.simulation import simulate_scene
 
-README = Path(__file__).parents[2] / "export" / "README.md"
-
-
-def program(mark: str) -> str:
-    _, _, after = README.read_text().partition(f"<!-- {mark} -->\n```python\n")
-    return after.partition("```\n")[0]
+PLAIN = named(ROOT / "export" / "README.md", "plain")
+SERVE = named(ROOT / "docs" / "serving.md", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +40,7 @@ def exported(tmp_path_factory) -> Path:
 def plain(exported: Path, scene: Path) -> subprocess.CompletedProcess:
     models = [exported / task / "model_kelvin.onnx" for task in ("classification", "tracking")]
     absent = ["torch", "timm", "medicane_models", "medicane_export"]
-    return run_without(absent, program("plain"), *models, scene)
+    return run_without(absent, PLAIN, *models, scene)
 
 
 @pytest.mark.slow
@@ -92,7 +89,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder):
-    command = [sys.executable, "-W", "ignore", "-c", WITHOUT + program("serve"), "torch,timm", "0"]
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT + SERVE, "torch,timm", "0"]
     server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         yield server.stdout.readline().strip()

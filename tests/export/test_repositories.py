@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from export_models import tiny_folder, tiny_model, tiny_source
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from medicane_export.export_cards import transformers_card
@@ -106,6 +107,16 @@ def test_a_card_for_transformers_tells_the_kind_of_data(data_kind, said):
     assert said in card
     assert "license: unknown" in card
     assert ("imulated" in card) == (data_kind != "real")
+
+
+@pytest.mark.parametrize(
+    ("task", "pipeline"), [("classification", "video-classification"), ("pretraining", None)]
+)
+def test_the_hub_reads_the_card_for_transformers(task, pipeline):
+    card = ModelCard(transformers_card(tiny_source(task), "me/storms"))
+    assert card.data.pipeline_tag == pipeline
+    assert (card.data.library_name, card.data.license) == ("transformers", "unknown")
+    assert "videomae" in card.data.tags
 
 
 def test_a_damaged_configuration_is_named(tmp_path):

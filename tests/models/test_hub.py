@@ -1,13 +1,18 @@
 import base64
 import json
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from urllib.parse import unquote
 
 import pytest
 import torch
+from huggingface_hub import ModelCard, close_session
+from onnx_files import cold_scene, write_onnx
 from typer.testing import CliRunner
 
+from medicane_models import OnnxPredictor
 from medicane_models.cli import app
 from medicane_models.diagnosis.inspection import inspect_model
 from medicane_models.errors import (
@@ -17,8 +22,8 @@ from medicane_models.errors import (
     MissingFileError,
     OutputError,
 )
-from medicane_models.hub import resolve_file, resolve_revision
-from medicane_models.network.auto import AutoMedicaneModel
+from medicane_models.hub import embedded_models, resolve_file, resolve_revision
+from medicane_models.network.auto import AutoMedicaneModel, model_class
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForVideoClassification
 from medicane_models.runtimes.onnx import find_onnx
@@ -28,6 +33,7 @@ SMALL = MedicaneConfig(
     image_size=32, num_frames=2, embed_dim=12, depth=1, num_heads=2, mlp_hidden_dim=24
 )
 PROCESSOR = MedicaneProcessor.airmass(tile_size=32, num_frames=2, max_missing=1)
+PLANES = MedicaneProcessor.planes(size=32, km=20.0)
 COMMITS = ("a" * 40, "b" * 40)
 SECRET = "hf_secret"
 
@@ -53,6 +59,11 @@ class Hub(ThreadingHTTPServer):
         }
         self.repositories.setdefault(name, {}).update({revision: (commit, files)})
         self.repositories[name][commit] = (commit, files)
+
+    def keep(self, name):
+        """What the newest commit uploads is there to be downloaded."""
+        kept = COMMITS[1], uploaded(self)
+        self.repositories["/".join(name)] = {"main": kept, COMMITS[1]: kept}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -92,6 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply_json({"files": modes})
         elif "/commit/" in self.path:
             self.server.commits.append([json.loads(line) for line in body.splitlines()])
+            self.server.keep(self.path.split("/")[3:5])
             self.reply_json(
                 {"commitUrl": f"{self.server.url}/me/model/commit/x", "commitOid": COMMITS[1]}
             )
@@ -233,12 +245,7 @@ def test_upload_is_one_commit_with_a_card(hub, folder):
     model = AutoMedicaneModel.from_pretrained(folder)
     assert model.push_to_hub("me/model", token=SECRET, private=True) == COMMITS[1]
     assert hub.created[0]["name"] == "model"
-    (lines,) = hub.commits
-    files = {
-        line["value"]["path"]: base64.b64decode(line["value"]["content"])
-        for line in lines
-        if line["key"] == "file"
-    }
+    files = uploaded(hub)
     names = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
     assert sorted(files) == names
     for name in names[1:]:
@@ -247,13 +254,56 @@ def test_upload_is_one_commit_with_a_card(hub, folder):
     assert b"UNTRAINED" in files["README.md"]
 
 
+STEM = {"stem": "residual", "stem_width": 4, "in_channels": 1, "num_frames": 4}
+KINDS = {
+    "detector": ("classification", {}, PROCESSOR),
+    "tracker with a heat map": ("tracking", {"head": "heatmap"}, PROCESSOR),
+    "tracker by regression": ("tracking", {"head": "regression"}, PROCESSOR),
+    "backbone": ("pretraining", {}, PROCESSOR),
+    "infrared detector": ("classification", STEM, PLANES),
+    "infrared tracker": ("tracking", {**STEM, "views": "eight"}, PLANES),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_of_every_kind_comes_back_as_it_was_pushed(hub, cache, kind):
+    task, settings, processor = KINDS[kind]
+    torch.manual_seed(0)
+    config = MedicaneConfig.from_dict({**SMALL.to_dict(), "task": task, **settings})
+    model = model_class(task)(config).eval()
+    model.processor = processor
+    commit = model.push_to_hub("me/model", token=SECRET)
+    back = AutoMedicaneModel.from_pretrained("me/model", revision=commit, cache_dir=cache)
+    assert (back.config, back.processor) == (config, processor)
+    torch.testing.assert_close(back.state_dict(), model.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", embedded_models())
+def test_embedded_models_come_back_as_they_were_pushed(hub, cache, name):
+    assert push(name, "me/model").exit_code == 0
+    back = AutoMedicaneModel.from_pretrained("me/model", cache_dir=cache)
+    own = AutoMedicaneModel.from_pretrained(name)
+    assert (back.config, back.processor) == (own.config, own.processor)
+    torch.testing.assert_close(back.state_dict(), own.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", embedded_models())
+def test_the_hub_takes_the_cards_of_embedded_models(hub, name):
+    card = ModelCard.load(embedded_models()[name] / "README.md")
+    card.validate()
+    assert card.data.library_name == "medicane-models"
+    assert card.data.license in ("apache-2.0", "other")
+    assert {"video", "satellite", "cyclone"} <= set(card.data.tags)
+
+
 def push(*arguments):
     return CliRunner().invoke(app, ["push", *map(str, arguments)])
 
 
 def uploaded(hub):
-    (lines,) = hub.commits
-    return sorted(line["value"]["path"] for line in lines if line["key"] == "file")
+    """Names and bytes of the files of the newest commit."""
+    files = [line["value"] for line in hub.commits[-1] if line["key"] == "file"]
+    return {file["path"]: base64.b64decode(file["content"]) for file in files}
 
 
 def test_pushing_a_folder_uploads_everything_in_it(hub, folder):
@@ -268,7 +318,7 @@ def test_pushing_a_folder_uploads_everything_in_it(hub, folder):
         "README.md", "config.json", "extra/notes.txt", "model.onnx", "model.safetensors",
         "preprocessor_config.json",
     ]  # fmt: skip
-    assert uploaded(hub) == names
+    assert sorted(uploaded(hub)) == names
     assert hub.created[0]["visibility"] == "private"
     told = json.loads(result.stdout)
     assert (told["repository"], told["commit"], told["files"]) == ("me/model", COMMITS[1], names)
@@ -307,6 +357,69 @@ def test_a_hub_that_is_not_there_is_told_in_one_sentence(folder, monkeypatch):
     error = push(folder, "me/model").exception
     assert isinstance(error, OutputError)
     assert "cannot be uploaded to me/model" in str(error)
+
+
+BAD_PROXIES = {
+    "wants a password": b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n",
+    "speaks no HTTP": b"hello\r\n\r\n",
+    "hangs up": b"",
+}
+
+
+@pytest.mark.parametrize("answer", BAD_PROXIES.values(), ids=BAD_PROXIES)
+def test_a_bad_proxy_is_told_in_one_sentence(answer, cache, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(answer) as address:
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        assert "HTTPS_PROXY" in download_error(cache)
+
+
+def test_a_proxy_of_an_unknown_kind_is_told_in_one_sentence(cache, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
+    assert "nonsense://proxy" in download_error(cache)
+
+
+@contextmanager
+def answering(answer):
+    """The address of a server that says the same to everyone."""
+
+    class Same(BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Same) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def download_error(cache):
+    """What is said of a download that cannot be; one sentence."""
+    close_session()
+    with pytest.raises(CheckpointError, match=r"config\.json of me/storms cannot be") as raised:
+        resolve_file("me/storms", "config.json", cache_dir=cache)
+    close_session()
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_pinned_revision_is_honoured_and_recorded(hub, cache, tmp_path):
+    for number, (name, task) in enumerate({"me/d": "classification", "me/t": "tracking"}.items()):
+        write_onnx(tmp_path / task / "model.onnx", task)
+        hub.publish(name, tmp_path / task, COMMITS[number], "v2")
+        hub.publish(name, tmp_path, "c" * 40)  # without a model
+    predictor = OnnxPredictor.from_pretrained(
+        "me/d", "me/t", revision="v2", tracker_revision="v2", device="cpu", cache_dir=cache
+    )
+    found = predictor.predict(cold_scene())
+    assert set(found.table["revision"]) == {COMMITS[0]}
+    models = (found.provenance[role] for role in ("detector", "tracker"))
+    assert tuple(model["revision"] for model in models) == COMMITS
+    found.write(tmp_path / "out", ["netcdf", "geojson"])
+    for file in ("tracks.geojson", "tracks.nc", "detections.json"):
+        assert COMMITS[1].encode() in (tmp_path / "out" / file).read_bytes()
 
 
 def test_what_cannot_be_a_repository_is_refused(hub, folder):

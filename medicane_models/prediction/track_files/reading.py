@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from medicane_models.errors import SceneError
+from medicane_models.files import require_regular
 from medicane_models.prediction.track_files.geojson import point_rows
 from medicane_models.prediction.track_files.trajectories import read_trajectories
 from medicane_models.tables import read_text
@@ -33,6 +34,7 @@ def read_tracks_text(path: str | Path) -> str:
 def _begins(path: Path) -> bytes:
     """The first bytes of a file; none of what cannot be opened, which reading then names."""
     try:
+        require_regular(path)
         with path.open("rb") as file:
             return file.read(8)
     except OSError:
@@ -43,7 +45,7 @@ def _json_rows(text: str, path: Path) -> pd.DataFrame:
     try:
         told: dict[str, Any] = json.loads(text)
         return point_rows(told) if "features" in told else pd.DataFrame(told["detections"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SceneError(
             f"{path} holds no detections or tracks; give detections.json, detections.csv or one "
             "of the files of tracks that predict writes"

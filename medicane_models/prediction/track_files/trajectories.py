@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["read_trajectories", "to_ragged_dataset", "write_netcdf"]
 
 TITLE = "Tracks of cyclones in satellite images"
+MOST_ROWS = 10_000_000  # ten times all that IBTrACS holds
 TIME_ENCODING = {"units": "seconds since 1970-01-01", "calendar": "standard", "dtype": "int64"}
 NO_TIME = np.iinfo(np.int64).min
 OF_KINDS: dict[str, dict[str, Any]] = {
@@ -107,10 +108,12 @@ def read_trajectories(path: str | Path) -> pd.DataFrame:
     try:
         with xr.open_dataset(path, engine="netcdf4") as data:
             names = [name for name in data.variables if data[name].dims == data["time"].dims]
+            if max(data.sizes.values()) > MOST_ROWS:
+                raise ValueError(f"it has {max(data.sizes.values()):,} rows")
             track_id = np.repeat(data["track_id"].to_numpy(), data["row_size"].to_numpy())
             rows = {name: data[name].to_numpy() for name in names}
             return pd.DataFrame({"track_id": track_id, **rows})
-    except (OSError, KeyError, ValueError) as error:
+    except (ArithmeticError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise SceneError(
             f"{path} holds no trajectories of tracks ({error}); give a file that predict wrote"
         ) from None

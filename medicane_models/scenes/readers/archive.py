@@ -20,7 +20,7 @@ from pyproj.exceptions import CRSError
 
 from medicane_models.domain import Grid
 from medicane_models.domain.projections import PROJ_PARAMETERS
-from medicane_models.errors import SceneError
+from medicane_models.errors import MedicaneError, SceneError
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import text_of
 from medicane_models.scenes.readers.mapping import earth_crs
@@ -34,6 +34,7 @@ from medicane_models.scenes.readers.recording import (
     merged,
     warn_unreadable,
 )
+from medicane_models.scenes.readers.sizes import refuse_huge
 from medicane_models.scenes.readers.stores import (
     Location,
     dimensions,
@@ -114,21 +115,28 @@ class _Store:
         self.name = Path(location).name
         with opened_group(location) as group:
             data = _data(group)
+            sizes = dict(zip(dimensions(data), data.shape, strict=True))
+            refuse_huge({"data": sizes}, self.name)
+            _refuse_other_sizes(group, sizes)
             names = [str(name) for name in values(group, _channel_dimension(data))]
             self.layers = self._layers(names, wanted)
             self.stored_layers = _with_mask(self.layers, names)
             self.indices = [names.index(name) for name in self.stored_layers]
             self.attributes = {**group.attrs.asdict(), **data.attrs.asdict()}
-            self.axes = Axes.from_coordinates(
-                _crs(self.attributes, self.name),
-                values(group, "x_geostationary"),
-                values(group, "y_geostationary"),
-            )
+            self.axes = self._axes(group)
             self.times = _times(group, self.name)
             self.block_frames = min(data.chunks[dimensions(data).index("time")], MAX_BLOCK_FRAMES)
             self.is_offset = _is_offset(data)
         self._lock = Lock()
         self._block: tuple[int, Grid, Shaped[np.ndarray, "time layer y x"]] | None = None
+
+    def _axes(self, group: zarr.Group) -> Axes:
+        crs = _crs(self.attributes, self.name)
+        x, y = (values(group, f"{axis}_geostationary") for axis in "xy")
+        try:
+            return Axes.from_coordinates(crs, x, y)
+        except MedicaneError as error:
+            raise SceneError(f"{self.name}: {error}") from error
 
     def _layers(self, names: list[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         infrared = [name for name in names if name in LIMITS_KELVIN]
@@ -183,6 +191,14 @@ class _Store:
             except OSError as error:
                 raise unreachable(self.location, error) from error
         return stored.transpose([names.index(name) for name in wanted])
+
+
+def _refuse_other_sizes(group: zarr.Group, sizes: Mapping[str, int]) -> None:
+    """Before coordinates are read, chunk by chunk."""
+    for name, size in sizes.items():
+        shape = cast(zarr.Array, group[name]).shape
+        if shape != (size,):
+            raise ValueError(f"{name} has the shape {shape}, and data {size} of it")
 
 
 def _with_mask(layers: tuple[str, ...], stored: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from medicane_models.domain.boxes import degrees_of_box
 from medicane_models.domain.projections import projection_of
 from medicane_models.errors import ConfigurationError, MedicaneError
 from medicane_models.fields import Count, Positive, Range, check_fields, from_mapping
+from medicane_models.files import read_bytes
 from medicane_models.scenes.readers.mapping import LONLAT, earth_crs, mapping_crs
 from medicane_models.scenes.readers.name_times import check_pattern, time_in
 from medicane_models.scenes.readers.recording import CalibrationKind, TimeConvention
@@ -268,7 +269,7 @@ def read_georeference(path: Path) -> Georeference:
         ConfigurationError: named_in_errors the file, the key, its value and what it takes.
     """
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml.safe_load(read_bytes(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(f"{path.name} cannot be read as YAML: {reason}") from error

@@ -11,6 +11,7 @@ from PIL import Image
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.files import require_regular
 from medicane_models.scenes.instruments import meanings
 from medicane_models.scenes.readers.channels import WINDOW
 from medicane_models.scenes.readers.georeference import (
@@ -212,6 +213,7 @@ def _of_one_size(files: Sequence[Path]) -> tuple[Size, list[Path]]:
 def _size(path: Path) -> Size | None:
     """Width and height; None, with a warning, if the file is broken."""
     try:
+        require_regular(path)
         with Image.open(path) as image:
             size, is_animated = image.size, getattr(image, "is_animated", False)
     except (*UNREADABLE, Image.DecompressionBombError) as error:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
 from dask.base import compute
@@ -14,6 +15,7 @@ from jaxtyping import Float32
 from medicane_models.domain import Grid
 from medicane_models.domain.projections import nearest_turn
 from medicane_models.errors import SceneError
+from medicane_models.files import require_regular
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.attributes import number_of
 from medicane_models.scenes.readers.bands import Bands, bands_of
@@ -29,9 +31,11 @@ from medicane_models.scenes.readers.recording import (
     Recording,
     longitude_under,
     merged,
+    refusing_unreadable,
     warn_unreadable,
 )
-from medicane_models.scenes.readers.stores import Location, zarr_store
+from medicane_models.scenes.readers.sizes import refuse_huge
+from medicane_models.scenes.readers.stores import Location, dimensions, opened_group, zarr_store
 
 __all__ = ["read_cf_zarr", "read_dataset", "read_netcdf"]
 
@@ -47,6 +51,8 @@ def read_netcdf(paths: Sequence[Path], wanted: Sequence[str] | None) -> Recordin
     """
 
     def opened(path: Path) -> xr.Dataset:
+        require_regular(path)
+        _refuse_huge(path)
         return xr.open_dataset(path, chunks=None, cache=False, decode_times=ANY_YEAR)
 
     return _read_all(paths, opened, wanted)
@@ -58,6 +64,9 @@ def read_cf_zarr(locations: Sequence[str | Path], wanted: Sequence[str] | None) 
     def opened(location: Location) -> xr.Dataset:
         options: dict[str, Any] = {"chunks": None, "cache": False, "decode_times": ANY_YEAR}
         options["consolidated"] = None
+        with opened_group(location) as group:
+            shapes = {n: dict(zip(dimensions(a), a.shape, strict=False)) for n, a in group.arrays()}
+            refuse_huge(shapes, Path(location).name)
         return xr.open_dataset(zarr_store(location), engine="zarr", **options)
 
     return _read_all(locations, opened, wanted)
@@ -76,10 +85,13 @@ def _read_all(
                 # days as fractions are rounded to the second later on
                 warnings.simplefilter("ignore", xr.SerializationWarning)
                 dataset = opened(location)
+        except SceneError:
+            raise
         except UNREADABLE as error:
             warn_unreadable(name, error)
         else:
-            files.append((dataset, bands_of(dataset, name)))
+            with refusing_unreadable(name):
+                files.append((dataset, bands_of(dataset, name)))
     if not files:
         raise SceneError(
             f"none of {len(locations)} files can be read ({Path(locations[0]).name} …)"
@@ -87,10 +99,21 @@ def _read_all(
     return _recording_of(sorted(files, key=_view_zenith), wanted)
 
 
+def _refuse_huge(path: Path) -> None:
+    """Before xarray reads coordinates."""
+    with netCDF4.Dataset(path) as file:
+        variables = file.variables.items()
+        refuse_huge(
+            {n: dict(zip(v.dimensions, v.shape, strict=True)) for n, v in variables}, path.name
+        )
+
+
 def _view_zenith(file: tuple[xr.Dataset, Bands]) -> float:
     """Of several satellites that saw a storm at one time, the one above it comes first."""
-    angle = file[0].variables.get(VIEW_ZENITH)
-    return 0.0 if angle is None or angle.size != 1 else float(angle.values.item())
+    dataset, bands = file
+    angle = dataset.variables.get(VIEW_ZENITH)
+    with refusing_unreadable(bands.file):
+        return 0.0 if angle is None or angle.size != 1 else float(angle.values.item())
 
 
 def _recording_of(
@@ -120,6 +143,11 @@ def read_dataset(
 
 
 def _frames(dataset: xr.Dataset, bands: Bands, wanted: Sequence[str] | None) -> Recording:
+    with refusing_unreadable(bands.file):
+        return _told(dataset, bands, wanted)
+
+
+def _told(dataset: xr.Dataset, bands: Bands, wanted: Sequence[str] | None) -> Recording:
     name = bands.file
     sources = _sources(dataset, bands, wanted)
     laid = {

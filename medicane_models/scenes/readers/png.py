@@ -12,6 +12,7 @@ from PIL import Image
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import SceneError
+from medicane_models.files import require_regular
 from medicane_models.scenes.readers.channels import AIRMASS
 from medicane_models.scenes.readers.recording import (
     RGB,
@@ -77,9 +78,10 @@ def read_png(paths: Sequence[Path], channels: Sequence[str] | None) -> Recording
 def _size(path: Path) -> tuple[int, int] | None:
     """Width and height; None, with a warning, if the file is broken."""
     try:
+        require_regular(path)
         with Image.open(path) as image:
             return image.size
-    except UNREADABLE as error:
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         warn_unreadable(path.name, error)
         return None
 

@@ -6,6 +6,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
@@ -16,7 +17,7 @@ from jaxtyping import Float32, Shaped
 from numpy.typing import ArrayLike
 
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError, SceneWarning
+from medicane_models.errors import MedicaneError, SceneError, SceneWarning
 
 __all__ = [
     "RGB",
@@ -33,6 +34,7 @@ __all__ = [
     "TimeConvention",
     "longitude_under",
     "merged",
+    "refusing_unreadable",
     "time_in_name",
     "union_grid",
     "union_of",
@@ -52,9 +54,11 @@ UNREADABLE = (
     EOFError,
     IndexError,
     KeyError,
+    MemoryError,  # of sizes that a damaged file makes up
     OSError,
     RuntimeError,
     struct.error,
+    SystemError,  # of text that numpy takes from the disk as it is
     SyntaxError,  # what Pillow raises for a broken PNG chunk
     TypeError,
     ValueError,
@@ -279,6 +283,24 @@ def time_in_name(name: str) -> pd.Timestamp | None:
         return None
     time = pd.to_datetime("".join(match.groups()), format="%Y%m%d%H%M", errors="coerce")
     return None if pd.isna(time) else time
+
+
+@contextmanager
+def refusing_unreadable(name: str) -> Iterator[None]:
+    """Let what the file libraries raise about a file be one sentence.
+
+    Raises:
+        SceneError: naming the file.
+    """
+    try:
+        yield
+    except MedicaneError:
+        raise
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SceneError(
+            f"{name} cannot be read ({reason}); copy it again, or leave it out"
+        ) from error
 
 
 def warn_unreadable(name: str, error: BaseException) -> None:

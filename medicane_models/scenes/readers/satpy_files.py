@@ -17,7 +17,8 @@ from dask.base import compute
 from jaxtyping import Float32
 
 from medicane_models.domain import Grid
-from medicane_models.errors import MissingExtraError, SceneError, require
+from medicane_models.errors import MedicaneError, MissingExtraError, SceneError, require
+from medicane_models.files import require_regular
 from medicane_models.scenes.instruments import Imager, bands_at, candidates, sensor_of_text
 from medicane_models.scenes.readers import channels
 from medicane_models.scenes.readers.file_names import form_of, readers_of, told_by_name
@@ -147,8 +148,8 @@ def _first_header(slots: Sequence[Slot], wanted: Sequence[str] | None) -> Header
     if incomplete:
         raise incomplete[0]
     raise SceneError(
-        f"none of the {len(slots)} slots can be read; give whole files, decompressed, and of each "
-        "slot those that tell its calibration"
+        f"none of {len(slots)} slots can be read ({slots[0]} …); give whole files, "
+        "decompressed, and of each slot those that tell its calibration"
     )
 
 
@@ -173,6 +174,8 @@ def _header(slot: Slot, wanted: Sequence[str] | None) -> Header:
 def _satpy_scene(slot: Slot) -> Any:
     from satpy.scene import Scene
 
+    for path in slot.files:
+        require_regular(path)
     with _quiet() as said:
         try:
             return Scene(reader=slot.reader, filenames=[str(path) for path in slot.files])
@@ -271,7 +274,10 @@ def _loaded(scene: Any, ids: Sequence[Any], slot: Slot) -> list[Any]:
 
 def _axes(data: Any, slot: Slot) -> Axes:
     crs = earth_crs(data.attrs["area"].crs, f"the area of {slot}")
-    return Axes.from_coordinates(crs, data["x"].values, data["y"].values)
+    try:
+        return Axes.from_coordinates(crs, data["x"].values, data["y"].values)
+    except MedicaneError as error:
+        raise SceneError(f"{slot}: {error}") from error
 
 
 def _platform(data: Any) -> str:

@@ -13,6 +13,8 @@ import zarr.storage
 from numcodecs.errors import UnknownCodecError
 
 from medicane_models.errors import SceneError, require
+from medicane_models.files import MOST_BYTES, require_regular
+from medicane_models.scenes.readers.sizes import MOST_ALONG
 
 __all__ = ["Location", "dimensions", "opened_group", "unreachable", "values", "zarr_store"]
 
@@ -27,12 +29,43 @@ def zarr_store(location: Location) -> Any:
         MissingExtraError: for gs:// without gcsfs.
     """
     if isinstance(location, Path):
-        return zarr.storage.ZipStore(location) if location.suffix == ".zip" else str(location)
+        require_regular(location) if location.suffix == ".zip" else None
+        return (
+            _ZipFile(location) if location.suffix == ".zip" else _Folder(location, read_only=True)
+        )
     if location.startswith("gs://"):
         require("gcsfs", "satellite")
         require("ocf_blosc2", "satellite")
     options = {"token": "anon"} if location.startswith("gs://") else {}
     return zarr.storage.FsspecStore.from_url(location, read_only=True, storage_options=options)
+
+
+class _Folder(zarr.storage.LocalStore):
+    """A folder of which only files are read, and none that would not fit into memory."""
+
+    async def get(self, key: str, *args: Any, **options: Any) -> Any:
+        """As the class above has it."""
+        path = self.root / key
+        if path.exists() and not path.is_dir():
+            require_regular(path)
+            _refuse_large(key, path.stat().st_size)
+        return await super().get(key, *args, **options)
+
+
+class _ZipFile(zarr.storage.ZipStore):
+    """A zip file of which nothing is unpacked that would not fit into memory."""
+
+    def _get(self, key: str, *args: Any, **options: Any) -> Any:
+        if not self._is_open:
+            self._sync_open()
+        if key in self._zf.NameToInfo:
+            _refuse_large(key, self._zf.getinfo(key).file_size)
+        return super()._get(key, *args, **options)
+
+
+def _refuse_large(key: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise OSError(f"{key} has {size:,} bytes, more than the {MOST_BYTES:,} that are read")
 
 
 @contextmanager
@@ -85,5 +118,14 @@ def dimensions(array: zarr.Array) -> list[str]:
 
 
 def values(group: zarr.Group, name: str) -> np.ndarray:
-    """All values of an array."""
-    return np.asarray(cast(zarr.Array, group[name])[:])
+    """All values of an array.
+
+    Raises:
+        ValueError: if they are more than those along an axis can be.
+    """
+    array = cast(zarr.Array, group[name])
+    if array.size > MOST_ALONG:
+        raise ValueError(
+            f"{name} has {array.size:,} values, more than the {MOST_ALONG:,} of an axis"
+        )
+    return np.asarray(array[:])

@@ -7,6 +7,22 @@ from medicane_models.network import kernels
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.kernels import linear, linear_gelu
 from medicane_models.network.modeling import MedicaneForVideoClassification
+from medicane_models.network.routes import Routes
+
+ALL, NONE = Routes(product=True, turned=True, gelu=True), Routes()
+CHOICES = {
+    "onednn": ALL,
+    "pytorch": NONE,
+    "product": Routes(product=True),
+    "gelu": Routes(gelu=True),
+}
+
+
+@pytest.fixture(autouse=True, params=CHOICES)
+def chosen(request, monkeypatch):
+    """Every choice that a machine may make, for matrices of any size."""
+    monkeypatch.setattr(kernels, "LEAST_WORK", 0)
+    monkeypatch.setattr(kernels, "routes", lambda threads: CHOICES[request.param])
 
 
 @pytest.fixture
@@ -120,25 +136,6 @@ def test_one_row_without_a_batch_has_gradients(inputs):
     row, weight, bias = inputs[0][0, 0].requires_grad_(), *inputs[1:]
     linear(row, weight, bias).sum().backward()
     torch.testing.assert_close(row.grad, weight.sum(0))
-
-
-def wrong(*_):
-    return torch.zeros(2, 2)
-
-
-def absent(*_):
-    raise AttributeError
-
-
-@pytest.mark.parametrize("operator", [absent, wrong])
-def test_a_changed_operator_is_not_used(operator, inputs, monkeypatch):
-    assert kernels._is_available()
-    monkeypatch.setattr(kernels, "_onednn", operator)
-    assert not kernels._is_available()
-    monkeypatch.setattr(kernels, "_AVAILABLE", False)
-    with torch.no_grad():
-        assert torch.equal(linear(*inputs), F.linear(*inputs))
-        assert torch.equal(linear_gelu(*inputs), F.gelu(F.linear(*inputs)))
 
 
 def test_models_have_second_derivatives():

@@ -11,6 +11,8 @@ import zarr
 from jaxtyping import Bool, Int
 
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.scenes.readers.recording import UNREADABLE
+from medicane_models.scenes.readers.stores import zarr_store
 from medicane_training.clips.split_settings import split_by_table
 from medicane_training.clips.splits import check_leaks
 from medicane_training.store.clip_store import ClipStore
@@ -66,7 +68,7 @@ def _shards(store: ClipStore) -> int:
 
 def _wrong_chunks(store: ClipStore) -> Iterator[str]:
     """Read every shard through zarr, which compares the CRC-32C of each chunk."""
-    frames = zarr.open_array(store.path / "frames", mode="r")
+    frames = _array(store, "frames")
     for number in range(_shards(store)):
         path = shard_path(store.path, number)
         if not path.exists():
@@ -74,13 +76,21 @@ def _wrong_chunks(store: ClipStore) -> Iterator[str]:
             continue
         try:
             frames[number * CHUNK_FRAMES : (number + 1) * CHUNK_FRAMES]
-        except (OSError, ValueError, RuntimeError) as error:
+        except UNREADABLE as error:
             yield f"{path} is broken ({error}); build the store again from its scenes"
+
+
+def _array(store: ClipStore, name: str) -> zarr.Array:
+    path = store.path / name
+    try:
+        return zarr.open_array(zarr_store(path), mode="r")
+    except UNREADABLE as error:
+        raise SceneError(f"{path} is broken ({error}); build the store again") from error
 
 
 def _wrong_times(store: ClipStore) -> Iterator[str]:
     listed = pd.DatetimeIndex(store.frames["time"])
-    stored = zarr.open_array(store.path / "time", mode="r")[:]
+    stored = _array(store, "time")[:]
     if not np.array_equal(stored, listed.asi8):
         yield f"frames.parquet lists {len(listed)} times, which differ from the array time"
     if listed.has_duplicates and not store.processor.uses_planes:

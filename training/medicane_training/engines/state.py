@@ -1,6 +1,5 @@
 """What a run needs besides weights to go on where it stopped: files, and random numbers."""
 
-import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medicane_models.errors import CheckpointError
-from medicane_models.files import replacing
+from medicane_models.errors import CheckpointError, shown
+from medicane_models.files import replacing, require_regular
 from medicane_models.network.weights import check_names, check_shapes, read_weights
 from medicane_training.ranks import Ranks, any_of
 
@@ -61,12 +60,18 @@ def read_state(folder: Path, rank: int) -> dict[str, Any]:
     """
     path = folder / state_name(rank)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.PickleError) as error:
+        require_regular(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken pickle fails in any way
         reason = str(error).partition("\n")[0]
         raise CheckpointError(
             f"{path} is not a readable state of a run ({reason}); resume from another checkpoint"
         ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(
+            f"{path} holds {shown(state)}, no state of a run; resume from another checkpoint"
+        )
+    return state
 
 
 def read_tensors(path: Path, model: nn.Module) -> dict[str, Tensor]:

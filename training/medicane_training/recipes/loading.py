@@ -11,6 +11,7 @@ import yaml
 
 from medicane_models.choices import DeviceName
 from medicane_models.errors import ConfigurationError
+from medicane_models.files import read_bytes
 from medicane_training.recipes.kinds import FlowName, Recipe
 from medicane_training.recipes.model_fields import SIZE_FIELDS, did_you_mean
 from medicane_training.recipes.named import DEFAULT_RECIPE, RECIPES
@@ -46,6 +47,7 @@ DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_0-9]+)+")
 
 Plain = dict[str, Any]
 _ABSENT = object()
+LONGEST = 300  # text of a value that errors show
 
 
 def load_recipe(
@@ -232,7 +234,7 @@ def _named(flow: FlowName, name: str) -> Recipe:
 def _settings_of(file: Path, flow: FlowName) -> Plain:
     """A file's settings, without what a run has added to them."""
     try:
-        text = file.read_text("utf-8")
+        text = read_bytes(file).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read ({error}); give a YAML file") from None
     settings = _parse(text, str(file))
@@ -300,7 +302,8 @@ def _text(value: Any) -> str:
     if value is _ABSENT:
         return "not set"
     dumped = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, width=1000)
-    return dumped.removesuffix("...\n").strip()
+    text = dumped.removesuffix("...\n").strip()
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
@@ -335,6 +338,6 @@ for _class in (_Loader, _Dumper):
 def _parse(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise ConfigurationError(f"{source} is no YAML ({told}); correct it") from None

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import cattrs
 from cattrs.errors import ClassValidationError
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, shown
 from medicane_models.fields import conform, described
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_training.recipes.kinds import Recipe
@@ -82,7 +82,7 @@ def _innermost(
 def _wrong(values: Any, keys: tuple[str, ...], wanted: Any) -> WrongValueError:
     for key in keys:
         values = values[key]
-    return WrongValueError(f"{'.'.join(keys)} is {values!r}; give {described(wanted)}", keys)
+    return WrongValueError(f"{'.'.join(keys)} is {shown(values)}; give {described(wanted)}", keys)
 
 
 def _exact(value: Any, kind: type) -> Any:
@@ -92,9 +92,13 @@ def _exact(value: Any, kind: type) -> Any:
 
 
 def _number(value: Any, kind: type) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    try:
+        number = float(_exact(value, type(value) if type(value) is int else float))
+    except OverflowError:
+        raise TypeError from None
+    if not math.isfinite(number):
         raise TypeError
-    return float(value)
+    return number
 
 
 def _choice(value: Any, kind: Any) -> Any:

@@ -11,7 +11,6 @@
 """
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -23,7 +22,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from medicane_models.errors import CheckpointError, OutputError
+from medicane_models.errors import CheckpointError, ConfigurationError, OutputError
+from medicane_models.fields import from_mapping, json_object
 from medicane_models.files import write_json
 from medicane_training.engines.interface import Engine
 from medicane_training.ranks import Ranks, any_of, barrier
@@ -100,22 +100,30 @@ class RunProgress:
 
 
 def read_progress(checkpoint: Path) -> RunProgress:
-    """How far the run was when the checkpoint was saved."""
-    values = json.loads((checkpoint / PROGRESS_FILE).read_text("utf-8"))
-    best = values.pop("best")
-    return RunProgress(**values, best=None if best is None else Best(**best))
+    """How far the run was when the checkpoint was saved.
+
+    Raises:
+        CheckpointError: if its file does not tell.
+    """
+    path = checkpoint / PROGRESS_FILE
+    try:
+        return from_mapping(RunProgress, json_object(path))
+    except ConfigurationError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); go on from another one") from error
 
 
 def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint's files, in words; None if each is as it was saved."""
     try:
-        manifest = json.loads((checkpoint / MANIFEST).read_text("utf-8"))
+        manifest = json_object(checkpoint / MANIFEST)
         for name, expected in manifest.items():
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                return f"{MANIFEST} names {name!r}, which lies elsewhere"
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
             if _checksum(checkpoint / name) != expected:
                 return f"{name} differs from its checksum"
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         return f"{MANIFEST} cannot be read: {error}"
     return None
 

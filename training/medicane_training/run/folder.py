@@ -12,7 +12,6 @@
         test.parquet, test.json                 of the final test
 """
 
-import json
 import platform
 import shlex
 import shutil
@@ -26,6 +25,7 @@ from typing import Any, TypeVar
 import torch
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
+from medicane_models.fields import json_object
 from medicane_models.files import replacing
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_training.ranks import Ranks, shared
@@ -82,7 +82,7 @@ class RunFolder:
 
     def scores(self) -> dict[str, Any]:
         """What a finished run has come to."""
-        return json.loads(self.scores_file.read_text("utf-8"))
+        return json_object(self.scores_file)
 
     def source(self, resume: str, say: Callable[[str], None]) -> Path | None:
         """Find the checkpoint to go on from, here or elsewhere, on rank 0; nothing is written yet.

@@ -16,8 +16,7 @@ is larger than a tile; `samples.parquet` has a row of each. Letters: T frames, C
 columns.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from jaxtyping import Float, Int, Int32, UInt8
 
 from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import MissingInputError, SceneError, require
-from medicane_models.files import replacing, write_json
+from medicane_models.fields import json_object
+from medicane_models.files import replacing, require_regular, write_json
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.scenes.readers.recording import UNREADABLE
 from medicane_training.store.labels import LABEL_COLUMNS
 from medicane_training.store.shards import MISSING, ShardReader
 
@@ -44,6 +45,7 @@ __all__ = [
     "decode",
     "encode",
     "save_table",
+    "stored_table",
 ]
 
 LEVELS = 254
@@ -111,10 +113,27 @@ _VALUES = np.append(np.arange(LEVELS + 1) / LEVELS, np.nan).astype(np.float32)
 
 
 def save_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet file as a whole."""
+    """Write a Parquet file as a whole, with checksums."""
     require("pyarrow", "train")
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def stored_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """A Parquet file of a store.
+
+    Raises:
+        SceneError: if it cannot be read, differs from its checksums, or lacks a column.
+    """
+    try:
+        require_regular(path)
+        table = pd.read_parquet(path, page_checksum_verification=True)
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        raise SceneError(f"{path} cannot be read ({reason}); build the store again") from error
+    if absent := [name for name in columns if name not in table.columns]:
+        raise SceneError(f"{path} has no column {', '.join(absent)}; build the store again")
+    return table
 
 
 class ClipStore:
@@ -158,7 +177,7 @@ class ClipStore:
 
         Of local planes also ``plane_lon, plane_lat, sensor``; ``time`` is then that of the slot.
         """
-        return pd.read_parquet(self.path / "frames.parquet")
+        return stored_table(self.path / "frames.parquet", ("time", "source"))
 
     @cached_property
     def clips(self) -> pd.DataFrame:
@@ -168,19 +187,24 @@ class ClipStore:
     @cached_property
     def rows(self) -> Int32[np.ndarray, "clips T"]:
         """The rows of each clip's frames, oldest first."""
-        stacked = np.array(self._index["rows"].to_list(), np.int32)
-        return stacked.reshape(len(self._index), self.processor.num_frames)
+        shape = len(self._index), self.processor.num_frames
+        try:
+            return np.array(self._index["rows"].to_list(), np.int32).reshape(shape)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise SceneError(
+                f"{self.path} names other than {shape[1]} rows a clip ({error}); build it again"
+            ) from error
 
     @cached_property
     def tracks(self) -> pd.DataFrame | None:
         """The storms that the clips were labelled with."""
         path = self.path / "tracks.parquet"
-        return pd.read_parquet(path) if path.exists() else None
+        return stored_table(path, ("track_id", "time", "lon", "lat")) if path.exists() else None
 
     @cached_property
     def samples(self) -> pd.DataFrame:
         """The samples of a store of local planes, see SAMPLE_COLUMNS."""
-        return pd.read_parquet(self.path / "samples.parquet")
+        return stored_table(self.path / "samples.parquet", SAMPLE_COLUMNS)
 
     @property
     def tile_shape(self) -> tuple[int, int, int, int]:
@@ -190,7 +214,7 @@ class ClipStore:
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file of the store."""
-        return json.loads((self.path / name).read_text())
+        return json_object(self.path / name)
 
     def save_document(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file of the store."""
@@ -252,7 +276,7 @@ class ClipStore:
         path = self.path / "clips.parquet"
         if not path.exists():
             raise SceneError(f"{self.path} has no index of clips yet; finish its build")
-        return pd.read_parquet(path)
+        return stored_table(path, (*CLIP_KEY, "rows"))
 
     @cached_property
     def _tiles(self) -> Int32[np.ndarray, "clips 2"]:

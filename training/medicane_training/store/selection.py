@@ -8,7 +8,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from medicane_models.domain import Tile
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.fields import from_mapping
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import IGNORE, LABEL_COLUMNS, NO_CYCLONE, LabelRule, label_clips
 
@@ -53,7 +54,10 @@ class BuildSettings:
         values = store.document(SETTINGS_FILE)
         if set(values) != {setting.name for setting in fields(cls)}:
             raise ConfigurationError(f"{store.path} was not built from scenes ({values})")
-        return cls(**{**values, "rule": LabelRule(**values["rule"])})
+        try:
+            return from_mapping(cls, values)
+        except ConfigurationError as error:
+            raise SceneError(f"{store.path / SETTINGS_FILE} is damaged: {error}") from error
 
 
 def tiles_of(store: ClipStore, settings: BuildSettings) -> tuple[Tile, ...]:

@@ -10,8 +10,8 @@ to decode the 4 … 8 MB around a clip of 2.4 MB (``benchmarks/clip_codecs.py``,
 Letters: T frames, C bands, H rows, W columns.
 """
 
-import json
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +26,8 @@ from zarr.codecs import Crc32cCodec
 
 from medicane_models.domain import Tile
 from medicane_models.errors import SceneError
+from medicane_models.fields import json_object
+from medicane_models.files import require_regular
 
 __all__ = ["ABSENT", "MISSING", "ShardReader", "create_frames", "shard_path"]
 
@@ -88,17 +90,17 @@ class _Layout:
         """
         path = store / "frames" / "zarr.json"
         try:
-            metadata = json.loads(path.read_text())
+            metadata = json_object(path)
             (sharding,) = metadata["codecs"]
             options = sharding["configuration"]
-            chunk = tuple(options["chunk_shape"])
-            shard = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+            chunk = _sizes(options["chunk_shape"])
+            shard = _sizes(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+            frame = _sizes([1, *metadata["shape"][1:]])[1:]
             inner = [codec["name"] for codec in options["codecs"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            ours = (metadata["data_type"], inner, options.get("index_location", "end"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SceneError(f"{path} does not describe the frames of a clip store") from error
-        frame = tuple(metadata["shape"][1:])
         grid = (shard[2] // chunk[2], shard[3] // chunk[3])
-        ours = (metadata["data_type"], inner, options.get("index_location", "end"))
         if ours != ("uint8", ["bytes", "crc32c"], "end") or shard[:2] != chunk[:2]:
             raise SceneError(f"{path} has been rewritten in another layout; build the store again")
         return cls(frame, chunk, grid)
@@ -117,6 +119,7 @@ class _Shard:
 
     def __init__(self, path: Path, layout: _Layout) -> None:
         self.layout = layout
+        require_regular(path)
         self.bytes = np.asarray(np.memmap(path, np.uint8, mode="r"))
         index = self.bytes[-layout.index_bytes - CRC_BYTES : -CRC_BYTES]
         self.index: UInt64[np.ndarray, "rows columns 2"] = np.frombuffer(
@@ -177,7 +180,7 @@ class ShardReader:
             for (j, y, to_y), (i, x, to_x) in self._parts(tile, out.shape[2], out.shape[3]):
                 chunk = shard.chunk(j, i)
                 out[:, :, to_y, to_x] = MISSING if chunk is None else chunk[frames, :, y, x]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError, OverflowError) as error:
             path = shard_path(self.store, number)
             raise SceneError(
                 f"{path} cannot be read ({error}); run: medicane-train data check {self.store}"
@@ -190,6 +193,14 @@ class ShardReader:
 
     def _open(self, number: int) -> _Shard:
         return _Shard(shard_path(self.store, number), self.layout)
+
+
+def _sizes(values: Any) -> tuple[int, int, int, int]:
+    """Of (T, C, H, W)."""
+    time, band, height, width = (operator.index(value) for value in values)
+    if min(time, band, height, width) < 1:
+        raise ValueError(f"sizes are {values}")
+    return time, band, height, width
 
 
 _Part = tuple[int, slice, slice]

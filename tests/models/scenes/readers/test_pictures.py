@@ -506,9 +506,9 @@ def wrong_documents():
             yield path, "removed" if value is REMOVED else value, mutant
 
 
-def test_the_readme_explains_every_setting(tmp_path):
-    readme = (EXAMPLES.parents[1] / "README.md").read_text("utf-8")
-    told = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
+def test_the_page_on_pictures_explains_every_setting(tmp_path):
+    page = (EXAMPLES.parents[1] / "docs" / "pictures.md").read_text("utf-8")
+    told = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
     assert set(told) | {"extent", "calibration"} == {f.name for f in fields(Georeference)}
     assert set(told["mask"]) == {f.name for f in fields(Overlay)}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(told))

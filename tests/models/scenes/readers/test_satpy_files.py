@@ -166,7 +166,7 @@ def test_no_readable_slot_is_an_error(hrit, tmp_path):
         (tmp_path / path.name).touch()
     with (
         pytest.warns(SceneWarning, match="202009060030"),
-        pytest.raises(SceneError, match="none of the 1 slots can be read"),
+        pytest.raises(SceneError, match="none of 1 slots can be read"),
     ):
         open_scene(tmp_path)
 

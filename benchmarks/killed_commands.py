@@ -1,0 +1,192 @@
+"""What is left where a command that writes was killed, or its disk was full?
+
+    python benchmarks/killed_commands.py --kills 4
+
+Every command that writes runs once to its end. It runs again in processes that SIGKILL ends at
+random moments, each into the folder that the one before has left; what is there then must be whole
+files of a run that ended, or none. The last one may end: its results must be those of the first
+run, and nothing else may be left. Then it runs where no file may be larger than some kilobytes, as
+on a full disk: it must end in one sentence, and leave nothing that is half written.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+RESULT = Path(__file__).parent / "results" / "killed_commands.json"
+FULL_BYTES = 6_000
+DETECTOR, TRACKER = "medicane-ir-detector", "medicane-ir-tracker"
+PROGRAMS = {
+    "medicane": "medicane_models.cli",
+    "medicane-train": "medicane_training.cli",
+    "medicane-export": "medicane_export.cli",
+}
+
+
+def commands(scene: Path, results: Path) -> dict[str, list[str]]:
+    """Each without its --out."""
+    simulated = ["--hours", "1", "--seed", "1", "--no-gaps"]
+    return {
+        "simulate": ["medicane", "simulate", *simulated],
+        "predict": ["medicane", "predict", str(scene), "--no-plot"],
+        "predict with maps": ["medicane", "predict", str(scene), "--density"],
+        "evaluate": [
+            "medicane", "evaluate", str(results), f"{scene.with_suffix('')}.tracks.csv",
+            "--start", "2020-01-01", "--end", "2030-01-01",
+        ],
+        "data build": ["medicane-train", "data", "build", str(scene), "--processor", "planes"],
+        "export safetensors": ["medicane-export", "safetensors", DETECTOR],
+        "export transformers": ["medicane-export", "transformers", "medicane-tiny-detector"],
+        "export onnx": ["medicane-export", "onnx", DETECTOR],
+    }  # fmt: skip
+
+
+def started(command: Sequence[str], out: Path, most_bytes: int | None = None) -> Any:
+    """A process of the command."""
+
+    def limit() -> None:
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    program, *options = command
+    return subprocess.Popen(
+        [sys.executable, "-m", PROGRAMS[program], *options, "--out", str(out)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=limit,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def names(out: Path) -> list[str]:
+    """All that is there, hidden or not, without what names a time."""
+    found = [out] if out.is_file() else out.rglob("*")
+    beside = out.parent.glob(f"{out.stem}.*") if out.suffix == ".zarr" else ()
+    listed = {path.relative_to(out.parent).as_posix() for path in (*found, *beside)}
+    return sorted(name for name in listed if "/c/" not in name)
+
+
+def half_written(out: Path) -> list[str]:
+    """Visible files that cannot be read to their end."""
+    bad = []
+    for path in sorted(out.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(out).parts)
+        if path.is_file() and not hidden and not _is_whole(path):
+            bad.append(path.name)
+    return bad
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        match path.suffix:
+            case ".json" | ".geojson":
+                json.loads(path.read_text())
+            case ".csv":
+                return path.read_text().endswith("\n")
+            case ".nc":
+                with netCDF4.Dataset(path) as file:
+                    return all(np.ma.count(v[...]) >= 0 for v in file.variables.values())
+            case ".png":
+                Image.open(path).load()
+            case ".html":
+                return path.read_text().rstrip().endswith("</html>")
+            case ".parquet":
+                pd.read_parquet(path)
+            case ".safetensors":
+                from safetensors.numpy import load_file
+
+                load_file(path)
+            case ".onnx":
+                import onnx
+
+                onnx.checker.check_model(path)
+    except Exception:
+        return False
+    return True
+
+
+def tried(name: str, command: list[str], folder: Path, kills: int, draw: random.Random) -> Any:
+    """One command: whole, killed again and again, and without space."""
+    suffix = ".zarr" if name in ("simulate", "data build") else ""
+    places = [folder / kind / f"out{suffix}" for kind in ("whole", "killed", "full")]
+    for place in places:
+        place.parent.mkdir(parents=True)
+    whole, killed, full = places
+    begun = time.monotonic()
+    process = started(command, whole)
+    _, said = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{name} failed: {said}")
+    seconds = time.monotonic() - begun
+    found = {"seconds": round(seconds, 1), "kills": 0, "half_written": [], "left": [], "raw": ""}
+    again = [*command, *(["--overwrite"] if name != "data build" else [])]
+    for _ in range(kills):
+        process = started(again, killed)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(draw.uniform(0.3, 1.1) * seconds)
+        process.kill()
+        found["kills"] += process.wait() == -signal.SIGKILL
+        found["half_written"] += half_written(killed)
+    process = started(again, killed)
+    found["raw"] += _traceback(process.communicate()[1])
+    found["exit_code"] = process.returncode
+    found["left"] = sorted(set(names(killed)) ^ set(names(whole)))
+    process = started(command, full, FULL_BYTES)
+    said = process.communicate()[1]
+    found["full_exit_code"], found["raw"] = process.returncode, found["raw"] + _traceback(said)
+    found["full_said"] = said.strip().splitlines()[-1:]
+    found["half_written"] += half_written(full)
+    found["bad"] = bool(
+        found["half_written"] or found["left"] or found["raw"] or found["exit_code"]
+        or found["full_exit_code"] != 1
+    )  # fmt: skip
+    return found
+
+
+def _traceback(said: str) -> str:
+    return said[said.index("Traceback") :][-2000:] if "Traceback (most" in said else ""
+
+
+def main() -> None:
+    """Try every command, print a row of each, write all."""
+    parser = argparse.ArgumentParser(description="Kill every command that writes.")
+    parser.add_argument("--kills", type=int, default=4, help="of each command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", action="append")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp())
+    draw = random.Random(arguments.seed)  # noqa: S311 - moments, not secrets
+    scene, results = folder / "scene.zarr", folder / "results"
+    for program, out in (("simulate", scene), ("predict with maps", results)):
+        process = started(commands(scene, results)[program], out)
+        if said := process.communicate()[1] if process.wait() else "":
+            raise RuntimeError(said)
+    report = {}
+    for name, command in commands(scene, results).items():
+        if arguments.only and name not in arguments.only:
+            continue
+        report[name] = found = tried(name, command, folder / name, arguments.kills, draw)
+        told = {key: value for key, value in found.items() if value}
+        print(f"{name:<20}", "BAD" if found["bad"] else "sound", told, flush=True)
+    shutil.rmtree(folder)
+    RESULT.write_text(json.dumps(report, indent=2) + "\n")
+    sys.exit(any(found["bad"] for found in report.values()))
+
+
+if __name__ == "__main__":
+    main()
