@@ -11,7 +11,7 @@ from pair_scenes import SCENES, known_storms, opened
 from medicane_models.network.averaging import average_tracking
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.products import replacing_products
+from medicane_models.prediction.publishing import replacing_products
 from medicane_models.times import utc
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.provenance import data_kind

@@ -18,6 +18,7 @@ __all__ = [
     "OutputError",
     "SceneError",
     "SceneWarning",
+    "WorkerError",
     "WrongUseError",
     "exit_code",
     "naming_extras",
@@ -27,6 +28,7 @@ __all__ = [
 
 EXTRAS = {
     "cattrs": "train",
+    "distributed": "dask",
     "matplotlib": "plots",
     "onnx": "export",
     "onnx_ir": "export",
@@ -77,6 +79,10 @@ class MissingFileError(MissingModelError):
 
 class OutputError(MedicaneError, OSError):
     """A file cannot be written."""
+
+
+class WorkerError(MedicaneError):
+    """Processes that judge for another one keep dying."""
 
 
 class MissingExtraError(MedicaneError, ImportError):

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medicane_models.cli.running import detector_for, judge, load_predictor, show
+from medicane_models.cli.running import judge, load_predictor, show
 from medicane_models.commands import (
     Animate,
     AnyDevice,
@@ -48,7 +48,7 @@ def demo(
     It is a tropical cyclone off Australia in the infrared of Himawari, or for models of SEVIRI's
     own pixels a medicane.
     """
-    from medicane_models.prediction.products import replacing_products
+    from medicane_models.prediction.publishing import replacing_products
     from medicane_models.simulation import simulate_infrared, simulate_scene
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
@@ -56,12 +56,13 @@ def demo(
     pages: dict[str, Any] = {"report": will_report(report, plot), "animate": animate}
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=will_plot(plot), overwrite=overwrite, **pages) as writer:
-        predictor = load_predictor(detector_for(model, []), tracker, runtime, device, **options)
+        predictor = load_predictor(model, tracker, runtime, device, **options)
         if predictor.processor.uses_planes:
             simulated, truth = simulate_infrared(hours=hours, seed=seed)
         else:
             simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
         writer.add_truth(truth)
-        detections = judge(predictor.run(simulated, pictures=writer.needs_pictures), writer)
+        run = predictor.run(simulated, pictures=writer.needs_pictures)
+        detections = judge(run, run, writer)
     say(f"The simulated cyclone's true track is in {out / 'truth.csv'}.")
     show(detections, out, score=judge_run(detections, read_truth(out / "truth.csv")), json=json)

@@ -49,11 +49,13 @@ def follow_folders(
     from json import dumps
 
     from medicane_models.files import to_plain
-    from medicane_models.prediction.follow import Follower, following_alone, stopping
+    from medicane_models.prediction.follow import Follower, following_alone
+    from medicane_models.signals import Interrupts
 
     with following_alone(out):
         follower = Follower(load(), folders, out, **how)
-        with stopping() as stop:
+        with Interrupts("following ends after the hour at hand; Ctrl-C again ends it now") as asked:
+            stop = asked.stop
             rounds = [follower.round(stop)] if poll is None else follower.follow(stop, poll)
             for status in rounds:
                 say(str(status))

@@ -1,5 +1,7 @@
 """``medicane predict``."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -8,7 +10,8 @@ import typer
 from medicane_models.checks import check_present
 from medicane_models.choices import TrackFormat
 from medicane_models.cli.following import check_following, follow_folders
-from medicane_models.cli.running import detector_for, judge, load_predictor, show
+from medicane_models.cli.running import judge, load_predictor, opened_run, show
+from medicane_models.cli.sharing import check_sharing, judge_with, threads_of_each
 from medicane_models.commands import (
     Animate,
     AnyDevice,
@@ -36,7 +39,6 @@ from medicane_models.commands import (
 from medicane_models.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.refinement import FirstGuess
 
 TRACK_FORMATS = get_args(TrackFormat)
@@ -120,6 +122,16 @@ def predict(
         float | None,
         typer.Option(min=1, help="Seconds from a round of --follow to the next; default: 60."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that share the clips of a long scene; default: this one alone."
+        ),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(help="Address of a dask scheduler, HOST:PORT, whose workers share them."),
+    ] = None,
     overwrite: Overwrite = False,
     runtime: RuntimeChoice = "auto",
     device: AnyDevice = "auto",
@@ -128,45 +140,48 @@ def predict(
 ) -> None:
     """Find cyclones in satellite scenes: detections, tracks, maps and a page.
 
-    Clips that end from --start to --end are judged. Earlier results in --out are refused, or with
-    --overwrite replaced; with --follow and --once they are gone on with, and --json prints a line
-    a round.
+    Clips that end from --start to --end are judged. What is judged is kept in --out until all is:
+    the same command goes on where it was interrupted or killed. Earlier results there are refused,
+    or with --overwrite replaced; with --follow and --once they are gone on with, and --json prints
+    a line a round.
     """
-    from medicane_models.prediction.products import replacing_products
-
     check_following(follow, once, poll, overwrite=overwrite, first_guess=first_guess)
+    check_sharing(workers, dask, follows=follow or once)
     pages: dict[str, Any] = {
         "report": will_report(report, plot),
         "animate": animate,
         "density": density,
     }
-    chosen = {"formats": _split(formats), "plot": will_plot(plot), "overwrite": overwrite, **pages}
+    chosen = {"formats": _split(formats), "plot": will_plot(plot), **pages}
     options = {
         "threshold": threshold,
         "max_missing": max_missing,
         "parallax": parallax,
-        "threads": threads,
+        "threads": threads_of_each(threads, workers),
         "revision": revision,
         "tracker_revision": tracker_revision,
     }
     within = {"domain": domain, "extent": extent, "start": start, "end": end, "reader": reader}
-    times = {"start": start, "end": end, "every_minutes": every}
-
-    def load() -> "MedicanePredictor":
-        return load_predictor(detector_for(model, scene), tracker, runtime, device, **options)
-
+    load = partial(load_predictor, model, tracker, runtime, device, scene=scene, **options)
     if follow or once:
-        del chosen["overwrite"]
         how = {"products": chosen, "every_minutes": every, **within}
         pause = None if once else poll or POLL_SECONDS
         follow_folders(load, scene, out, poll=pause, json=json, **how)
         return
+
+    from medicane_models.prediction.publishing import INTERRUPTED, replacing_products
+    from medicane_models.prediction.unfinished import UnfinishedRun, going_on
+
     guess = _first_guess(first_guess, first_guess_km)
-    with replacing_products(out, **chosen) as writer:
-        predictor = load()
-        opened = predictor.open(scene, **within)
-        run = predictor.run(opened, **times, pictures=writer.needs_pictures, first_guess=guess)
-        detections = judge(run, writer)
+    named = [name if "://" in name else str(Path(name).expanduser().absolute()) for name in scene]
+    with replacing_products(out, overwrite=overwrite, **chosen) as writer:
+        how = {"start": start, "end": end, "every_minutes": every, "first_guess": guess}
+        make_run = partial(opened_run, load, named, within, pictures=writer.needs_pictures, **how)
+        run = make_run()
+        shared = judge_with(run, make_run, workers=workers, dask=dask)
+        files = [*_files(named, reader), *filter(None, [first_guess])]
+        with going_on(out / INTERRUPTED, run, files=files, overwrite=overwrite) as hours:
+            detections = judge(UnfinishedRun(run, hours, shared), run, writer)
     show(detections, out, json=json)
 
 
@@ -186,6 +201,15 @@ def _first_guess(tracks: Path | None, mean_km: float | None) -> "FirstGuess | No
         mean_km=OPERATIONAL_KM if mean_km is None else mean_km,
         source=str(tracks),
     )
+
+
+def _files(scene: Sequence[str], reader: str | None) -> list[Path]:
+    """What a scene is read from, as far as it is on this machine."""
+    from medicane_models.scenes.opening import scene_sources
+
+    sources: list[Any] = scene_sources(scene, reader)
+    found = [str(file) for source in sources for file in source]
+    return [Path(name) for name in found if "://" not in name]
 
 
 def _split(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What the commands that look for cyclones share: models loaded, clips judged, results told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,7 @@ if TYPE_CHECKING:
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.prediction.products import ProductWriter
     from medicane_models.prediction.run import PredictionRun
-
-
-def detector_for(model: str, scene: Sequence[str]) -> str:
-    """What "auto" means for a scene."""
-    if model != "auto":
-        return model
-    from medicane_models.scenes.opening import is_airmass
-
-    return AIRMASS_DETECTOR if is_airmass(scene) else DETECTOR
+    from medicane_models.prediction.unfinished import UnfinishedRun
 
 
 def load_predictor(
@@ -32,15 +24,16 @@ def load_predictor(
     runtime: RuntimeName,
     device: OnnxDevice,
     *,
+    scene: Sequence[str] = (),
     threads: int | None = None,
     **options: Any,
 ) -> "MedicanePredictor":
-    """What --model, --tracker, --runtime and the like name."""
+    """What --model, --tracker, --runtime and the like name; auto is what a scene is for."""
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.runtimes.onnx_session import OnnxSettings
 
     return MedicanePredictor.from_pretrained(
-        model,
+        _detector_for(scene) if model == "auto" else model,
         None if tracker == "none" else tracker,
         runtime=runtime,
         device=device,
@@ -49,11 +42,24 @@ def load_predictor(
     )
 
 
-def judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
+def opened_run(
+    load: Callable[[], "MedicanePredictor"],
+    scene: Sequence[str],
+    within: Mapping[str, Any],
+    **how: Any,
+) -> "PredictionRun":
+    """A predictor's run over a scene, as `MedicanePredictor.open` and its ``run`` are told."""
+    predictor = load()
+    return predictor.run(predictor.open(scene, **within), **how)
+
+
+def judge(
+    clips: "PredictionRun | UnfinishedRun", run: "PredictionRun", writer: "ProductWriter"
+) -> "Detections":
     """Judge and write clip by clip; what an interrupted run had judged is written too."""
     say(run.warning)
     try:
-        for clip in with_progress(run, len(run), "clips"):
+        for clip in with_progress(clips, len(clips), "clips"):
             writer.add(clip, run)
     except BaseException:
         if run.has_results:
@@ -62,6 +68,12 @@ def judge(run: "PredictionRun", writer: "ProductWriter") -> "Detections":
     detections = run.link()
     writer.write(detections)
     return detections
+
+
+def _detector_for(scene: Sequence[str]) -> str:
+    from medicane_models.scenes.opening import is_airmass
+
+    return AIRMASS_DETECTOR if is_airmass(scene) else DETECTOR
 
 
 def show(

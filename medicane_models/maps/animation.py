@@ -15,7 +15,7 @@ from medicane_models.maps.films import FilmFrame
 from medicane_models.maps.overview import part_around, window_of
 from medicane_models.maps.painting import Painting
 from medicane_models.maps.sheets import Sheet
-from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
+from medicane_models.maps.storm_tracks import ShownTrack, StormPicture
 from medicane_models.maps.wording import Fix, known, moment_text
 
 __all__ = ["ScenePicture", "basin_frames", "storm_frames"]

@@ -12,7 +12,7 @@ from medicane_models.domain import Grid
 from medicane_models.maps.elements import node
 from medicane_models.maps.outlook import lines_ahead
 from medicane_models.maps.sheets import Sheet
-from medicane_models.maps.shown_tracks import ShownTrack
+from medicane_models.maps.storm_tracks import ShownTrack
 from medicane_models.maps.web_pictures import webp
 from medicane_models.maps.wording import moment_text
 

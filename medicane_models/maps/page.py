@@ -23,8 +23,8 @@ from medicane_models.maps.colour_tables import (
 from medicane_models.maps.elements import markup, node
 from medicane_models.maps.overview import overview_map
 from medicane_models.maps.page_content import PageContent, storms_of
-from medicane_models.maps.shown_tracks import ShownTrack
 from medicane_models.maps.storm_sections import storm_line, storm_section
+from medicane_models.maps.storm_tracks import ShownTrack
 from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
 from medicane_models.maps.wording import GUESSED, counted, moment_text, period_text
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from medicane_models.domain import great_circle_km
 from medicane_models.maps.overview import Overview
-from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
+from medicane_models.maps.storm_tracks import ShownTrack, StormPicture
 from medicane_models.maps.wording import Fix, Forecast
 
 __all__ = ["PageContent", "shown_tracks", "storms_of"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.maps.elements import node
-from medicane_models.maps.shown_tracks import ShownTrack
+from medicane_models.maps.storm_tracks import ShownTrack
 from medicane_models.maps.storm_views import storm_viewer
 from medicane_models.maps.time_curves import Curve, TimeAxis, time_figure
 from medicane_models.maps.wording import (

@@ -8,7 +8,7 @@ import pandas as pd
 from medicane_models.maps.elements import node
 from medicane_models.maps.outlook import lines_ahead
 from medicane_models.maps.sheets import Sheet
-from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
+from medicane_models.maps.storm_tracks import ShownTrack, StormPicture
 from medicane_models.maps.time_curves import TimeAxis
 from medicane_models.maps.wording import Fix, fix_text, known, moment_text, motion_text
 

@@ -23,7 +23,7 @@ from medicane_models.times import utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Arrivals", "KnownFrame", "are_unchanged"]
+__all__ = ["Arrivals", "KnownFrame", "are_unchanged", "mark_of"]
 
 PATIENCE_SECONDS = 300.0  # a file that nobody has written to for so long will not be completed
 SAVE_EVERY = 100  # images that are looked at
@@ -164,7 +164,7 @@ class Arrivals:
     def _look_at(self, name: str, files: Sequence[Path], now: float) -> bool:
         """Whether there was anything to read."""
         try:
-            marks = tuple(_mark(file) for file in files)
+            marks = tuple(mark_of(file) for file in files)
         except OSError:  # went while the folder was listed, or leads nowhere
             self._at_hand.discard(name)
             return False
@@ -223,7 +223,7 @@ def are_unchanged(frames: Sequence[KnownFrame]) -> bool:
     """Whether the files of frames are as they were when they were looked at."""
     marks = {mark for frame in frames for mark in frame.marks}
     try:
-        return all(_mark(Path(mark[0])) == mark for mark in marks)
+        return all(mark_of(Path(mark[0])) == mark for mark in marks)
     except OSError:
         return False
 
@@ -242,8 +242,8 @@ def _said(told: Iterable[warnings.WarningMessage]) -> list[str]:
     return [str(each.message) for each in told if issubclass(each.category, SceneWarning)]
 
 
-def _mark(path: Path) -> Mark:
-    """Of a file, or of all that is in the folder of a store."""
+def mark_of(path: Path) -> Mark:
+    """Of a file, or of all that is in a folder."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     stats = [file.stat() for file in files]
     newest = max((stat.st_mtime_ns for stat in stats), default=0)

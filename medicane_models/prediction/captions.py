@@ -8,7 +8,7 @@ import pandas as pd
 from medicane_models.maps.wording import GUESSED, period_text
 from medicane_models.scenes.instruments import imager_of
 
-__all__ = ["COLOURS", "caution_of", "kelvin_of", "models_line", "period_of", "scene_name"]
+__all__ = ["COLOURS", "caution_of", "models_line", "period_of", "picture_kelvin", "scene_name"]
 
 COLOURS = 3  # bands of a picture in colour
 NOT_REAL = "simulated scene: not real weather"
@@ -37,7 +37,7 @@ def caution_of(told: Mapping[str, Any], *, shows_kelvin: bool = False) -> str | 
     return "; ".join(filter(None, (simulated, guessed, told["warning"]))) or None
 
 
-def kelvin_of(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+def picture_kelvin(bands: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
     """What pictures show as black and as white; None if that is no temperature of one channel."""
     if len(bands) == COLOURS or bands[0]["minus"] is not None:
         return None

@@ -12,7 +12,7 @@ from medicane_models.maps.web_pictures import eight_bits
 from medicane_models.prediction.captions import COLOURS
 from medicane_models.prediction.merging import merge_detections
 
-__all__ = ["CloseUp", "close_ups"]
+__all__ = ["CloseUp", "close_ups_of"]
 
 WIDTH_KM = 960.0
 FINEST_KM, COARSEST_KM = 2.0, 3.0  # of a pixel: finer ones would fill a page
@@ -44,7 +44,7 @@ class CloseUp:
         return _plane_around(self.lon, self.lat, size=len(self.pixels), km=self.km)
 
 
-def close_ups(
+def close_ups_of(
     table: pd.DataFrame, grid: Grid, look: Look, *, merge_km: float
 ) -> tuple[CloseUp, ...]:
     """Pictures around the cyclones of a clip.

@@ -7,7 +7,6 @@ frames that have arrived alone, in whatever order.
 """
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ import pandas as pd
 from medicane_models.domain import Grid
 from medicane_models.errors import CheckpointError, ConfigurationError, OutputError, SceneError
 from medicane_models.fields import json_object
-from medicane_models.files import json_text, locked, parse_json, write_json
+from medicane_models.files import locked, write_json
 from medicane_models.prediction.arrivals import (
     PATIENCE_SECONDS,
     Arrivals,
@@ -31,9 +30,10 @@ from medicane_models.prediction.arrivals import (
 )
 from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections
 from medicane_models.prediction.judged_hours import JudgedHour, JudgedHours
+from medicane_models.prediction.kept_settings import differing_settings
 from medicane_models.prediction.linking import LinkSettings
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.products import earlier_products, updating_products
+from medicane_models.prediction.publishing import earlier_products, updating_products
 from medicane_models.prediction.run import (
     DetectedClip,
     detections_of,
@@ -55,7 +55,7 @@ from medicane_models.times import TIME_FORMAT, Instant, utc
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Follower", "Status", "following_alone", "stopping"]
+__all__ = ["Follower", "Status", "following_alone"]
 
 HOURS_AT_A_TIME = 24  # whose files are open together
 SHOWN_HOURS = 120  # the newest, which the page and films have pictures of
@@ -340,18 +340,16 @@ class Follower:
         if current == published or not any(len(hour.clip.table) for hour in hours):
             return
         detections = self._linked(hours, complete=complete)
-        ends = [hour.clip.end for hour in hours]
-        with updating_products(self.out, kept=ends, **self.products) as writer:
+        old = {end for end in digests if digests[end] == published["hours"].get(end)}
+        with updating_products(self.out, kept=[utc(end) for end in old], **self.products) as writer:
             for hour in (hour for hour in hours if hour.provenance):  # others could not be opened
-                end = hour.clip.end.isoformat()
-                is_new = digests[end] != published["hours"].get(end)
-                take = writer.add if is_new else writer.take_pictures
+                take = writer.take_pictures if hour.clip.end.isoformat() in old else writer.add
                 take(self.hours.with_pictures(hour), self._judge_of(hour.provenance))
             writer.write(detections)
         write_json(path, current)
         shown = SHOWN_HOURS if writer.report or writer.animate else 0
-        for end in ends[: len(ends) - shown]:
-            self.hours.forget_pictures(end)
+        for hour in hours[: len(hours) - shown]:
+            self.hours.forget_pictures(hour.clip.end)
 
     def _judge_of(self, told: Mapping[str, Any]) -> PastJudge:
         return PastJudge(
@@ -421,13 +419,7 @@ class Follower:
             ConfigurationError: naming what differs.
         """
         path = self.state / "settings.json"
-        asked = parse_json(json_text(self._settings()).encode(), path)
-        if not path.exists():
-            write_json(path, asked)
-            return
-        kept = json_object(path)
-        differing = [name for name in asked if asked[name] != kept.get(name)]
-        if differing:
+        if differing := differing_settings(path, self._settings()):
             raise ConfigurationError(
                 f"{self.out} follows with other settings ({', '.join(differing)} differ, see "
                 f"{path}); give the same, or choose another folder"
@@ -458,27 +450,6 @@ def following_alone(out: Path) -> Iterator[None]:
     busy = f"{out} is followed into by another process; end that, or choose another folder"
     with locked(_state(out) / "lock", busy):
         yield
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """Yield what SIGTERM and the first Ctrl-C set, instead of ending the process at once."""
-    stop = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    former = {number: signal.getsignal(number) for number in numbers}
-
-    def note(number: int, _: Any) -> None:
-        stop.set()
-        log.info("following ends after the hour at hand; the next signal does not wait for it")
-        signal.signal(number, former[signal.Signals(number)])
-
-    for number in numbers:
-        signal.signal(number, note)
-    try:
-        yield stop
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 def _now() -> pd.Timestamp:

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,10 @@ import pandas as pd
 from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import MedicaneError
 from medicane_models.fields import json_object
-from medicane_models.files import write_json
+from medicane_models.files import json_text, replacing
 from medicane_models.prediction.kept_pictures import (
-    store_close_ups,
-    store_picture,
+    packed_close_ups,
+    packed_picture,
     stored_close_ups,
     stored_picture,
 )
@@ -26,7 +27,7 @@ from medicane_models.scenes.readers.recording import UNREADABLE
 from medicane_models.scenes.tiles import PlaneCentre, TileName
 from medicane_models.times import utc
 
-__all__ = ["JudgedHour", "JudgedHours"]
+__all__ = ["HourFiles", "JudgedHour", "JudgedHours", "PackedHour", "packed_hour"]
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,16 @@ class JudgedHour:
 
     Attributes:
         clip: what was found, without its pictures.
-        times: of its slots as the images tell them, oldest first; None where no frame was.
+        times: of its slots as the images tell them, oldest first; None where no frame was. Empty
+            where all hours are of one scene, which is known.
         digests: of the same frames.
-        provenance: of the run that judged it; empty if none could.
+        provenance: of the run that judged it; empty if none could, or if it is that of all hours.
     """
 
     clip: DetectedClip
-    times: tuple[pd.Timestamp | None, ...]
-    digests: tuple[str | None, ...]
-    provenance: Mapping[str, Any]
+    times: tuple[pd.Timestamp | None, ...] = ()
+    digests: tuple[str | None, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def skip_reason(self) -> str | None:
@@ -55,62 +57,95 @@ class JudgedHour:
         return None if len(self.clip.table) else self.clip.skipped[0].reason
 
 
-class JudgedHours:
-    """The hours of a folder, by the ends of their clips; all of them are in memory, too.
+class PackedHour(NamedTuple):
+    """An hour as files hold it, and as processes tell it to one another.
 
-    Pictures wait beside the hours until these are published.
+    Attributes:
+        end: of its clip.
+        text: what was found, as JSON.
+        pictures: of its newest frame, as files of these suffixes hold them, see PICTURES.
+    """
+
+    end: pd.Timestamp
+    text: str
+    pictures: Mapping[str, bytes]
+
+
+def packed_hour(hour: JudgedHour) -> PackedHour:
+    """An hour as files hold it; planes are made anew from the table."""
+    clip = hour.clip
+    told = {
+        "end": clip.end.isoformat(),
+        "times": [time and time.isoformat() for time in hour.times],
+        "digests": hour.digests,
+        "newest_time": clip.newest_time and clip.newest_time.isoformat(),
+        "table": {name: _stored(column) for name, column in clip.table.items()},
+        "skipped": [[skip.tile, skip.reason] for skip in clip.skipped],
+        "provenance": hour.provenance,
+    }
+    whole, near = PICTURES
+    pictures = {} if clip.picture is None else {whole: packed_picture(clip.picture)}
+    if clip.close_ups:
+        pictures[near] = packed_close_ups(clip.close_ups)
+    return PackedHour(clip.end, json_text(told), pictures)
+
+
+class HourFiles:
+    """The hours of a folder, a file each, by the ends of their clips.
+
+    Pictures lie beside the hours for as long as they are needed.
 
     Args:
-        folder: where they are, made if absent.
+        folder: where they are, made with the first.
         processor: of the clips.
     """
 
     def __init__(self, folder: Path, processor: MedicaneProcessor) -> None:
         self.folder = folder
         self.processor = processor
-        self._hours = {hour.clip.end: hour for hour in self._stored()}
 
-    def __len__(self) -> int:
-        return len(self._hours)
+    def stored(self) -> Iterator[JudgedHour]:
+        """All that can be read, in order of time; others are told, to be judged again."""
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                hour = self._read(path)
+                if self._path(hour.clip.end) != path:
+                    raise ValueError(f"it is of {hour.clip.end}")
+                yield hour
+            except (MedicaneError, *UNREADABLE) as error:
+                log.warning("%s is damaged (%s); its hour is judged again", path, error)
 
-    def __iter__(self) -> Iterator[JudgedHour]:
-        """In order of time."""
-        return iter([self._hours[end] for end in sorted(self._hours)])
+    def read(self, end: pd.Timestamp) -> JudgedHour:
+        """The hour of that end."""
+        return self._read(self._path(end))
 
-    def get(self, end: pd.Timestamp) -> JudgedHour | None:
-        """The hour of that end, if it was judged."""
-        return self._hours.get(end)
-
-    def add(self, hour: JudgedHour) -> None:
+    def write(self, hour: JudgedHour | PackedHour) -> None:
         """Write an hour whole, in place of an earlier one of the same end."""
-        clip = hour.clip
-        self.forget_pictures(clip.end)
-        if clip.picture is not None:
-            store_picture(clip.picture, self._path(clip.end, ".png"))
-        if clip.close_ups:
-            store_close_ups(clip.close_ups, self._path(clip.end, ".npz"))
-        write_json(
-            self._path(clip.end),
-            {
-                "end": clip.end.isoformat(),
-                "times": [time and time.isoformat() for time in hour.times],
-                "digests": hour.digests,
-                "newest_time": clip.newest_time and clip.newest_time.isoformat(),
-                "table": {name: _stored(column) for name, column in clip.table.items()},
-                "skipped": [[skip.tile, skip.reason] for skip in clip.skipped],
-                "provenance": hour.provenance,
-            },
-        )
-        self._hours[clip.end] = replace(hour, clip=replace(clip, picture=None, close_ups=()))
+        packed = packed_hour(hour) if isinstance(hour, JudgedHour) else hour
+        self.forget_pictures(packed.end)
+        for suffix, content in packed.pictures.items():
+            with replacing(self._path(packed.end, suffix)) as temporary:
+                temporary.write_bytes(content)
+        with replacing(self._path(packed.end)) as temporary:
+            temporary.write_text(packed.text, "utf-8")
 
-    def remove(self, end: pd.Timestamp) -> None:
-        """Remove an hour that another one has taken the place of."""
+    def delete(self, end: pd.Timestamp) -> None:
+        """Remove the files of an hour."""
         self.forget_pictures(end)
         self._path(end).unlink(missing_ok=True)
-        del self._hours[end]
+
+    def clear(self) -> None:
+        """Remove the files of all hours."""
+        for suffix in (".json", *PICTURES):
+            for path in self.folder.glob(f"*{suffix}"):
+                path.unlink(missing_ok=True)
+
+    def has_picture(self, end: pd.Timestamp) -> bool:
+        """Whether there is the picture of an hour."""
+        return self._path(end, ".png").exists()
 
     def with_pictures(self, hour: JudgedHour) -> DetectedClip:
-        """The clip of an hour with its pictures, if they still wait."""
+        """The clip of an hour with its pictures, if they are there."""
         whole, near = (self._path(hour.clip.end, suffix) for suffix in PICTURES)
         return replace(
             hour.clip,
@@ -119,24 +154,15 @@ class JudgedHours:
         )
 
     def forget_pictures(self, end: pd.Timestamp) -> None:
-        """Remove the pictures that wait, if any do."""
+        """Remove the pictures of an hour, if there are any."""
         for suffix in PICTURES:
             self._path(end, suffix).unlink(missing_ok=True)
 
     def _path(self, end: pd.Timestamp, suffix: str = ".json") -> Path:
         return self.folder / f"{end:%Y%m%dT%H%M%S}{suffix}"
 
-    def _stored(self) -> Iterator[JudgedHour]:
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                hour = self._read(json_object(path))
-                if self._path(hour.clip.end) != path:
-                    raise ValueError(f"it is of {hour.clip.end}")
-                yield hour
-            except (MedicaneError, *UNREADABLE) as error:
-                log.warning("%s is damaged (%s); its hour is judged again", path, error)
-
-    def _read(self, stored: Mapping[str, Any]) -> JudgedHour:
+    def _read(self, path: Path) -> JudgedHour:
+        stored = json_object(path)
         end = utc(stored["end"])
         table = pd.DataFrame({name: _column(*kept) for name, kept in stored["table"].items()})
         skipped = tuple(
@@ -167,7 +193,46 @@ class JudgedHours:
             return None
         size, km = self.processor.tile_size, self.processor.grid.x_step / 1000
         places = table[["tile_lon", "tile_lat"]].to_numpy(float)
-        return tuple(local_plane(*place, size=size, km=km) for place in places)
+        return tuple(_local_plane(*place, size=size, km=km) for place in places)
+
+
+class JudgedHours(HourFiles):
+    """The hours of a folder that are in memory, too, but for their pictures.
+
+    Args:
+        folder: where they are, made with the first.
+        processor: of the clips.
+    """
+
+    def __init__(self, folder: Path, processor: MedicaneProcessor) -> None:
+        super().__init__(folder, processor)
+        self._hours = {hour.clip.end: hour for hour in self.stored()}
+
+    def __len__(self) -> int:
+        return len(self._hours)
+
+    def __iter__(self) -> Iterator[JudgedHour]:
+        """In order of time."""
+        return iter([self._hours[end] for end in sorted(self._hours)])
+
+    def get(self, end: pd.Timestamp) -> JudgedHour | None:
+        """The hour of that end, if it was judged."""
+        return self._hours.get(end)
+
+    def add(self, hour: JudgedHour) -> None:
+        """Keep an hour, in place of an earlier one of the same end."""
+        self.write(hour)
+        self._hours[hour.clip.end] = replace(
+            hour, clip=replace(hour.clip, picture=None, close_ups=())
+        )
+
+    def remove(self, end: pd.Timestamp) -> None:
+        """Remove an hour that another one has taken the place of."""
+        self.delete(end)
+        del self._hours[end]
+
+
+_local_plane = lru_cache(maxsize=4096)(local_plane)  # hour by hour they lie at the same places
 
 
 def _time(text: str | None) -> pd.Timestamp | None:

@@ -1,6 +1,7 @@
 """Pictures of clips that wait on disk, at eight bits."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,28 @@ from PIL import Image
 from medicane_models.files import replacing
 from medicane_models.prediction.close_ups import CloseUp
 
-__all__ = ["store_close_ups", "store_picture", "stored_close_ups", "stored_picture"]
+__all__ = [
+    "packed_close_ups",
+    "packed_picture",
+    "store_picture",
+    "stored_close_ups",
+    "stored_picture",
+]
+
+
+def packed_picture(picture: Float[np.ndarray, "H W 3"]) -> bytes:
+    """PNG of a picture of 0…1; what is missing becomes transparent."""
+    seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
+    pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
+    file = BytesIO()
+    Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def store_picture(picture: Float[np.ndarray, "H W 3"], path: Path) -> None:
-    """Keep a picture of 0…1 as PNG; what is missing becomes transparent."""
-    seen = ~np.isnan(picture).any(axis=-1, keepdims=True)
-    pixels = np.dstack([np.where(seen, picture, 0), seen]).clip(0, 1)
+    """Keep a picture of 0…1 as PNG."""
     with replacing(path) as temporary:
-        Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(temporary, compress_level=1)
+        temporary.write_bytes(packed_picture(picture))
 
 
 def stored_picture(path: Path) -> Float[np.ndarray, "H W 3"]:
@@ -28,15 +42,16 @@ def stored_picture(path: Path) -> Float[np.ndarray, "H W 3"]:
     return np.where(pixels[..., 3:] > 0, pixels[..., :3], np.float32(np.nan))
 
 
-def store_close_ups(taken: Sequence[CloseUp], path: Path) -> None:
-    """Keep the close-ups of a clip, at least one, as ``.npz``."""
+def packed_close_ups(taken: Sequence[CloseUp]) -> bytes:
+    """The close-ups of a clip, at least one, as ``.npz``."""
     places = [(each.lon, each.lat, each.km) for each in taken]
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, places=places, pixels=[each.pixels for each in taken])
+    file = BytesIO()
+    np.savez_compressed(file, places=places, pixels=[each.pixels for each in taken])
+    return file.getvalue()
 
 
 def stored_close_ups(path: Path) -> tuple[CloseUp, ...]:
-    """What `store_close_ups` kept."""
+    """What a file of `packed_close_ups` holds."""
     with np.load(path) as kept:
         pairs = zip(kept["places"].tolist(), kept["pixels"], strict=True)
         return tuple(

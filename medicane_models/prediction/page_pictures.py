@@ -11,7 +11,7 @@ import pandas as pd
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.maps.animation import ScenePicture
 from medicane_models.maps.overview import Overview
-from medicane_models.maps.shown_tracks import StormPicture
+from medicane_models.maps.storm_tracks import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
 from medicane_models.prediction.run import DetectedClip
 

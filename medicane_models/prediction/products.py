@@ -3,8 +3,7 @@
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ import pandas as pd
 from rich.table import Column, Table
 
 from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, require
-from medicane_models.files import replacing, staging
+from medicane_models.errors import require
+from medicane_models.files import replacing
 from medicane_models.maps.animation import basin_frames, storm_frames
 from medicane_models.maps.density import density_map
 from medicane_models.maps.drawing import detection_map, save, track_map
@@ -26,9 +25,9 @@ from medicane_models.maps.wording import counted
 from medicane_models.prediction.captions import (
     COLOURS,
     caution_of,
-    kelvin_of,
     models_line,
     period_of,
+    picture_kelvin,
     scene_name,
 )
 from medicane_models.prediction.detections import Detections
@@ -40,104 +39,11 @@ from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT, utc
 
-__all__ = [
-    "ProductWriter",
-    "earlier_products",
-    "replacing_products",
-    "summary_table",
-    "updating_products",
-]
+__all__ = ["ProductWriter", "map_path", "summary_table"]
 
 log = logging.getLogger(__name__)
 
-PATTERNS = (
-    "detections.*",
-    "tracks.*",
-    "forecasts.csv",
-    "truth.csv",
-    "report.html",
-    "density.png",
-    "maps/????????_????.png",
-    "films/*",
-)
 UNFIT = re.compile(r"[^\w.-]+")  # for names of files
-INTERRUPTED = "interrupted"  # folder of what an interrupted run leaves beside earlier results
-
-
-@contextmanager
-def replacing_products(
-    out: Path,
-    *,
-    formats: Sequence[str] = ("csv",),
-    plot: bool = True,
-    report: bool = True,
-    animate: bool = False,
-    density: bool = False,
-    overwrite: bool = False,
-) -> Iterator["ProductWriter"]:
-    """Yield a writer whose files take their places in ``out`` at the end, if it wrote detections.
-
-    Until then they lie in a hidden folder there. Results of an earlier run are replaced and removed
-    by complete ones only; incomplete ones go beside them, into ``out/interrupted``. If nothing was
-    written, everything is as it was before.
-
-    Args:
-        out: the folder, made if absent.
-        formats: of the tracks, names of ``track_files.formats.FORMATS``.
-        plot: whether to draw maps.
-        report: whether to write a page.
-        animate: whether to write films.
-        density: whether to draw the map of track density.
-        overwrite: whether results of an earlier run may be replaced.
-
-    Raises:
-        ConfigurationError: if there are some and ``overwrite`` is False.
-        OutputError: if the folder cannot be written.
-        MissingExtraError: if maps are to be drawn and matplotlib is not installed.
-    """
-    earlier = earlier_products(out)
-    if earlier and not overwrite:
-        raise ConfigurationError(
-            f"{out} holds results of an earlier run ({earlier[0].name}); "
-            "choose another folder or give --overwrite"
-        )
-    with staging(out) as folder:
-        writer = ProductWriter(
-            folder, formats=formats, plot=plot, report=report, animate=animate, density=density
-        )
-        try:
-            yield writer
-        finally:
-            if writer.complete:
-                _publish(folder, out, [*earlier, *earlier_products(out / INTERRUPTED)])
-                for emptied in (out / INTERRUPTED / "maps", out / INTERRUPTED):
-                    with suppress(OSError):
-                        emptied.rmdir()
-            elif writer.complete is not None:
-                place = out / INTERRUPTED if earlier else out
-                _publish(folder, place, earlier_products(place))
-                log.info("what was judged before the interruption is in %s", place)
-
-
-@contextmanager
-def updating_products(
-    out: Path, *, kept: Collection[pd.Timestamp], **chosen: Any
-) -> Iterator["ProductWriter"]:
-    """Yield a writer whose files take the places of earlier ones in ``out``, if all went well.
-
-    Args:
-        out: the folder, made if absent.
-        kept: ends of clips whose earlier maps stay, unless they are drawn again.
-        **chosen: of `ProductWriter`.
-
-    Raises:
-        OutputError: if the folder cannot be written.
-    """
-    with staging(out) as folder:
-        writer = ProductWriter(folder, **chosen)
-        yield writer
-        maps = {_map_path(out, end) for end in kept}
-        _publish(folder, out, [path for path in earlier_products(out) if path not in maps])
 
 
 class ProductWriter:
@@ -200,7 +106,7 @@ class ProductWriter:
         if not self.plot or clip.picture is None:
             return
         if np.isfinite(clip.table["lon"].to_numpy(float)).any():
-            store_picture(clip.picture, _map_path(self.folder, clip.end))
+            store_picture(clip.picture, map_path(self.folder, clip.end))
             self._waiting.append((replace(clip, picture=None, close_ups=()), run.grid))
         else:
             self._draw_clip(clip, run.grid, run.provenance())
@@ -219,7 +125,7 @@ class ProductWriter:
         detections.write(self.folder, self.formats)
         self.complete = bool(detections.provenance["complete"])
         for clip, grid in self._waiting:
-            seen = replace(clip, picture=stored_picture(_map_path(self.folder, clip.end)))
+            seen = replace(clip, picture=stored_picture(map_path(self.folder, clip.end)))
             self._draw_clip(seen, grid, detections.provenance, detections)
         self._waiting.clear()
         if self.complete and detections.has_centres:
@@ -265,7 +171,7 @@ class ProductWriter:
             standing=_standing(detections),
             pictures=self.page_pictures.of(shown_tracks(tracks)),
             overview=self.page_pictures.overview,
-            kelvin=kelvin_of(told["processor"]["bands"]),
+            kelvin=picture_kelvin(told["processor"]["bands"]),
             truth=self._truth,
             skipped=_by_reason(detections.skipped),
             provenance=told,
@@ -290,14 +196,14 @@ class ProductWriter:
             planes=clip.planes,
             threshold=told["settings"]["threshold"],
             title=title,
-            kelvin=kelvin_of(told["processor"]["bands"]),
+            kelvin=picture_kelvin(told["processor"]["bands"]),
             tracks=found and found.tracks,
             forecasts=found and found.forecasts,
             truth=self._truth,
             subtitle=models_line(told),
             caption=caution_of(told, shows_kelvin=True),
         )
-        save(figure, _map_path(self.folder, clip.end))
+        save(figure, map_path(self.folder, clip.end))
 
     def _draw_density(self, detections: Detections) -> None:
         told = detections.provenance
@@ -349,23 +255,9 @@ def _by_reason(skipped: Sequence[SkippedClip]) -> dict[str, list[pd.Timestamp]]:
     return dict(times)
 
 
-def _map_path(folder: Path, end: pd.Timestamp) -> Path:
+def map_path(folder: Path, end: pd.Timestamp) -> Path:
+    """Where the map of a clip lies in a folder of products."""
     return folder / "maps" / f"{end:%Y%m%d_%H%M}.png"
-
-
-def earlier_products(folder: Path) -> list[Path]:
-    """Files of an earlier run."""
-    return [path for pattern in PATTERNS for path in folder.glob(pattern)]
-
-
-def _publish(folder: Path, out: Path, earlier: Sequence[Path]) -> None:
-    """Move the files of a folder to their places, then remove those of an earlier run."""
-    new = [out / path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    for path in new:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (folder / path.relative_to(out)).replace(path)
-    for path in set(earlier) - set(new):
-        path.unlink(missing_ok=True)
 
 
 def _described(clip: DetectedClip) -> str:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
-from medicane_models.prediction.close_ups import CloseUp, close_ups
+from medicane_models.prediction.close_ups import CloseUp, close_ups_of
 from medicane_models.prediction.detections import (
     DETECTION_COLUMNS,
     FIX_COLUMNS,
@@ -111,6 +111,9 @@ class PredictionRun:
 
     It holds the frames of one clip and the tables of all that were judged, but no pictures.
 
+    Attributes:
+        plans: its clips, in order of time.
+
     Args:
         scene: as ``MedicanePredictor.open`` returned it.
         runtime: the detector and the tracker.
@@ -166,28 +169,37 @@ class PredictionRun:
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.pictures = pictures
-        plans = self._plans() if plans is None else plans
+        self.plans = tuple(self._plans() if plans is None else plans)
         self._second_look = self._looking_again()
-        self._clips = self._read(plans)
-        self._planned, self._judged = len(plans), 0
+        self._clips = self.judge(self.plans)
+        self._judged = 0
         self._tables: list[pd.DataFrame] = []
         self._skipped: list[SkippedClip] = []
 
     def __len__(self) -> int:
         """How many clips are planned."""
-        return self._planned
+        return len(self.plans)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> DetectedClip:
         """Judge the next clip."""
-        clip = self._detect(next(self._clips))
+        clip = next(self._clips)
+        self.take(clip)
+        return clip
+
+    def judge(self, plans: Sequence[ClipPlan]) -> Iterator[DetectedClip]:
+        """Judge some of its clips, in order of time, for whoever takes them."""
+        for clip in self._read(plans):
+            yield self._detect(clip)
+
+    def take(self, clip: DetectedClip) -> None:
+        """Count a clip as judged, whoever judged it; clips come in order of time."""
         self._judged += 1
         self._skipped.extend(clip.skipped)
         if len(clip.table):
             self._tables.append(clip.table)
-        return clip
 
     @property
     def link_settings(self) -> LinkSettings:
@@ -238,7 +250,7 @@ class PredictionRun:
         times = frame_times(self.scene)
         return {
             "warning": self.warning,
-            "complete": self._judged == self._planned,
+            "complete": self._judged == len(self.plans),
             "created": pd.Timestamp.now("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"),
             "scene": {
                 **{key: str(value) for key, value in self.scene.attrs.items()},
@@ -347,7 +359,7 @@ class PredictionRun:
             kelvin = sampler.read(self._second_look.frames[clip.newest_row], names)
             return self.processor.bands_of(dict(zip(names, kelvin.swapaxes(0, 1), strict=True)))
 
-        return close_ups(table, self.grid, look, merge_km=self.link_settings.merge_km)
+        return close_ups_of(table, self.grid, look, merge_km=self.link_settings.merge_km)
 
     def _locate(self, table: pd.DataFrame, clip: Clip) -> None:
         """Fill in the fixes of the rows that can start or continue a track."""

@@ -233,16 +233,42 @@ def test_a_refused_run_leaves_no_folder_behind(medicane, quick, refusal, tmp_pat
 QUICK_PRODUCTS = ["detections.csv", "detections.json", "forecasts.csv", "tracks.csv"]
 
 
-def test_an_interrupted_run_writes_what_it_judged(medicane, quick, monkeypatch):
+def test_an_interrupted_run_writes_what_it_judged_to_a_folder_of_its_own(
+    medicane, quick, monkeypatch
+):
     interrupt(monkeypatch)
     code, _, _ = medicane(*quick, "--no-plot")
-    told = json.loads((quick[3] / "detections.json").read_text())
+    told = json.loads((quick[3] / "interrupted" / "detections.json").read_text())
     assert code
     assert not told["provenance"]["complete"]
     assert {row["time"] for row in told["detections"]} == {
         "2020-09-17T00:30:00Z", "2020-09-17T01:00:00Z",
     }  # fmt: skip
+    assert {name.partition("/")[0] for name in contents(quick[3])} == {"interrupted"}
+
+
+def test_the_same_command_goes_on_where_it_was_interrupted(medicane, quick, monkeypatch, tmp_path):
+    assert medicane(*quick, "--no-plot", "--out", tmp_path / "at_once")[0] == 0
+    with monkeypatch.context() as patch:
+        interrupt(patch)
+        assert medicane(*quick, "--no-plot")[0]
+    code, _, err = medicane(*quick, "--no-plot")
+    assert code == 0, err
+    assert "3 of 4 clips were judged before" in err
     assert sorted(contents(quick[3])) == QUICK_PRODUCTS
+    for name in ("detections.csv", "tracks.csv", "forecasts.csv"):
+        assert (quick[3] / name).read_bytes() == (tmp_path / "at_once" / name).read_bytes()
+
+
+def test_another_command_does_not_go_on_unless_it_may_begin_anew(medicane, quick, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch)
+        assert medicane(*quick, "--no-plot")[0]
+    other = [*quick, "--no-plot", "--end", "2020-09-17T01:00"]
+    code, _, err = medicane(*other)
+    assert code == 2
+    assert "interrupted/hours was judged otherwise (settings" in err
+    assert medicane(*other, "--overwrite")[0] == 0
 
 
 def test_an_interrupted_run_replaces_no_earlier_results(medicane, quick, earlier, monkeypatch):
@@ -298,6 +324,9 @@ def test_predict_follow_ends_when_it_is_told_to(medicane, followed, monkeypatch)
         (["--follow", "--first-guess", "."], "leave one of them out"),
         (["--once", "--poll", "5"], "--once is a single round"),
         (["--poll", "5"], "give --follow"),
+        (["--once", "--workers", "2"], "files that arrive are judged by one process"),
+        (["--follow", "--dask", "a:1"], "files that arrive are judged by one process"),
+        (["--dask", "a:1", "--workers", "2"], "give one of them"),
     ],
 )
 def test_what_has_no_meaning_while_following_is_refused(medicane, followed, options, complaint):

@@ -1,13 +1,10 @@
-"""Signals that ask a run to leave: it finishes the step, saves, and says that it wants to go on."""
+"""What a run leaves with that a signal has ended: it is saved, and says that it wants to go on."""
 
 import signal
-import threading
-from types import FrameType, TracebackType
-from typing import Any, Self
 
 from medicane_models.errors import MedicaneError
 
-__all__ = ["REQUEUE_EXIT_CODE", "InterruptedRunError", "Interrupts", "ignore_signals"]
+__all__ = ["REQUEUE_EXIT_CODE", "InterruptedRunError"]
 
 REQUEUE_EXIT_CODE = 99
 """Grid Engine puts a job that leaves with it back into the queue. The others have to be told:
@@ -19,54 +16,17 @@ INTERRUPT_EXIT_CODE = 130
 
 
 class InterruptedRunError(MedicaneError):
-    """A signal has ended the run; what it had done is saved."""
-
-    def __init__(self, message: str, exit_code: int = REQUEUE_EXIT_CODE) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-def ignore_signals() -> None:
-    """Let a helper process outlive a signal to its whole group; its parent ends it."""
-    for number in Interrupts.SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-class Interrupts:
-    """Notes SIGTERM, SIGUSR1 and the first Ctrl-C while it is entered, instead of dying of them.
+    """A signal has ended the run; what it had done is saved.
 
     Attributes:
-        caught: the signal that came, if one did.
+        exit_code: what to leave with.
+
+    Args:
+        message: what has happened.
+        caught: the signal; None if another process got it.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-    def __init__(self) -> None:
-        self.caught: signal.Signals | None = None
-        self._former: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        # Python hands signals to the main thread alone
-        if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.signal(number, self._note) for number in self.SIGNALS}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-        self._former = {}
-
-    @property
-    def exit_code(self) -> int:
-        """What to leave with."""
-        return INTERRUPT_EXIT_CODE if self.caught == signal.SIGINT else REQUEUE_EXIT_CODE
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.caught = signal.Signals(number)
-        if number == signal.SIGINT:  # the second Ctrl-C does not wait
-            signal.signal(number, self._former[signal.SIGINT])
+    def __init__(self, message: str, caught: signal.Signals | None = None) -> None:
+        super().__init__(message)
+        is_typed = caught == signal.SIGINT
+        self.exit_code = INTERRUPT_EXIT_CODE if is_typed else REQUEUE_EXIT_CODE

@@ -7,7 +7,7 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.maps import films
 from medicane_models.maps.animation import ScenePicture, basin_frames, storm_frames
 from medicane_models.maps.films import write_film
-from medicane_models.maps.shown_tracks import ShownTrack, StormPicture
+from medicane_models.maps.storm_tracks import ShownTrack, StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
 
 TIMES = pd.date_range("2020-09-17", periods=3, freq="h")

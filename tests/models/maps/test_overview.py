@@ -4,7 +4,7 @@ import pytest
 
 from medicane_models.domain import Grid
 from medicane_models.maps.overview import part_around, window_of
-from medicane_models.maps.shown_tracks import ShownTrack
+from medicane_models.maps.storm_tracks import ShownTrack
 
 DISK = Grid.full_disk(82.0)
 

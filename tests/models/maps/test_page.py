@@ -12,7 +12,7 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.maps.overview import Overview
 from medicane_models.maps.page import report_page
 from medicane_models.maps.page_content import PageContent
-from medicane_models.maps.shown_tracks import StormPicture
+from medicane_models.maps.storm_tracks import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
 from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
 from medicane_models.prediction.page_pictures import MOST_BYTES, MOST_PICTURES

@@ -340,6 +340,19 @@ def test_maps_are_drawn_of_new_hours_and_stay(source, there, tmp_path, monkeypat
     assert not list((tmp_path / "out" / "follow" / "hours").glob("*.png"))
 
 
+def test_an_hour_that_cannot_be_opened_again_loses_its_map(source, there, tmp_path):
+    plain, maps = {"products": {"plot": True}}, tmp_path / "out" / "maps"
+    arrive(there, *source[:10])
+    once(there, tmp_path / "out", **plain)
+    assert (maps / "20200917_0045.png").exists()
+    other = scene(frames=FRAMES, sensor="fci", sub_satellite_longitude=0.0)
+    other["IR_108"] += 1
+    (there / source[9].name).unlink()
+    other.isel(time=[9]).to_netcdf(there / "other.nc")
+    assert "2020-09-17T00:45:00" in once(there, tmp_path / "out", **plain).skipped
+    assert sorted(path.name for path in maps.iterdir()) == ["20200917_0030.png"]
+
+
 def test_a_page_shows_the_hours_of_all_rounds(source, there, tmp_path):
     page = {"products": {"plot": False, "report": True}}
     arrive(there, *source[:13])

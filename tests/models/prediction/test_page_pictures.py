@@ -11,8 +11,8 @@ from PIL import Image
 from medicane_models.domain import Grid
 from medicane_models.maps.web_pictures import eight_bits
 from medicane_models.prediction import page_pictures
-from medicane_models.prediction.close_ups import close_ups
-from medicane_models.prediction.kept_pictures import store_close_ups, stored_close_ups
+from medicane_models.prediction.close_ups import close_ups_of
+from medicane_models.prediction.kept_pictures import packed_close_ups, stored_close_ups
 from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.products import ProductWriter
 from medicane_models.prediction.run import DetectedClip
@@ -36,7 +36,7 @@ def clip(
     def look(planes):
         return PlaneSampler(seen, planes)(np.moveaxis(picture[..., :1], -1, 0))
 
-    near = close_ups(table, seen, look, merge_km=300.0)
+    near = close_ups_of(table, seen, look, merge_km=300.0)
     told = {"end": time, "newest_time": time, "table": table, "skipped": ()}
     return DetectedClip(**told, picture=picture, close_ups=near)
 
@@ -128,7 +128,7 @@ def test_close_ups_are_as_fine_as_the_scene_within_bounds(step, km):
 def test_close_ups_come_back_as_they_were_kept(tmp_path):
     picture = np.random.default_rng(0).random((grid().height, grid().width, 3), np.float32)
     taken = clip(TIMES[0], 10.0, 38.0, picture, grid()).close_ups
-    store_close_ups(taken, tmp_path / "near.npz")
+    (tmp_path / "near.npz").write_bytes(packed_close_ups(taken))
     (back,) = stored_close_ups(tmp_path / "near.npz")
     assert (back.lon, back.lat, back.km) == (taken[0].lon, taken[0].lat, taken[0].km)
     np.testing.assert_array_equal(back.pixels, taken[0].pixels)

@@ -11,6 +11,7 @@ from medicane_models.prediction import products
 from medicane_models.prediction.captions import scene_name
 from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.products import ProductWriter
+from medicane_models.prediction.publishing import replacing_products
 
 
 @pytest.fixture
@@ -130,6 +131,6 @@ def test_the_density_of_tracks_is_drawn_without_other_maps_and_replaced(tmp_path
     found = [*run] and run.link()
     for density in (True, False):
         chosen = {"plot": False, "report": False, "density": density}
-        with products.replacing_products(tmp_path, **chosen, overwrite=True) as writer:
+        with replacing_products(tmp_path, **chosen, overwrite=True) as writer:
             writer.write(found)
         assert (tmp_path / "density.png").exists() is density

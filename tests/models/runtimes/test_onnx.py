@@ -73,7 +73,7 @@ def test_detections_tracks_and_products_need_no_torch(models, tmp_path):
     code = """
 from pathlib import Path
 from medicane_models import OnnxPredictor
-from medicane_models.prediction.products import replacing_products
+from medicane_models.prediction.publishing import replacing_products
 predictor = OnnxPredictor.from_pretrained(*sys.argv[1:3], device="cpu")
 with replacing_products(Path(sys.argv[4])) as writer:
     run = predictor.stream(sys.argv[3], pictures=True)

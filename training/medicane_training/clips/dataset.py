@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.signals import ignore_signals
 from medicane_models.verification.best_tracks import positions_at
 from medicane_training.clips.augmentation import (
     add_noise,
@@ -42,7 +43,6 @@ from medicane_training.clips.random_views import (
     hide_block,
 )
 from medicane_training.clips.sampling import ClipKey, ClipSampler
-from medicane_training.interrupts import ignore_signals
 from medicane_training.recipes.sections import Augmentation
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE

@@ -12,11 +12,12 @@ import torch
 
 from medicane_models.errors import MedicaneError
 from medicane_models.files import replacing
+from medicane_models.signals import Interrupts
 from medicane_training.clips.dataset import ClipBatch
 from medicane_training.engines.interface import Engine
 from medicane_training.flows.choice import make_flow
 from medicane_training.flows.interface import Flow, Step
-from medicane_training.interrupts import InterruptedRunError, Interrupts
+from medicane_training.interrupts import InterruptedRunError
 from medicane_training.ranks import Ranks, any_of, gathered, joined, mean, shared
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.run.checkpoint import Best, newest_sound
@@ -114,7 +115,7 @@ def fit(training: Training) -> None:
             raise InterruptedRunError(
                 f"a signal came; step {training.progress.step} is saved in {training.save()}; "
                 "start the same command again to go on",
-                training.interrupts.exit_code,
+                training.interrupts.caught,
             ) from None
 
 

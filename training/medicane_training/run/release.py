@@ -11,10 +11,11 @@ from medicane_models.files import replacing, to_plain, write_json
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import MedicaneModel, load_strictly
 from medicane_models.network.weights import read_weights
+from medicane_models.signals import Interrupts
 from medicane_training.engines.interface import EMA_NAME
 from medicane_training.flows.interface import Flow, Table
 from medicane_training.flows.provenance import clips_described
-from medicane_training.interrupts import InterruptedRunError, Interrupts
+from medicane_training.interrupts import InterruptedRunError
 from medicane_training.ranks import Ranks, any_of, own_device
 from medicane_training.run.checkpoint import saved
 from medicane_training.run.folder import RunFolder, on_main
@@ -58,7 +59,7 @@ def leave_if_asked(interrupts: Interrupts, ranks: Ranks) -> None:
     if any_of(interrupts.caught is not None, ranks):
         raise InterruptedRunError(
             "a signal came when training was through; start the same command again for the rest",
-            interrupts.exit_code,
+            interrupts.caught,
         )
 
 

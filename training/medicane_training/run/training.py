@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from medicane_models.network.base import LoadReport, MedicaneModel
+from medicane_models.signals import Interrupts
 from medicane_training.clips.dataset import ClipLoader
 from medicane_training.engines.choice import make_engine
 from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates
 from medicane_training.flows.interface import Flow
-from medicane_training.interrupts import Interrupts
 from medicane_training.ranks import Ranks
 from medicane_training.run.checkpoint import RunProgress, read_progress
 from medicane_training.run.curves import CAN_DRAW

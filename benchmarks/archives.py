@@ -1,0 +1,112 @@
+"""A day, a week and a month through ``medicane predict``: time and memory, alone and shared.
+
+    python benchmarks/archives.py --lengths day week month
+
+A simulated day of one cyclone in the infrared, hourly on a box of 14° a side, is repeated. The
+command judges it in one process, in two (``--workers 2``), on a dask LocalCluster of two
+(``--dask``), and in one that SIGKILL ends half-way and that is started again. Tables are compared
+byte by byte, maps and pages are not made. Peak memory is that of the largest process.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from distributed import LocalCluster
+
+from medicane_models.domain import Grid
+from medicane_models.simulation import simulate_infrared
+
+DAYS = {"day": 1, "week": 7, "month": 30}
+WAYS = ("alone", "workers 2", "dask 2", "killed")
+TABLES = ("detections.csv", "tracks.csv", "forecasts.csv")
+GRID = Grid.lonlat(west=113, south=-25, east=127, north=-11, step_degrees=0.1)
+RESULT = Path(__file__).parent / "results" / "archives.json"
+
+
+def main() -> None:
+    """Time each length each way; print and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lengths", nargs="+", choices=DAYS, default=list(DAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    asked = parser.parse_args()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for length in asked.lengths:
+            scene = write_archive(Path(folder) / length, DAYS[length])
+            found = {way: judged(scene, Path(folder) / "out", way) for way in asked.ways}
+            same = len({result.pop("tables") for result in found.values()}) == 1
+            results[length] = {"clips": 24 * DAYS[length], "same tables": same, **found}
+            print(json.dumps({length: results[length]}, indent=1), flush=True)
+    RESULT.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def write_archive(folder: Path, days: int) -> Path:
+    """The same day again and again, a file a day."""
+    folder.mkdir()
+    scene, _ = simulate_infrared(start="2021-02-01", hours=23, grid=GRID)
+    scene = scene.compute()
+    for day in range(days):
+        later = scene.assign_coords(time=scene["time"].to_index() + pd.Timedelta(days=day))
+        later.to_netcdf(folder / f"{day:03}.nc")
+    return folder
+
+
+def judged(scene: Path, out: Path, way: str) -> dict[str, Any]:
+    """What one way costs."""
+    shutil.rmtree(out, ignore_errors=True)
+    is_dask = way.startswith("dask")
+    begin = time.perf_counter()
+    cluster: Any = LocalCluster(n_workers=2, threads_per_worker=1) if is_dask else nullcontext()
+    with cluster:
+        shared = {"workers 2": ["--workers", "2"]}.get(way, [])
+        if is_dask:
+            shared = ["--dask", cluster.scheduler_address]
+        if way == "killed":
+            predict(scene, out, shared, killed_after=count_of(scene) // 2)
+        peak = predict(scene, out, shared)
+    digest = hashlib.sha256(b"".join((out / name).read_bytes() for name in TABLES))
+    wall = round(time.perf_counter() - begin, 1)
+    return {"wall_s": wall, "peak_mb": peak, "tables": digest.hexdigest()}
+
+
+def count_of(scene: Path) -> int:
+    """Hours of an archive."""
+    return 24 * len(list(scene.iterdir()))
+
+
+def predict(
+    scene: Path, out: Path, shared: Sequence[str], *, killed_after: int | None = None
+) -> int:
+    """Run the command, or kill it when it has judged so many hours; its peak memory in MB."""
+    options = ["--out", str(out), "--no-plot", "--threads", "1", "--json", *shared]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medicane_models", "predict", str(scene), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    if killed_after is not None:
+        hours = out / "interrupted" / "hours"
+        while len(list(hours.glob("*.json"))) < killed_after:
+            time.sleep(0.1)
+        process.kill()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if killed_after is None and process.returncode:
+        raise SystemExit(f"predict left with {process.returncode}")
+    return round(usage.ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()
