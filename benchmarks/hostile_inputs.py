@@ -11,7 +11,6 @@ another error, in data that no reader may return, in code that was run, in a cra
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections import Counter
@@ -33,15 +32,13 @@ WRITTEN_EVERY = 200  # answers
 
 
 def chosen(names: list[str], count: int, first: int) -> list[tuple[str, int]]:
-    """Kinds and numbers of the inputs, shared out by how long a kind takes, in a random order."""
+    """Kinds and numbers of the inputs, shared out by how long a kind takes."""
     whole = sum(KINDS[name].share for name in names)
-    inputs = [
+    return [
         (name, first + number)
         for name in names
         for number in range(max(1, round(count * KINDS[name].share / whole)))
     ]
-    random.Random(first).shuffle(inputs)  # noqa: S311 - an order, no secret
-    return inputs
 
 
 def answered(inputs: list[tuple[str, int]], processes: int) -> Iterator[Answer]:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import cold_spots
@@ -57,3 +58,18 @@ def test_a_damaged_hour_is_judged_again_and_told(tmp_path, caplog):
     (tmp_path / "20200917T000000.json").write_text('{"end": ')
     assert len(JudgedHours(tmp_path, cold_spots.infrared())) == 0
     assert "20200917T000000.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"end": "2020-09-18"}, {"table": {"probability": [None, [1]]}}, {"times": 3}, {"skipped": 1}],
+)
+def test_an_hour_that_says_something_else_is_judged_again(change, tmp_path, caplog):
+    predictor, run = runs("tiles")
+    hours = JudgedHours(tmp_path, predictor.processor)
+    clip = next(iter(run))
+    hours.add(JudgedHour(clip=clip, times=(clip.end,), digests=("a",), provenance={}))
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert len(JudgedHours(tmp_path, predictor.processor)) == 0
+    assert f"{path.name} is damaged" in caplog.text
