@@ -77,11 +77,11 @@ class Tally:
         """Of all kinds together."""
         return sum(self.counts.values(), Counter())
 
-    def write(self) -> None:
+    def write(self, out: Path) -> None:
         """Write what is known by now."""
         told = {"seed": self.seed, "seconds": round(time.time() - self.begun)}
         told |= {"tried": self.all.total(), "all": self.all, "kinds": self.counts, "bad": self.bad}
-        RESULT.write_text(json.dumps(told, indent=2) + "\n")
+        out.write_text(json.dumps(told, indent=2) + "\n")
 
     def show(self) -> None:
         """Print a row a kind."""
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number to begin with")
     parser.add_argument("--kind", action="append", choices=KINDS, help="instead of all")
+    parser.add_argument("--out", type=Path, default=RESULT, help="of the counts, as JSON")
     parser.add_argument("--processes", type=int, default=1, help="that read at the same time")
     arguments = parser.parse_args()
     first = arguments.first + 1_000_000 * arguments.seed
@@ -106,7 +107,7 @@ def main() -> None:
     for number, answer in enumerate(answered(inputs, arguments.processes), 1):
         tally.add(answer)
         if number % WRITTEN_EVERY == 0 or number == len(inputs):
-            tally.write()
+            tally.write(arguments.out)
     tally.show()
     sys.exit(1 if tally.bad else 0)
 

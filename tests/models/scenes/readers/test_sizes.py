@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 import zarr
-from scene_files import archive_dataset, shares, times, write_archive
+from scene_files import archive_dataset, cf_dataset, kelvin, shares, times, write_archive
 
 from medicane_models.errors import SceneError
 from medicane_models.scenes.opening import open_scene
@@ -66,3 +66,9 @@ def test_what_unfolds_in_a_zip_file_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(stores, "MOST_BYTES", 10)
     with pytest.raises(OSError, match="more than the 10 that are read"):
         zarr.open_group(stores.zarr_store(path), mode="r")
+
+
+def test_a_file_of_no_time_is_refused_by_name(tmp_path):
+    cf_dataset(kelvin(1), times("2020", 1)).isel(time=slice(0, 0)).to_netcdf(tmp_path / "empty.nc")
+    with pytest.raises(SceneError, match=r"empty\.nc holds no frame"):
+        open_scene(tmp_path / "empty.nc")
