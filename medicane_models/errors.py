@@ -26,6 +26,7 @@ __all__ = [
     "shown",
 ]
 
+LONGEST_SHOWN = 300  # of a value within a sentence
 EXTRAS = {
     "cattrs": "train",
     "distributed": "dask",
@@ -98,7 +99,8 @@ def shown(value: Any) -> str:
     """A value as a sentence shows it, however long it is."""
     shortening = Repr()
     shortening.maxstring = shortening.maxother = 60
-    return shortening.repr(value)
+    text = shortening.repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -103,6 +103,8 @@ def open_scene(
     file_names.check_reader(reader)
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted, extent, reader)
+    if not recording.frames:
+        raise SceneError(f"{_name_of(source)} holds no frame; give files of at least one time")
     frames = _between(_in_order(recording.frames), start, end)
     grid = union_grid(recording, frames) if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
@@ -320,9 +322,14 @@ def _timed(frames: Sequence[Frame]) -> list[Frame]:
     return [frame for frame in frames if not pd.isna(frame.time)]
 
 
+def _name_of(source: Source) -> str:
+    if isinstance(source, xr.Dataset):
+        return "the dataset"
+    given = [source] if isinstance(source, str | Path) else list(source)
+    return Path(given[0]).name
+
+
 def _between(frames: Sequence[Frame], start: Instant | None, end: Instant | None) -> list[Frame]:
-    if not frames:
-        raise SceneError("the input holds no frame")
     first = None if start is None else utc(start)
     last = None if end is None else utc(end)
     chosen = [

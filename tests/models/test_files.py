@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,15 @@ import pandas as pd
 import pytest
 
 from medicane_models.errors import OutputError
-from medicane_models.files import MACHINE, json_text, replacing, staging, to_plain, write_json
+from medicane_models.files import (
+    MACHINE,
+    json_text,
+    read_bytes,
+    replacing,
+    staging,
+    to_plain,
+    write_json,
+)
 
 NOON = "2020-03-01T12:00:00Z"
 
@@ -155,3 +164,26 @@ def test_staging_leaves_no_folder_that_nobody_used(tmp_path):
     with staging(tmp_path / "new" / "out"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def endless(path, kind):
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_may_never_end_is_not_read(kind, tmp_path):
+    with pytest.raises(OSError, match="a pipe, a device or a folder"):
+        read_bytes(endless(tmp_path / "x", kind))
+
+
+def test_no_file_is_read_that_does_not_fit_into_memory(tmp_path):
+    (tmp_path / "x").touch()
+    os.truncate(tmp_path / "x", 2**40)
+    with pytest.raises(OSError, match="more than 10 bytes"):
+        read_bytes(tmp_path / "x", most=10)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from medicane_models import tables
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.prediction.detections import DETECTION_COLUMNS
 from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
@@ -136,3 +137,17 @@ def test_only_numbers_have_units():
     }
     with pytest.raises(ConfigurationError, match="no units"):
         Column(kind="text", meaning="a name", units="km")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e400", "[" * 5000])
+def test_what_is_no_finite_number_is_refused_in_one_sentence(value, tmp_path):
+    with pytest.raises(SceneError, match=r"t\.csv: line 2 has lat") as told:
+        read_table(written(tmp_path, f"track_id,time,lat,lon\na,2011-11-02,{value},18\n"))
+    assert len(str(told.value)) < 300
+
+
+def test_what_unfolds_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_BYTES", 100)
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(PLAIN.encode() * 100))
+    with pytest.raises(SceneError, match=r"t\.csv\.gz .* unpacks to more than 100 bytes"):
+        read_table(tmp_path / "t.csv.gz")

@@ -11,7 +11,7 @@ import plane_scenes
 import pytest
 from cold_spots import predictor, scene
 
-from medicane_models.errors import ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.prediction import products
 from medicane_models.prediction.follow import Follower, following_alone
 from medicane_models.prediction.run import PredictionRun
@@ -412,3 +412,37 @@ def test_a_killed_process_loses_and_repeats_nothing(
     once(there, tmp_path / "out")
     assert len(judged) == CLIPS - before
     assert tables(tmp_path / "out") == at_once
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"marks": 3},
+        {"marks": [["a"]]},
+        {"frames": {"never": "a"}},
+        {"frames": True},
+        {"state": "x"},
+        {"other": 1},
+    ],
+)
+def test_what_arrived_is_never_guessed(change, there, source, tmp_path):
+    arrive(there, *source[:4])
+    once(there, tmp_path / "out")
+    path = tmp_path / "out" / "follow" / "arrivals.json"
+    images = json.loads(path.read_text())
+    images[next(iter(images))] |= change
+    path.write_text(json.dumps(images))
+    with pytest.raises(CheckpointError, match=r"arrivals\.json is damaged .* remove it"):
+        once(there, tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"hours": 3}', "[" * 100_000])
+def test_products_are_written_again_where_it_is_not_known_what_they_show(
+    text, there, source, tmp_path
+):
+    arrive(there, *source)
+    once(there, tmp_path / "out")
+    before = tables(tmp_path / "out")
+    (tmp_path / "out" / "follow" / "published.json").write_text(text)
+    once(there, tmp_path / "out")
+    assert tables(tmp_path / "out") == before

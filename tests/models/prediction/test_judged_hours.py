@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import cold_spots
@@ -71,3 +72,18 @@ def test_pictures_wait_beside_their_hour_until_they_are_forgotten(tmp_path):
     hours.forget_pictures(clip.end)
     assert hours.with_pictures(hour).picture is None
     assert hours.with_pictures(hour).close_ups == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"end": "2020-09-18"}, {"table": {"probability": [None, [1]]}}, {"times": 3}, {"skipped": 1}],
+)
+def test_an_hour_that_says_something_else_is_judged_again(change, tmp_path, caplog):
+    predictor, run = runs("tiles")
+    hours = JudgedHours(tmp_path, predictor.processor)
+    clip = next(iter(run))
+    hours.add(JudgedHour(clip=clip, times=(clip.end,), digests=("a",), provenance={}))
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert len(JudgedHours(tmp_path, predictor.processor)) == 0
+    assert f"{path.name} is damaged" in caplog.text

@@ -122,7 +122,13 @@ def newest(given: Path) -> Any:
 
 def engine_state(folder: Path) -> Path:
     state = {"optimizer": {"param_groups": [{"params": [0, 1]}], "state": {0: torch.rand(3)}}}
-    write_state(folder, state, steps=3, ranks=Ranks(0, 0, 1), device=torch.device("cpu"))
+    write_state(
+        folder,
+        state,
+        steps=3,
+        ranks=Ranks(rank=0, local_rank=0, world_size=1),
+        device=torch.device("cpu"),
+    )
     return next(folder.iterdir())
 
 

@@ -314,3 +314,31 @@ def test_the_readme_names_every_recipe():
         name: {flow for flow in RECIPES if name in RECIPES[flow]}
         for name in {name for _, name in ALL}
     }
+
+
+LAUGHS = "x: &a [y, y, y, y, y, y, y, y, y]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.system [touch here]\n",
+        "training: !!python/object/apply:os.system [touch here]\n",
+        "training: {epochs: !!float x}\n",
+        LAUGHS,
+        "training: {epochs: [" + ", ".join(LAUGHS.splitlines()).replace("x: ", "") + "]}\n",
+        f"training: {{epochs: {'9' * 5000}}}\n",
+        "training:\n  epochs: &x [*x]\n",
+        "[" * 100_000,
+        "\0",
+    ],
+)
+def test_yaml_that_means_harm_is_refused_in_a_sentence(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"mine\.yaml") as told:
+        classify(file=written(tmp_path, text))
+    assert len(str(told.value)) < 1000
+    assert not Path("here").exists()

@@ -157,3 +157,28 @@ def test_it_is_time_to_save_by_steps_or_minutes(tmp_path, monkeypatch):
     later = keeper._saved + 121
     monkeypatch.setattr("medicane_training.run.checkpoint.time.monotonic", lambda: later)
     assert keeper.due(6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"step": "x"}, "step is 'x'"),
+        ({"left_out": 3}, "left_out is 3"),
+        ({"other": 1}, "unknown setting other"),
+        (None, "damaged"),
+    ],
+)
+def test_progress_that_tells_nothing_is_refused(change, said, tmp_path):
+    (path,) = save(tmp_path, 1)
+    told = json.loads((path / "progress.json").read_text())
+    text = "[" * 100_000 if change is None else json.dumps(told | change)
+    (path / "progress.json").write_text(text)
+    with pytest.raises(CheckpointError, match=rf"progress\.json .*{said}"):
+        read_progress(path)
+
+
+@pytest.mark.parametrize("name", ["../../outside", "/etc/passwd"])
+def test_a_manifest_reaches_no_file_outside(name, tmp_path):
+    (path,) = save(tmp_path, 1)
+    (path / "manifest.json").write_text(json.dumps({name: "0"}))
+    assert "lies elsewhere" in (damage(path) or "")

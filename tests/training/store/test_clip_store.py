@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 
@@ -147,3 +148,33 @@ def test_times_keep_their_order_of_arrival(tmp_path, frames):
     pd.testing.assert_index_equal(
         pd.DatetimeIndex(store.frames["time"]), expected, check_names=False
     )
+
+
+def changed_byte(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("place", [40, -1])
+def test_a_damaged_table_is_an_error_that_names_it(place, tmp_path, store):
+    shutil.copytree(store.path, tmp_path / "s.zarr")
+    changed_byte(tmp_path / "s.zarr" / "frames.parquet", place)
+    with pytest.raises(SceneError, match=r"frames\.parquet cannot be read"):
+        _ = ClipStore(tmp_path / "s.zarr").frames
+
+
+def test_a_table_without_what_it_should_have_is_refused(tmp_path, store):
+    shutil.copytree(store.path, tmp_path / "s.zarr")
+    pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "s.zarr" / "frames.parquet")
+    with pytest.raises(SceneError, match=r"frames\.parquet has no column time, source"):
+        _ = ClipStore(tmp_path / "s.zarr").frames
+
+
+@pytest.mark.parametrize("shape", [[42, 1, [], 100], [42, 1, 70], [42, 0, 70, 100], 3, None])
+def test_sizes_that_are_none_are_refused(shape, tmp_path, store):
+    shutil.copytree(store.path, tmp_path / "s.zarr")
+    path = tmp_path / "s.zarr" / "frames" / "zarr.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"shape": shape}))
+    with pytest.raises(SceneError, match=r"zarr\.json does not describe"):
+        ClipStore(tmp_path / "s.zarr").read_frames([0], Tile(0, 0))
