@@ -1,6 +1,8 @@
 """What the benchmarks share: interleaved timing, peak memory, the machine's own rate."""
 
+import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from medicane_models.files import json_text
@@ -85,16 +88,38 @@ def own_peak_memory(build: Callable[[], Callable[[], object]], device: str) -> f
 
 def machine(device: str) -> dict[str, Any]:
     """What the numbers were taken on."""
-    if device == "cuda":
-        name = torch.cuda.get_device_name()
-    else:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
+    gpu = device == "cuda"
     return {
-        "device": f"{name} {platform.machine()}",
+        "device": device,
+        "processor": torch.cuda.get_device_name() if gpu else processor(),
+        "instructions": "CUDA" if gpu else instructions(),
+        "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "load": os.getloadavg()[0],
     }
+
+
+def processor() -> str:
+    """Name, family and model, which tells apart what hypervisors give one name."""
+    told = _cpu_info()
+    name = " ".join(told.get("model name", platform.machine()).split())
+    return f"{name} ({told.get('cpu family', '?')}/{told.get('model', '?')})"
+
+
+def instructions() -> str:
+    """The widest that PyTorch uses, and whether 8-bit products have their own."""
+    own = torch.backends.cpu.get_cpu_capability()
+    flags = _cpu_info().get("flags", "").split()
+    if limited := os.environ.get("ONEDNN_MAX_CPU_ISA"):
+        return f"{limited} emulated"
+    return own + (" VNNI" if {"avx512_vnni", "avx_vnni"} & set(flags) else "")
+
+
+def _cpu_info() -> dict[str, str]:
+    first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
@@ -110,6 +135,29 @@ def report(name: str, result: Mapping[str, Any], rows: Sequence[tuple[str, ...]]
     print_table(rows)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json_text(result) + "\n")
+
+
+def keep(
+    name: str, rows: Mapping[str, Mapping[str, float]], details: Mapping[str, Any], device: str
+) -> None:
+    """Keep lines of the README's table, and what lies behind them, beside this machine's others."""
+    told = machine(device)
+    words = f"{told['processor']} {told['instructions']} {told['cores']} cores"
+    folder = RESULTS / re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json_text({"machine": told, "rows": rows, "details": details})
+    (folder / f"{name}.json").write_text(text + "\n")
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
+    return {"value": middle, "low": low, "high": high}
+
+
+def ratios(seconds: Mapping[str, Sequence[float]], name: str, peer: str) -> dict[str, float]:
+    """Median and quartiles of one's time over the peer's, turn by turn."""
+    return spread([a / b for a, b in zip(seconds[name], seconds[peer], strict=True)])
 
 
 def _status(field: str) -> int:

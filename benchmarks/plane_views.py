@@ -3,7 +3,7 @@
 Builds a store of simulated samples, then reads, draws and maps views as the infrared recipes do,
 and trains the infrared tracker on them::
 
-    python benchmarks/plane_views.py [--batch 32] [--repetitions 5] [--device cpu]
+    python -m benchmarks plane_views [--batch 32] [--repetitions 5] [--device cpu]
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from measuring import interleave, machine, report
+from measuring import interleave, keep, print_table, spread
 
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking
@@ -28,6 +28,7 @@ from medicane_training.store.plane_samples import PlaneSample, PlaneSampleWriter
 from medicane_training.store.writer import create_store
 
 SAMPLES = 64
+ALL = "all of a training's step"
 
 
 def build(path: Path, num_frames: int) -> ClipStore:
@@ -70,11 +71,22 @@ def steps_of(store: ClipStore, batch: int, device: str) -> dict[str, Callable[[]
     )
     model = MedicaneForTracking(config).train().to(device)
 
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
     def train(pixels: torch.Tensor, centers: torch.Tensor) -> None:
-        model.zero_grad()
+        optimizer.zero_grad()
         loss = model(pixels, centers, label_sigma=torch.full_like(centers[:, 0], 2.0)).loss
         assert loss is not None
         loss.backward()
+        optimizer.step()
+
+    def locate() -> None:
+        with torch.inference_mode():
+            model.eval()(pixels)
+        model.train()
+
+    def everything() -> None:
+        train(*drawn.__getitems__(keys).to(device).pixel_values(processor))
 
     pixels, centers = read.pixel_values(processor)
     frames = f"{processor.num_frames} frames"
@@ -82,7 +94,9 @@ def steps_of(store: ClipStore, batch: int, device: str) -> dict[str, Callable[[]
         f"{frames}: tiles read": lambda: plain.__getitems__(keys),
         f"{frames}: samples read and views drawn": lambda: drawn.__getitems__(keys),
         f"{frames}: views mapped": lambda: read.pixel_values(processor),
+        f"{frames}: tracker asked": locate,
         f"{frames}: tracker trained": lambda: train(pixels, centers),
+        f"{frames}: {ALL}": everything,
     }
 
 
@@ -102,10 +116,15 @@ def main() -> None:
         }
         clock = "cpu" if options.device == "cpu" else "wall"
         seconds = interleave(steps, options.repetitions, clock=clock)
-    speeds = {name: options.batch / min(values) for name, values in seconds.items()}
-    rows = [("step", "clips/s")] + [(name, f"{speed:.0f}") for name, speed in speeds.items()]
-    result = {**machine(options.device), "batch": options.batch, "clips_per_second": speeds}
-    report("plane_views", result, rows)
+    speeds = {name: [options.batch / one for one in values] for name, values in seconds.items()}
+    medians = {name: spread(values)["value"] for name, values in speeds.items()}
+    print_table([("step", "clips/s"), *((name, f"{one:.0f}") for name, one in medians.items())])
+    gpu = "gpu " * (options.device == "cuda")
+    rows = {f"{gpu}tracker training": spread(speeds[f"4 frames: {ALL}"])}
+    if not gpu:
+        rows["tracking"] = spread(speeds["4 frames: tracker asked"])
+    details = {"batch": options.batch, "clock": clock, "clips_per_second": medians}
+    keep("plane_views", rows, details, options.device)
 
 
 if __name__ == "__main__":

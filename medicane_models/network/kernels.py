@@ -50,8 +50,8 @@ def _applies(x: Tensor, weight: Tensor) -> bool:
         x.dtype == weight.dtype == torch.float32
         and x.device.type == "cpu"
         and x.ndim > 1
+        and not torch.compiler.is_compiling()  # which is so during export, where sizes are symbols
         and x.numel() * len(weight) >= LEAST_WORK
-        and not torch.compiler.is_compiling()  # which is so during export, too
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.enabled
         # derivatives that run forward, which the operator would drop in silence

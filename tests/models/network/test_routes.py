@@ -100,3 +100,16 @@ def test_small_matrices_are_left_to_pytorch(monkeypatch):
 def test_modes_of_the_caller_do_not_reach_the_measurement(folder):
     with torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.enable_grad():
         assert isinstance(routes(1), Routes)
+
+
+def test_compilers_do_not_see_the_size_at_which_it_pays(monkeypatch):
+    monkeypatch.setattr(kernels, "routes", absent)
+
+    class Map(torch.nn.Module):
+        def forward(self, x):
+            return linear(x, torch.ones(512, 768), None)
+
+    batch = torch.export.Dim("batch")
+    x = torch.ones(3, 40, 768)  # either side of the size
+    made = torch.export.export(Map(), (x,), dynamic_shapes=({0: batch},))
+    assert made.module()(x[:2]).shape == (2, 40, 512)

@@ -1,0 +1,1 @@
+"""Questions of speed and skill, a file each; ``python -m benchmarks`` lists them."""
