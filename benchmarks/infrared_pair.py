@@ -7,6 +7,7 @@
     python benchmarks/infrared_pair.py folds STORE --out folds/ [--folds 5] [--plain]
     python benchmarks/infrared_pair.py test STORE --tracker DIR [--detector DIR] --out test/
     python benchmarks/infrared_pair.py pictures STORE --judged test/judged.parquet --out pictures/
+    python benchmarks/infrared_pair.py gallery SIMULATED --tracker DIR --out gallery/
     python benchmarks/infrared_pair.py trials --run "real storms only=DIR" … --out trials/
     python benchmarks/infrared_pair.py cards --pair pair/ --test test/test.json --out model_cards/
 
@@ -17,8 +18,9 @@ makes the pair as the embedded ones were made: a tracker, and a detector that st
 on. ``folds`` deals the named storms of typhoons, Himawari and ``cwb_ir1`` into folds, trains a
 tracker without each (and without ``test_storms.txt``) and judges it there. A run that was
 interrupted goes on, one that has ended is not repeated. ``test`` judges models by the fixed storms
-of ``test_storms.txt``, by whole scenes and by changed pictures. Bootstrap intervals are over whole
-storms.
+of ``test_storms.txt``, by whole scenes and by changed pictures. ``gallery`` draws the worst clips
+of a store of simulated storms, which may be passed on where real pictures may not. Bootstrap
+intervals are over whole storms.
 """
 
 import argparse
@@ -37,7 +39,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from pair_cards import SHOWN, detector_card, tracker_card
+from pair_cards import FAILURES, SHOWN, detector_card, tracker_card
 from plain_tracker import PlainFlow, plain_recipe
 
 from medicane_models.files import replacing, write_json
@@ -401,6 +403,18 @@ def pictures(options: argparse.Namespace) -> None:
     finish(options, found)
 
 
+def gallery(options: argparse.Namespace) -> None:
+    """The worst clips of simulated storms that nobody trained on, of each storm one."""
+    from pair_pictures import draw_gallery, judged_clips
+
+    store, model = ClipStore(options.store), MedicaneForTracking.from_pretrained(options.tracker)
+    judged = judged_clips(store, model)
+    worst = draw_gallery(store, judged, options.out / FAILURES, worst=options.worst)
+    show_table(worst.astype(str).to_dict("records"), title="the worst clip of each storm")
+    errors = judged["error_km"].describe(percentiles=[0.5, 0.9]).to_dict()
+    finish(options, {"errors_km": errors, "worst": worst.to_dict("records")})
+
+
 def trials(options: argparse.Namespace) -> None:
     """What several trainings made of the validation storms, by class of wind."""
     told = []
@@ -426,6 +440,7 @@ def cards(options: argparse.Namespace) -> None:
             test=options.test,
             folds=options.fold_scores,
             trials=options.trial_scores,
+            gallery=options.gallery and options.gallery / "gallery.json",
             with_pictures=options.pictures is not None,
         ),
         DETECTOR: detector_card(options.pair / DETECTOR, test=options.test),
@@ -433,9 +448,10 @@ def cards(options: argparse.Namespace) -> None:
     for name, text in told.items():
         with replacing(options.out / f"{name}.md") as temporary:
             temporary.write_text(text, "utf-8")
-    for picture in SHOWN if options.pictures else ():
-        with replacing(options.out / f"{TRACKER}-{picture}") as temporary:
-            shutil.copyfile(options.pictures / picture, temporary)
+    shown = [options.pictures / name for name in SHOWN] if options.pictures else []
+    for picture in [*shown, *([options.gallery / FAILURES] if options.gallery else [])]:
+        with replacing(options.out / f"{TRACKER}-{picture.name}") as temporary:
+            shutil.copyfile(picture, temporary)
 
 
 def add_training(one: argparse.ArgumentParser) -> None:
@@ -484,6 +500,7 @@ def add_cards(one: argparse.ArgumentParser) -> None:
     one.add_argument("--folds", dest="fold_scores", type=Path, help="folds.json")
     one.add_argument("--trials", dest="trial_scores", type=Path, help="trials.json")
     one.add_argument("--pictures", type=Path, help="what the command pictures left")
+    one.add_argument("--gallery", type=Path, help="what the command gallery left")
 
 
 def add_trials(one: argparse.ArgumentParser) -> None:
@@ -503,12 +520,19 @@ def add_pictures(one: argparse.ArgumentParser) -> None:
     one.add_argument("--worst", type=int, default=9)
 
 
+def add_gallery(one: argparse.ArgumentParser) -> None:
+    """Options of ``gallery``."""
+    one.add_argument("--tracker", required=True, help="folder, embedded name or Hub id")
+    one.add_argument("--worst", type=int, default=9)
+
+
 COMMANDS: Mapping[str, tuple[Callable[..., None], Callable[..., None]]] = {
     "train": (train, add_train),
     "baseline": (baseline, add_training),
     "folds": (folds, add_folds),
     "test": (test, add_test),
     "pictures": (pictures, add_pictures),
+    "gallery": (gallery, add_gallery),
     "trials": (trials, add_trials),
     "cards": (cards, add_cards),
 }

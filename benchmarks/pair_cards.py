@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from medicane_training.scores.intervals import score_text
 
 PUBLISHED = """\
@@ -19,6 +21,10 @@ mean, median and RMS 26.6, 22.2 and 32.4 km over all systems of the Atlantic and
 12.5 and 17.3 km for categories 2 to 5 (83 kt and more). ARCHER-2, the operational finder (Wimmers
 and Velden 2016), has a median of 49 km from the infrared window alone. Without a first guess, as
 above, the tile's middle is up to 300 km from the centre, which is the harder task."""
+
+FAILURES = "failures.png"
+COMMENTS = Path(__file__).parent / "failures.yaml"
+"""What a person saw in each picture of the gallery, by the storm's name."""
 
 SHOWN = {
     "calibration.png": "How many centres lie inside the circles, by class of wind:",
@@ -35,6 +41,7 @@ def tracker_card(
     test: Path,
     folds: Path | None = None,
     trials: Path | None = None,
+    gallery: Path | None = None,
     with_pictures: bool = False,
 ) -> str:
     """The tracker's card.
@@ -44,6 +51,7 @@ def tracker_card(
         test: ``test.json``.
         folds: ``folds.json``, if folds have been run.
         trials: ``trials.json``, if other trainings are told of.
+        gallery: ``gallery.json``, if failures are shown.
         with_pictures: whether those of SHOWN lie beside the card, after its name.
     """
     told = _json(test)
@@ -68,6 +76,7 @@ def tracker_card(
         "Median error of the test and validation clips when every picture is changed.",
         _changes(told["changes"]),
         *(_pictures(run.name) if with_pictures else []),
+        *([] if gallery is None else _failures(_json(gallery), run.name)),
         *([] if trials is None else _trials(_json(trials))),
     ]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -139,6 +148,26 @@ def _pictures(name: str) -> list[str]:
     for picture, caption in SHOWN.items():
         parts += [caption, f"![{caption}]({name}-{picture})"]
     return parts
+
+
+def _failures(told: Mapping[str, Any], name: str) -> list[str]:
+    comments = yaml.safe_load(COMMENTS.read_text("utf-8"))
+    rows = [
+        (row["storm"], f"{row['wind_kt']:.0f}", row["organisation"], f"{row['error_km']:.0f}")
+        for row in told["worst"]
+    ]
+    errors = told["errors_km"]
+    return [
+        "## Failures\n",
+        f"The worst clips of {errors['count']:.0f} of simulated storms that nobody trained on, of "
+        f"each storm one; the median of all is {errors['50%']:.0f} km. A plus is the truth, a "
+        "cross the model's centre in its 50 and 95 % circles.",
+        f"![The worst clips of simulated storms]({name}-{FAILURES})",
+        _table(
+            ("storm", "kt", "organisation", "km", "what happened"),
+            [(*row, comments[row[0]]) for row in rows],
+        ),
+    ]
 
 
 def _trials(told: Mapping[str, Any]) -> list[str]:

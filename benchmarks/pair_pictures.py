@@ -5,13 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from pair_scenes import SCENES, known_storms, opened
 
+from medicane_models.network.averaging import average_tracking
+from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.prediction.products import replacing_products
 from medicane_models.times import utc
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.provenance import data_kind
-from medicane_training.scores.centres import JudgedCentres, classes_of_clips, coverage_by_group
+from medicane_training.scores.centres import (
+    RADIUS_COLUMNS,
+    JudgedCentres,
+    classes_of_clips,
+    coverage_by_group,
+    error_km,
+    radii_km,
+)
 from medicane_training.scores.intervals import weather_blocks
 from medicane_training.scores.organisation import organisations
 from medicane_training.scores.pictures import (
@@ -21,7 +32,10 @@ from medicane_training.scores.pictures import (
     draw_precision_recall,
 )
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE
+from medicane_training.store.plane_samples import UNNAMED
 
+BATCH = 64
 MOMENTS = (
     ("INSAT-3D, Amphan", "2020-05-18T06:00"),
     ("INSAT-3D full disks", "2018-10-09T14:00"),
@@ -38,7 +52,7 @@ def draw_gallery(store: ClipStore, judged: pd.DataFrame, path: Path, *, worst: i
     Returns:
         What was drawn: storm, data set, wind, organisation, error.
     """
-    storms = store.clips["storm"].iloc[judged["clip"]].to_numpy(str)
+    storms = store.clips["storm"].iloc[judged["clip"]].str.removeprefix(UNNAMED).to_numpy(str)
     order = judged.assign(storm=storms).sort_values("error_km", ascending=False)
     chosen = order.drop_duplicates("storm").head(worst).reset_index(drop=True)
     rows = chosen["clip"].to_numpy(int)
@@ -49,6 +63,25 @@ def draw_gallery(store: ClipStore, judged: pd.DataFrame, path: Path, *, worst: i
     codes = np.stack([store.read(int(row))[-1] for row in rows])
     draw_centres(codes, drawn, store.processor, store.grid, path)
     return drawn.loc[:, ["storm", "dataset", "wind_kt", "organisation", "error_km"]]
+
+
+def judged_clips(store: ClipStore, model: MedicaneForTracking) -> pd.DataFrame:
+    """What a tracker makes of every clip of a store with a cyclone, as in a run's tables."""
+    dataset, clips, grid = ClipDataset(store), store.clips, store.grid
+    rows = np.flatnonzero(clips["label"].to_numpy() == CYCLONE)
+    tables = []
+    for some in np.array_split(rows, -(-len(rows) // BATCH)):
+        batch = dataset.__getitems__(some.tolist())
+        with torch.no_grad():
+            output = average_tracking(model, batch.pixel_values(store.processor)[0])
+        tensors = (output.center, batch.center, output.covariance)
+        found, truth, covariance = (tensor.double().numpy() for tensor in tensors)
+        tiles = clips[["tile_x", "tile_y"]].to_numpy(float)[some]
+        radii = radii_km(grid, tiles, found, covariance, model.config.radius_calibration)
+        places = np.hstack([found, truth, radii])
+        named = pd.DataFrame(places, columns=["x", "y", "true_x", "true_y", *RADIUS_COLUMNS])
+        tables.append(named.assign(clip=some, error_km=error_km(grid, tiles, found, truth)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _title(row: dict) -> str:

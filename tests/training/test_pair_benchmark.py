@@ -106,6 +106,22 @@ def test_a_tracker_is_tested_with_changed_pictures_and_drawn(benchmark, store, t
     assert {row["storm"] for row in drawn["worst"]} == {"ana", "bo"}
 
 
+def test_a_card_shows_the_worst_clips_with_what_a_person_saw(
+    benchmark, store, tracker, tmp_path, monkeypatch
+):
+    command = ["gallery", str(store.path), "--tracker", str(tracker), "--worst", "2"]
+    benchmark.main([*command, "--out", str(tmp_path)])
+    assert (tmp_path / "failures.png").is_file()
+    worst = json.loads((tmp_path / "gallery.json").read_text())["worst"]
+    assert worst[0]["error_km"] >= worst[1]["error_km"] > 0
+    cards = importlib.import_module("pair_cards")
+    comments = tmp_path / "failures.yaml"
+    comments.write_text("".join(f"{row['storm']}: a low cloud\n" for row in worst))
+    monkeypatch.setattr(cards, "COMMENTS", comments)
+    told = {"worst": worst, "errors_km": {"count": 20.0, "50%": 7.0}}
+    assert cards._failures(told, "name")[-1].count("a low cloud") == 2
+
+
 def test_a_detector_without_scenes_to_judge_is_wrong_use(benchmark, store, tmp_path, capsys):
     command = ["test", str(store.path), "--tracker", "x", "--detector", "y"]
     with pytest.raises(SystemExit):
