@@ -96,11 +96,15 @@ DETECTION = {
     "data.least_wind_kt": 25.0,
     "optimizer.lr": 1e-3,
     "training.epochs": 12,
+    "training.ema_decay": 0.99,
     "classification.select_by": "loss",
+    "classification.deployment_rate": 0.006,
 }
-"""Real weather without a cyclone has one frame a clip, as most real storms have, and simulated
-weather has four: how many there are must tell nothing. Disturbances that nobody calls a cyclone
-teach nothing either, and the tracker's features are good already."""
+"""Of all planes, hours and seasons six in a thousand show a cyclone: by IBTrACS of 1990–2022, 1.8
+storms of 25 kt and more are within 50° of the equator at a time. Real weather without a cyclone
+has one frame a clip, as most real storms have, and simulated weather has four: how many there are
+must tell nothing. Disturbances that nobody calls a cyclone teach nothing either, and the tracker's
+features are good already."""
 FRACTIONS = "[0.8, 0.2, 0.0]"
 TRACKER, DETECTOR = "medicane-ir-tracker", "medicane-ir-detector"
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
