@@ -36,7 +36,7 @@ def answer(scene: Path) -> float:
     """Seconds of a prediction of the newest clip, beyond reading it."""
     with tempfile.TemporaryDirectory() as out:
         options = ["--out", f"{out}/made", "--no-plot", "--runtime", "onnx", "--every", "100"]
-        told = seconds("-m", "medicane_models.cli", "predict", str(scene), *options)
+        told = seconds("-m", "medicane_models", "predict", str(scene), *options)
     return told - seconds("-c", READ, str(scene))
 
 
@@ -46,7 +46,7 @@ def main() -> None:
         scene = Path(folder) / "scene.zarr"
         write_simulation(scene, start="2021-10-29", hours=80 / 60)
         steps = {
-            "help": lambda: seconds("-m", "medicane_models.cli", "--help"),
+            "help": lambda: seconds("-m", "medicane_models", "--help"),
             "import": lambda: seconds("-c", "import medicane_models") - seconds("-c", ""),
             "first answer": lambda: answer(scene),
         }

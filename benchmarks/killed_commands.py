@@ -34,7 +34,7 @@ RESULT = Path(__file__).parent / "results" / "killed_commands.json"
 FULL_BYTES = 6_000
 DETECTOR, TRACKER = "medicane-ir-detector", "medicane-ir-tracker"
 PROGRAMS = {
-    "medicane": "medicane_models.cli",
+    "medicane": "medicane_models",
     "medicane-train": "medicane_training.cli",
     "medicane-export": "medicane_export.cli",
 }
