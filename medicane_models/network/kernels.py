@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812
 
-from medicane_models.network.routes import LEAST_WORK, Routes, onednn, routes
+from medicane_models.network.routes import LEAST_WORK, Routes, onednn, routes_here
 
 __all__ = ["linear", "linear_gelu"]
 
@@ -38,7 +38,7 @@ def linear_gelu(
 
 
 def _routes() -> Routes:
-    return routes(torch.get_num_threads())
+    return routes_here(torch.get_num_threads())
 
 
 def _by_onednn(weight: Tensor) -> bool:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-__all__ = ["LEAST_WORK", "Routes", "measured_routes", "onednn", "routes"]
+__all__ = ["LEAST_WORK", "Routes", "measured_routes", "onednn", "routes_here"]
 
 LEAST_WORK = 2**24
 """Multiplications below which calling oneDNN costs more than it saves."""
@@ -55,7 +55,7 @@ def onednn(x: Tensor, weight: Tensor, bias: Tensor | None, then: str = "none") -
 
 
 @cache
-def routes(threads: int) -> Routes:
+def routes_here(threads: int) -> Routes:
     """The faster of the two, for so many threads, as kept on this machine or measured now.
 
     The first measurement stands, so that later processes compute the same bits.

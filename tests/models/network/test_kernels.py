@@ -22,7 +22,7 @@ CHOICES = {
 def chosen(request, monkeypatch):
     """Every choice that a machine may make, for matrices of any size."""
     monkeypatch.setattr(kernels, "LEAST_WORK", 0)
-    monkeypatch.setattr(kernels, "routes", lambda threads: CHOICES[request.param])
+    monkeypatch.setattr(kernels, "routes_here", lambda threads: CHOICES[request.param])
 
 
 @pytest.fixture

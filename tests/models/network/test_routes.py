@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 from medicane_models.network import kernels
 from medicane_models.network import routes as module
 from medicane_models.network.kernels import linear, linear_gelu
-from medicane_models.network.routes import Routes, measured_routes, routes
+from medicane_models.network.routes import Routes, measured_routes, routes_here
 
 ALL = Routes(product=True, turned=True, gelu=True)
 
@@ -17,9 +17,9 @@ def folder(tmp_path, monkeypatch):
     """Where choices are kept, empty, and nothing remembered."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(module, "SHAPE", (4, 8, 8))
-    routes.cache_clear()
+    routes_here.cache_clear()
     yield tmp_path / "medicane-models"
-    routes.cache_clear()
+    routes_here.cache_clear()
 
 
 def test_the_faster_library_is_chosen(monkeypatch):
@@ -53,10 +53,10 @@ def test_a_right_operator_is_used_where_it_is_faster(monkeypatch):
 
 
 def test_a_choice_is_measured_once_and_kept(folder, monkeypatch):
-    chosen = routes(1)
+    chosen = routes_here(1)
     monkeypatch.setattr(module, "measured_routes", absent)
-    routes.cache_clear()
-    assert routes(1) == chosen
+    routes_here.cache_clear()
+    assert routes_here(1) == chosen
     assert len(list(folder.iterdir())) == 1
 
 
@@ -67,7 +67,7 @@ def test_the_first_of_two_processes_has_chosen_for_both(folder, monkeypatch):
         return ALL
 
     monkeypatch.setattr(module, "measured_routes", late)
-    assert routes(1) == Routes(gelu=True)
+    assert routes_here(1) == Routes(gelu=True)
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"other": 1}'])
@@ -75,13 +75,13 @@ def test_a_damaged_choice_is_measured_again(kept, folder, monkeypatch):
     monkeypatch.setattr(module, "measured_routes", lambda threads: ALL)
     folder.mkdir()
     module._path(1).write_text(kept)
-    assert routes(1) == ALL
+    assert routes_here(1) == ALL
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(folder, monkeypatch):
     monkeypatch.setattr(module, "measured_routes", lambda threads: ALL)
     folder.write_text("a file where the folder should be")
-    assert routes(1) == ALL
+    assert routes_here(1) == ALL
 
 
 def test_processors_limits_and_threads_choose_apart(folder, monkeypatch):
@@ -91,7 +91,7 @@ def test_processors_limits_and_threads_choose_apart(folder, monkeypatch):
 
 
 def test_small_matrices_are_left_to_pytorch(monkeypatch):
-    monkeypatch.setattr(kernels, "routes", absent)
+    monkeypatch.setattr(kernels, "routes_here", absent)
     x, weight = torch.randn(2, 4, 8), torch.randn(8, 8)
     assert torch.equal(linear(x, weight, None), F.linear(x, weight))
     assert torch.equal(linear_gelu(x, weight, None), F.gelu(F.linear(x, weight)))
@@ -99,11 +99,11 @@ def test_small_matrices_are_left_to_pytorch(monkeypatch):
 
 def test_modes_of_the_caller_do_not_reach_the_measurement(folder):
     with torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.enable_grad():
-        assert isinstance(routes(1), Routes)
+        assert isinstance(routes_here(1), Routes)
 
 
 def test_compilers_do_not_see_the_size_at_which_it_pays(monkeypatch):
-    monkeypatch.setattr(kernels, "routes", absent)
+    monkeypatch.setattr(kernels, "routes_here", absent)
 
     class Map(torch.nn.Module):
         def forward(self, x):
