@@ -139,7 +139,7 @@ def from_mapping(kind: type[D], values: Any, *, partial: bool = False) -> D:
         raise ConfigurationError(f"{what} is {shown(values)}; give its fields by name")
     kinds = _annotations(kind)
     known = list(kinds)
-    if unknown := [str(key) for key in values if key not in known]:
+    if unknown := [str(key)[:60] for key in values if key not in known]:
         raise ConfigurationError(
             f"unknown setting {', '.join(unknown)} of {what}; known are {', '.join(known)}"
         )

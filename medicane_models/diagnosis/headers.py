@@ -44,8 +44,13 @@ def tensor_shapes(
         if length > HEADER_LIMIT:
             raise CheckpointError(f"{path} is not a safetensors file; copy it again")
         values = parse_json(file.read(length), path)
-    values.pop("__metadata__", None)
-    return [(tensor["dtype"], tuple(tensor["shape"])) for tensor in values.values()]
+    try:
+        values.pop("__metadata__", None)
+        return [(tensor["dtype"], tuple(tensor["shape"])) for tensor in values.values()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not a safetensors file ({error}); copy it again"
+        ) from error
 
 
 def _remote_header(

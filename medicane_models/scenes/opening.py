@@ -103,9 +103,10 @@ def open_scene(
     file_names.check_reader(reader)
     wanted = [channels] if isinstance(channels, str) else channels
     recording = _recording(source, wanted, extent, reader)
-    if not recording.frames:
+    timed = _in_order(recording.frames)
+    if not timed:
         raise SceneError(f"{_name_of(source)} holds no frame; give files of at least one time")
-    frames = _between(_in_order(recording.frames), start, end)
+    frames = _between(timed, start, end)
     grid = union_grid(recording, frames) if domain is None else _north_up(domain)
     _warn_if_coarser(recording.grid, grid)
     pixels = lazy_pixels(recording, frames, grid)

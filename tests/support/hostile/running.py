@@ -61,6 +61,7 @@ class Worker:
         with suppress(BrokenPipeError):
             self.process.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
         code = self.process.wait()
+        self.process.stdout.close()  # pyright: ignore[reportOptionalMemberAccess]
         self.said.seek(0)
         said = self.said.read()
         self.said.close()

@@ -251,7 +251,7 @@ def _settings_of(file: Path, flow: FlowName) -> Plain:
 def _overlaid(kind: type, values: Plain, layer: Mapping[str, Any], keys: str = "") -> Plain:
     types, result = _types(kind), dict(values)
     for name, value in layer.items():
-        key = f"{keys}{name}"
+        key = f"{keys}{str(name)[:60]}"
         if name not in types:
             raise ConfigurationError(
                 f"{key} is no setting{did_you_mean(str(name), types)}; {keys[:-1] or 'a recipe'} "

@@ -8,7 +8,7 @@ import pytest
 import zarr
 from scene_files import archive_dataset, cf_dataset, kelvin, shares, times, write_archive
 
-from medicane_models.errors import SceneError
+from medicane_models.errors import SceneError, SceneWarning
 from medicane_models.scenes.opening import open_scene
 
 
@@ -71,4 +71,16 @@ def test_what_unfolds_in_a_zip_file_is_bounded(tmp_path, monkeypatch):
 def test_a_file_of_no_time_is_refused_by_name(tmp_path):
     cf_dataset(kelvin(1), times("2020", 1)).isel(time=slice(0, 0)).to_netcdf(tmp_path / "empty.nc")
     with pytest.raises(SceneError, match=r"empty\.nc holds no frame"):
+        open_scene(tmp_path / "empty.nc")
+
+
+def test_a_file_whose_times_are_all_unknown_is_refused_by_name(tmp_path):
+    dataset = cf_dataset(kelvin(1), times("2020", 1))
+    dataset["time"] = ("time", np.array(["NaT"], "datetime64[ns]"))
+    dataset["time"].encoding = {"units": "days since 2000-01-01", "dtype": "f8"}
+    dataset.to_netcdf(tmp_path / "empty.nc")
+    with (
+        pytest.warns(SceneWarning, match="without a time"),
+        pytest.raises(SceneError, match=r"empty\.nc holds no frame"),
+    ):
         open_scene(tmp_path / "empty.nc")
