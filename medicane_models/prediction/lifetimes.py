@@ -87,7 +87,7 @@ def _moved(
     fix: pd.Series, hours: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Where a cyclone is some hours from a fix; it stays where its speed is unknown."""
-    speed, heading = np.nan_to_num(fix[["speed_kt", "heading"]].to_numpy(float))
+    speed, heading = (float(np.nan_to_num(fix[name])) for name in ("speed_kt", "heading"))
     lon, lat, heading = (np.full_like(hours, value) for value in (fix["lon"], fix["lat"], heading))
     lon, lat, _ = SPHERE.fwd(lon, lat, heading, speed * KNOT * hours * 1000)
     return lon, lat
