@@ -22,7 +22,7 @@ from medicane_training.recipes.loading import load_recipe, to_yaml
 from medicane_training.run.checkpoint import (
     MANIFEST,
     RunProgress,
-    _checksum,
+    _seal,
     newest_sound,
     read_progress,
 )  # fmt: skip
@@ -109,7 +109,7 @@ def checkpoints(folder: Path) -> Path:
 
 def seal(place: Path) -> None:
     files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != MANIFEST)
-    sums = {path.relative_to(place).as_posix(): _checksum(path) for path in files}
+    sums = {path.relative_to(place).as_posix(): _seal(path) for path in files}
     (place / MANIFEST).write_text(json.dumps(sums))
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,11 @@ def test_a_checkpoint_is_sound_as_saved(tmp_path):
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "state.txt differs"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "state.txt is of another size"),
+        (lambda path: os.truncate(path, 2**36), "state.txt is of another size"),
         (lambda path: path.write_bytes(b"S" + path.read_bytes()[1:]), "state.txt differs"),
         (lambda path: path.unlink(), "state.txt is missing"),
-        (lambda path: path.with_name("progress.json").write_text("{}"), "progress.json differs"),
+        (lambda path: path.with_name("progress.json").write_text("{}"), "progress.json is of an"),
         (lambda path: path.with_name("manifest.json").write_text("{"), "cannot be read"),
         (lambda path: path.with_name("manifest.json").unlink(), "cannot be read"),
     ],

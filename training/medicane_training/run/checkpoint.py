@@ -121,7 +121,9 @@ def damage(checkpoint: Path) -> str | None:
                 return f"{MANIFEST} names {name!r}, which lies elsewhere"
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
-            if _checksum(checkpoint / name) != expected:
+            if not str(expected).startswith(_size(checkpoint / name)):
+                return f"{name} is of another size"
+            if _seal(checkpoint / name) != expected:
                 return f"{name} differs from its checksum"
     except (OSError, ValueError) as error:
         return f"{MANIFEST} cannot be read: {error}"
@@ -226,8 +228,8 @@ class Checkpoints:
             engine.model.processor.save_pretrained(temporary)
         write_json(temporary / PROGRESS_FILE, progress)
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        sums = {path.relative_to(temporary).as_posix(): _checksum(path) for path in files}
-        write_json(temporary / MANIFEST, sums)
+        seals = {path.relative_to(temporary).as_posix(): _seal(path) for path in files}
+        write_json(temporary / MANIFEST, seals)
         for path in [*files, temporary / MANIFEST, temporary]:
             _flush(path)
         self._swap(temporary, final)
@@ -265,9 +267,14 @@ class Checkpoints:
             shutil.rmtree(doomed, ignore_errors=True)
 
 
-def _checksum(path: Path) -> str:
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size} bytes, "
+
+
+def _seal(path: Path) -> str:
+    """Size and checksum: the size is compared first, since a damaged file may seem endless."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return _size(path) + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:
