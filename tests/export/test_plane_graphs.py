@@ -126,8 +126,7 @@ def pairs(tmp_path_factory):
 
 
 def test_an_exported_pair_predicts_as_torch_does(pairs):
-    at = (20.0, -36.0)
-    seen = scene(at, grid_around(*at))
+    seen = scene((20.9, -35.3), grid_around(20.0, -36.0))  # off the axis, or two peaks are equal
     tables = [pair.predict(seen).table[["probability", "lon", "lat"]] for pair in pairs]
     np.testing.assert_allclose(*tables, atol=1e-3)
 

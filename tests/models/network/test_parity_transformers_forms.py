@@ -63,7 +63,7 @@ def assert_same(model, peer, kind):
             ours, theirs = model(clip, mask).reconstruction, peer(clip, mask).logits
         else:
             ours, theirs = model.forward_features(clip), peer(clip).last_hidden_state
-    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 PAIRS = [*itertools.product(KINDS, FIELDS)]
