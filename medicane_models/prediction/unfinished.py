@@ -94,7 +94,8 @@ def going_on(
             _keep_settings(hours, _settings(run, files), overwrite=overwrite)
             yield hours
     finally:
-        if not any(hours.folder.glob("*.json")):
+        if not any(len(hour.clip.table) for hour in hours.stored()):
+            hours.clear()
             _remove_state(folder)
 
 
