@@ -77,7 +77,7 @@ def reference(tmp_path_factory) -> dict[Path, str]:
 
 @pytest.mark.slow
 def test_the_reference_has_a_page_for_every_room(reference):
-    rooms = {path.parent.name for path in ROOT.glob("medicane_models/*/__init__.py")}
+    rooms = {path.parent.name for path in ROOT.glob("medicane_models/*/__init__.py")} - {"cli"}
     assert rooms <= {page.stem for page in reference}
 
 

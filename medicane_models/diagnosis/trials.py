@@ -3,13 +3,12 @@
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from medicane_models.errors import MissingExtraError, MissingFileError
+from medicane_models.errors import MissingExtraError
 from medicane_models.hub import DETECTOR
 from medicane_models.runtimes.accelerators import PROVIDERS, DeviceError, onnxruntime_build
 from medicane_models.runtimes.onnx import OnnxModel, find_onnx
@@ -68,7 +67,7 @@ def try_torch() -> Trial:
 
 
 def try_onnx() -> Iterator[Trial]:
-    """Three nodes on every provider, and the embedded detector if it was exported."""
+    """Three nodes on every provider, and the embedded detector."""
     try:
         providers = onnxruntime_build().providers
     except MissingExtraError:
@@ -78,9 +77,8 @@ def try_onnx() -> Iterator[Trial]:
             yield _tried(
                 "onnxruntime", device, "three nodes", lambda at=device: _three(at), _is_three
             )
-    with suppress(MissingFileError):
-        path = find_onnx(DETECTOR)
-        yield _tried("onnxruntime", "auto", DETECTOR, lambda: _exported(path), _are_probabilities)
+    path = find_onnx(DETECTOR)
+    yield _tried("onnxruntime", "auto", DETECTOR, lambda: _exported(path), _are_probabilities)
 
 
 def _tried(

@@ -433,9 +433,10 @@ def test_an_unknown_model_lists_the_embedded_ones(medicane, frames, tmp_path):
 
 
 def test_a_model_without_an_onnx_file_says_how_to_make_one(medicane, tmp_path):
-    code, _, err = medicane("predict", ".", "--out", tmp_path / "out", "--runtime", "onnx")
+    options = ["--runtime", "onnx", "--model", "medicane-tiny-detector"]
+    code, _, err = medicane("predict", ".", "--out", tmp_path / "out", *options)
     assert code == 2
-    assert "run: medicane-export onnx medicane-ir-detector --out DIR, and give DIR" in err
+    assert "run: medicane-export onnx medicane-tiny-detector --out DIR, and give DIR" in err
 
 
 def test_detecting_alone_writes_no_tracks(medicane, tmp_path):

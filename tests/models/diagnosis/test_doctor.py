@@ -17,6 +17,7 @@ from medicane_models.cli import main
 from medicane_models.diagnosis import doctor, trials
 from medicane_models.diagnosis.doctor import examine
 from medicane_models.diagnosis.trials import THREE_NODES, Trial
+from medicane_models.hub import DETECTOR
 from medicane_models.runtimes import accelerators
 from medicane_models.runtimes.accelerators import (
     NvidiaDriver,
@@ -65,7 +66,8 @@ def test_without_torch_the_rest_is_told():
     assert "timm and torch missing; only --runtime onnx works" in notes
     assert told["extras"]["torch"] == ["timm missing", "torch missing"]
     assert "torch" not in told["packages"]
-    assert [trial["runtime"] for trial in told["trials"]] == ["onnxruntime"]
+    assert {trial["runtime"] for trial in told["trials"]} == {"onnxruntime"}
+    assert [trial["model"] for trial in told["trials"]] == ["three nodes", DETECTOR]
 
 
 def test_without_onnxruntime_the_rest_is_told():

@@ -13,7 +13,7 @@ from sample_tracks import two_tracks
 
 from hostile.damage import Draw, Kind, files_of, spoil_text
 from hostile.scenes import spoil_dataset
-from medicane_models.prediction.track_files.formats import FORMATS
+from medicane_models.prediction.track_files.formats import save_tracks
 from medicane_models.verification.best_tracks import read_tracks
 from medicane_models.verification.cases import EvaluationSettings
 from medicane_models.verification.evaluation import evaluate
@@ -66,9 +66,7 @@ def text_file(name: str, text: str) -> Callable[[Path], Path]:
 
 def ours(form: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
-        file = FORMATS[form]
-        file.write(two_tracks(), folder / file.name, {"model": "tiny"})
-        return folder / file.name
+        return save_tracks(two_tracks(), folder, [form], {"model": "tiny"})[form]
 
     return make
 

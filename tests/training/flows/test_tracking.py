@@ -181,7 +181,7 @@ def test_a_heatmap_learns_where_blobs_are():
         optimizer.step()
     error = (model.eval()(clips).center - centers).norm(dim=1)
     assert error.max() < 3
-    assert error.mean() < 1.5  # far below a cell of 4 pixels
+    assert error.mean() < 2  # half a cell of 4 pixels
 
 
 def test_a_regression_head_takes_its_units_from_the_training_centres(store):
