@@ -35,10 +35,13 @@ def write_ibtracs(tracks: pd.DataFrame, path: str | Path) -> None:
     tracks = rounded(as_tracks(tracks))
     own = [name for name in tracks.columns if name not in HELD]
     units = _units() | {name: COLUMNS[name].units or BLANK for name in own}
-    rows = _standard(tracks).join(tracks[own]).reindex(columns=list(units)).astype(object)
-    text = pd.concat([pd.DataFrame([units]), rows.fillna(BLANK)])
+    more = tracks[own].copy()
+    for name in more.select_dtypes(["datetime", "datetimetz"]):
+        more[name] = more[name].dt.strftime(TIME_FORMAT)
+    rows = _standard(tracks).join(more).reindex(columns=list(units))
+    text = pd.concat([pd.DataFrame([units]), rows.astype(object).fillna(BLANK)])
     with replacing(Path(path)) as temporary:
-        text.to_csv(temporary, index=False, date_format=TIME_FORMAT)
+        text.to_csv(temporary, index=False)
 
 
 def _units() -> dict[str, str]:
