@@ -37,7 +37,7 @@ def write_ibtracs(tracks: pd.DataFrame, path: str | Path) -> None:
     units = _units() | {name: COLUMNS[name].units or BLANK for name in own}
     more = tracks[own].copy()
     for name in more.select_dtypes(["datetime", "datetimetz"]):
-        more[name] = more[name].dt.strftime(TIME_FORMAT)
+        more[name] = pd.DatetimeIndex(more[name]).strftime(TIME_FORMAT)
     rows = _standard(tracks).join(more).reindex(columns=list(units))
     text = pd.concat([pd.DataFrame([units]), rows.astype(object).fillna(BLANK)])
     with replacing(Path(path)) as temporary:
