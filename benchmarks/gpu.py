@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ import torch
 from forward_vs_transformers import forward_flops, our_model, peer_model
 from measuring import interleave, keep, matmul, print_table, ratios, spread
 from plane_views import build
-from pretraining_step_vs_transformers import BUILDERS, NAMES, step_flops
+from pretraining_step_vs_transformers import NAMES, our_step, peer_step, step_flops
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import MEDITERRANEAN
+from medicane_models.network.averaging import average_classification, average_tracking
+from medicane_models.network.blocks import compile_blocks
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.runtimes.onnx_metadata import Precision, onnx_file_name
@@ -47,6 +50,7 @@ from medicane_training.store.clip_store import ClipStore
 Rows = dict[str, dict[str, float]]
 WARM = 3
 PEER, OURS = NAMES
+COMPILED = " compiled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +64,13 @@ class Scale:
         base: clips of base in a batch.
         tiny: likewise; the best of them counts.
         giant: clips of giant in a batch.
+        pretraining: clips in a batch of masked pretraining; the first is the peer's, too.
         onnx: clips in a batch of ONNX.
+        embedded: models of the package that run as ONNX beside base.
         tracker: clips in a step of the infrared tracker's training.
         steps: of that training.
         workers: that read for it.
+        compiler: backend of `torch.compile`.
     """
 
     device: str = "cuda"
@@ -72,10 +79,13 @@ class Scale:
     base: int = 32
     tiny: tuple[int, ...] = (64, 256)
     giant: int = 8
+    pretraining: tuple[int, ...] = (32, 128)
     onnx: tuple[int, ...] = (1, 8, 32)
+    embedded: tuple[str, ...] = ("medicane-ir-detector", "medicane-ir-tracker")
     tracker: int = 256
     steps: int = 40
     workers: int = 12
+    compiler: str = "inductor"
 
 
 WHOLE = Scale(changes={})
@@ -90,7 +100,10 @@ SMOKE = Scale(
     base=2,
     tiny=(1, 2),
     giant=1,
+    pretraining=(1, 2),
     onnx=(1, 8),
+    embedded=("medicane-ir-tracker",),
+    compiler="eager",
     tracker=4,
     steps=2,
     workers=0,
@@ -121,12 +134,12 @@ def shares(
     return found, seconds, product_flops / min(products)
 
 
-def asked(model: torch.nn.Module, clips: Tensor) -> Callable[[], Tensor]:
+def asked(model: torch.nn.Module, clips: Tensor) -> Callable[[], Any]:
     """One forward pass."""
 
     @torch.inference_mode()
-    def step() -> Tensor:
-        return model(clips).logits
+    def step() -> Any:
+        return model(clips)
 
     return step
 
@@ -140,19 +153,28 @@ def base(scale: Scale) -> Rows:
     """Inference of base beside transformers."""
     config = config_of("base", scale)
     peer = peer_model(config)
-    models = {PEER: peer, OURS: our_model(peer, config)}
+    ours = our_model(peer, config)
+    for model in (peer, ours):
+        model.to(device=scale.device, dtype=torch.bfloat16)
     clips = clips_of(config, scale.base, scale)
-    steps = {
-        name: asked(model.to(device=scale.device, dtype=torch.bfloat16), clips)
-        for name, model in models.items()
-    }
+    steps = {PEER: asked(peer, clips), **eager_and_compiled(OURS, ours, clips, scale)}
     flops = scale.base * forward_flops(config)
     found, seconds, rate = shares(steps, dict.fromkeys(steps, flops), scale)
     return {
         "gpu matmul": {"value": rate / 1e12},
         "gpu base": found[OURS],
+        "gpu base compiled": found[OURS + COMPILED],
         "gpu base peer": ratios(seconds, OURS, PEER),
     }
+
+
+def eager_and_compiled(
+    name: str, model: torch.nn.Module, clips: Tensor, scale: Scale
+) -> dict[str, Callable[[], Any]]:
+    """A model's pass, and that of a copy whose blocks are compiled."""
+    compiled = deepcopy(model)
+    compile_blocks(compiled, backend=scale.compiler, dynamic=False)
+    return {name: asked(model, clips), name + COMPILED: asked(compiled, clips)}
 
 
 def of_size(size: str, counts: tuple[int, ...], scale: Scale) -> Rows:
@@ -160,35 +182,61 @@ def of_size(size: str, counts: tuple[int, ...], scale: Scale) -> Rows:
     config = config_of(size, scale)
     with torch.device(scale.device):
         model = MedicaneForVideoClassification(config).eval().to(torch.bfloat16)
-    steps = {str(count): asked(model, clips_of(config, count, scale)) for count in counts}
-    flops = {str(count): count * forward_flops(config) for count in counts}
-    found, _, _ = shares(steps, flops, scale)
-    return {f"gpu {size}": max(found.values(), key=lambda row: row["value"])}
+    steps, flops = {}, {}
+    for count in counts:
+        clips = clips_of(config, count, scale)
+        named = eager_and_compiled(str(count), model, clips, scale)
+        steps |= named
+        flops |= dict.fromkeys(named, count * forward_flops(config))
+    return best_of(shares(steps, flops, scale)[0], f"gpu {size}")
+
+
+def best_of(found: Rows, name: str) -> Rows:
+    """The best batch of the eager steps, and of the compiled ones."""
+    print({one: round(row["value"], 3) for one, row in found.items()})
+    compiled = {one for one in found if one.endswith(COMPILED)}
+    kinds = {name: found.keys() - compiled, name + COMPILED: compiled}
+    return {
+        kind: max((found[one] for one in ones), key=lambda row: row["value"])
+        for kind, ones in kinds.items()
+    }
 
 
 def pretraining(scale: Scale) -> Rows:
     """Forward and backward of a masked step under autocast, beside transformers."""
     config = config_of("base", scale)
-    clips = torch.randn(scale.base, *config.clip_shape, device=scale.device)
-
-    def stepped(name: str) -> Callable[[], None]:
-        step = BUILDERS[name](config, scale.base, scale.device)
-
-        def run() -> None:
-            with torch.autocast(scale.device, torch.bfloat16):
-                step(clips)
-
-        return run
-
     tokens, cells = config.num_tokens, config.num_tokens // config.token_grid[0]
     seen = (cells - int(0.9 * cells)) * config.token_grid[0]
     hidden = tokens - seen
-    flops = {
-        PEER: scale.base * step_flops(config, seen, hidden, hidden),
-        OURS: scale.base * step_flops(config, seen, tokens // 2, hidden // 2),
+    flops = step_flops(config, seen, tokens // 2, hidden // 2)
+    steps, work = {}, {}
+    for count in scale.pretraining:
+        clips = torch.randn(count, *config.clip_shape, device=scale.device)
+        for name, compiler in (("", None), (COMPILED, scale.compiler)):
+            step = our_step(config, count, scale.device, compiler)
+            steps[f"{count}{name}"] = stepped(step, clips, scale)
+            work[f"{count}{name}"] = count * flops
+    count = scale.pretraining[0]
+    clips = torch.randn(count, *config.clip_shape, device=scale.device)
+    steps[PEER] = stepped(peer_step(config, count, scale.device), clips, scale)
+    work[PEER] = count * step_flops(config, seen, hidden, hidden)
+    found, seconds, _ = shares(steps, work, scale)
+    print(f"transformers, {count} clips: {found.pop(PEER)}")
+    return {
+        **best_of(found, "gpu pretraining"),
+        "gpu pretraining peer": ratios(seconds, str(count), PEER),
+        "gpu pretraining compiled peer": ratios(seconds, f"{count}{COMPILED}", PEER),
     }
-    found, seconds, _ = shares({name: stepped(name) for name in NAMES}, flops, scale)
-    return {"gpu pretraining": found[OURS], "gpu pretraining peer": ratios(seconds, OURS, PEER)}
+
+
+def stepped(step: Callable[[Tensor], None], clips: Tensor, scale: Scale) -> Callable[[], None]:
+    """A training step in mixed precision."""
+
+    def run() -> None:
+        with torch.autocast(scale.device, torch.bfloat16):
+            step(clips)
+
+    return run
 
 
 def tracker(scale: Scale) -> Rows:
@@ -265,51 +313,74 @@ def engines(scale: Scale) -> Rows:
 
 
 def onnx(scale: Scale) -> Rows:
-    """ONNX with inputs and outputs on the device, beside eager PyTorch in float32; and parity."""
-    from onnx_inference import onnx_step
-
-    config = config_of("base", scale)
-    model = MedicaneForVideoClassification(config).eval()
-    precisions: tuple[Precision, ...] = ("fp32", "fp16") if scale.device == "cuda" else ("fp32",)
+    """ONNX with inputs and outputs on the device, beside PyTorch in float32; and parity."""
     rows: Rows = {}
-    with tempfile.TemporaryDirectory() as folder:
-        processor = MedicaneProcessor.airmass().resized(
-            tile_size=config.frame_size[0], num_frames=config.num_frames
-        )
-        source = LoadedModel(model=model, processor=processor, name="base", revision=None)
-        request = OnnxRequest(
-            precisions=precisions, count=0, tolerances={"logits": sys.float_info.max}
-        )
-        export_onnx(source, Path(folder), request, print)
-        sessions: dict[Precision, onnxruntime.InferenceSession] = {
-            kind: open_session(Path(folder) / onnx_file_name(precision=kind), scale.device)[0]
-            for kind in precisions
-        }
-        model.to(scale.device)
-        for count in scale.onnx:
-            clips = torch.randn(count, *config.clip_shape, device=scale.device)
-            steps: dict[str, Callable[[], object]] = {"eager": asked(model, clips)}
-            steps |= {kind: onnx_step(session, clips) for kind, session in sessions.items()}
-            seconds = interleave(steps, scale.turns)
-            check_parity(sessions, model, clips)
-            told = {kind: ratios(seconds, kind, "eager") for kind in precisions}
-            print(f"onnx {onnxruntime.__version__}, {count} clips, of eager's time: {told}")
-            if count == 8:
-                rows |= {f"gpu onnx {kind}": row for kind, row in told.items()}
+    for name in ("base", *scale.embedded):
+        with tempfile.TemporaryDirectory() as folder:
+            found = onnx_of(loaded(name, scale), Path(folder), scale)
+        rows |= {f"gpu onnx {name} {kind}": row for kind, row in found.items()}
     return rows
 
 
+def loaded(name: str, scale: Scale) -> LoadedModel:
+    """A model of the package, or base with random weights."""
+    if name != "base":
+        return LoadedModel.load(name)
+    config = config_of(name, scale)
+    processor = MedicaneProcessor.airmass().resized(
+        tile_size=config.frame_size[0], num_frames=config.num_frames
+    )
+    model = MedicaneForVideoClassification(config).eval()
+    return LoadedModel(model=model, processor=processor, name=name, revision=None)
+
+
+def onnx_of(source: LoadedModel, folder: Path, scale: Scale) -> Rows:
+    """Each precision's time at 8 clips, of eager PyTorch's; the other batches are printed."""
+    from onnx_inference import onnx_step
+
+    precisions: tuple[Precision, ...] = ("fp32", "fp16") if scale.device == "cuda" else ("fp32",)
+    request = OnnxRequest(precisions=precisions, count=0, tolerances={"logits": sys.float_info.max})
+    export_onnx(source, folder, request, print)
+    sessions: dict[Precision, onnxruntime.InferenceSession] = {
+        kind: open_session(folder / onnx_file_name(precision=kind), scale.device)[0]
+        for kind in precisions
+    }
+    model: Any = source.model.to(scale.device)
+    rows: Rows = {}
+    for count in scale.onnx:
+        clips = torch.randn(count, *model.config.clip_shape, device=scale.device)
+        steps: dict[str, Callable[[], object]] = {"eager": averaged(model, clips)}
+        steps |= {kind: onnx_step(session, clips) for kind, session in sessions.items()}
+        seconds = interleave(steps, scale.turns)
+        check_parity(sessions, averaged(model, clips)(), clips)
+        told = {kind: ratios(seconds, kind, "eager") for kind in steps}
+        print(source.name, f"onnxruntime {onnxruntime.__version__}, {count} clips", told)
+        if count == 8:
+            rows = {kind: told[kind] for kind in precisions}
+    return rows
+
+
+def averaged(model: Any, clips: Tensor) -> Callable[[], Any]:
+    """The mean over the model's views, which is what its graph computes."""
+    average = average_tracking if model.task == "tracking" else average_classification
+
+    @torch.inference_mode()
+    def step() -> Any:
+        return average(model, clips)
+
+    return step
+
+
 def check_parity(
-    sessions: Mapping[Precision, onnxruntime.InferenceSession],
-    model: torch.nn.Module,
-    clips: Tensor,
+    sessions: Mapping[Precision, onnxruntime.InferenceSession], output: Any, clips: Tensor
 ) -> None:
-    """Refuse logits that are further from PyTorch's than the precision explains."""
-    expected = asked(model, clips)().cpu()
+    """Refuse outputs that are further from PyTorch's than the precision explains."""
     for kind, session in sessions.items():
-        (logits,) = session.run(["logits"], {"pixel_values": clips.cpu().numpy()})
-        limit = {"fp32": 1e-4, "fp16": 2e-2}[kind]
-        torch.testing.assert_close(torch.from_numpy(logits), expected, atol=limit, rtol=limit)
+        name = session.get_outputs()[0].name
+        (found,) = session.run([name], {"pixel_values": clips.cpu().numpy()})
+        limit = {"fp32": 1e-4, "fp16": 2e-2}[kind] * (100 if name == "center" else 1)
+        expected = getattr(output, name).cpu()
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=limit, rtol=limit)
 
 
 PARTS: Mapping[str, Callable[[Scale], Rows]] = {
@@ -344,12 +415,14 @@ def main() -> int:
     scale, rows, failed = SMOKE if options.smoke else WHOLE, {}, []
     for part in options.parts:
         with told(part, failed):
-            rows |= PARTS[part](scale)
+            found = PARTS[part](scale)
+            rows |= found
+            if not options.smoke:
+                keep(f"gpu_{part}", found, {}, scale.device)
+        torch.compiler.reset()  # which counts what it compiles, and gives up at eight
         if scale.device == "cuda":
             torch.cuda.empty_cache()
     print_table([("", "median"), *((name, f"{row['value']:.3f}") for name, row in rows.items())])
-    if not options.smoke:
-        keep("gpu", rows, {"failed": failed}, scale.device)
     return bool(failed)
 
 

@@ -77,7 +77,8 @@ def onnx_step(
         shape=tuple(pixels.shape),
         buffer_ptr=pixels.data_ptr(),
     )
-    binding.bind_output("logits", **place)
+    for output in session.get_outputs():
+        binding.bind_output(output.name, **place)
 
     def step() -> np.ndarray:
         session.run_with_iobinding(binding, options)

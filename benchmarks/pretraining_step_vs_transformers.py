@@ -24,6 +24,7 @@ from measuring import (
 )
 from transformers import VideoMAEConfig, VideoMAEForPreTraining
 
+from medicane_models.network.blocks import compile_blocks
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.masking import running_cell_mask, tube_mask
 from medicane_models.network.pretraining import MedicaneForPreTraining
@@ -58,10 +59,12 @@ def peer_step(config: MedicaneConfig, batch: int, device: str) -> Step:
     return lambda pixels: _step(model, pixels, mask)
 
 
-def our_step(config: MedicaneConfig, batch: int, device: str) -> Step:
-    """Our step."""
+def our_step(config: MedicaneConfig, batch: int, device: str, compiler: str | None = None) -> Step:
+    """Our step, its blocks perhaps compiled."""
     torch.manual_seed(0)
     model = MedicaneForPreTraining(config).to(device)
+    if compiler is not None:
+        compile_blocks(model, backend=compiler, dynamic=False)
     masks = (
         tube_mask(config.token_grid, 0.9, clips=batch),
         running_cell_mask(config.token_grid, 0.5, clips=batch),

@@ -9,7 +9,6 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -38,6 +37,7 @@ from medicane_models.errors import (
 from medicane_models.files import json_text
 from medicane_models.hub import check_name
 from medicane_models.scenes.readers.file_names import check_reader
+from medicane_models.versions import DISTRIBUTION, installed
 
 __all__ = [
     "DEVICE",
@@ -78,7 +78,6 @@ __all__ = [
     "with_progress",
 ]
 
-DISTRIBUTION = "medicane-models"
 
 T = TypeVar("T")
 
@@ -132,7 +131,7 @@ def run_program(app: typer.Typer, package: str, *, extra: str = "torch") -> None
 def _print_version(program: str) -> Callable[[bool], bool]:
     def show(asked: bool) -> bool:
         if asked:
-            typer.echo(f"{program} {version(DISTRIBUTION)}")
+            typer.echo(f"{program} {installed(DISTRIBUTION) or 'of a source tree, not installed'}")
             raise typer.Exit
         return asked
 

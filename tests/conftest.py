@@ -1,4 +1,5 @@
 import os
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,16 @@ def shared_data() -> Path:
         if (parent / "shared" / "data").is_dir():
             return parent / "shared" / "data"
     pytest.skip("no real data beside the project")
+
+
+@pytest.fixture
+def in_a_source_tree(monkeypatch):
+    """The package as it is where nobody has installed it."""
+    installed = metadata.distribution
+
+    def absent(name: str) -> metadata.Distribution:
+        if name == "medicane-models":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)

@@ -157,6 +157,13 @@ def test_the_version_is_told(program):
     assert (result.exit_code, result.output) == (0, f"{program} {version('medicane-models')}\n")
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_source_tree_tells_that_it_has_no_version(program, in_a_source_tree):
+    result = CliRunner().invoke(PROGRAMS[program].app, ["--version"])
+    told = f"{program} of a source tree, not installed\n"
+    assert (result.exit_code, result.output) == (0, told)
+
+
 def test_the_package_runs_as_a_module():
     command = [sys.executable, "-m", "medicane_models", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -11,13 +11,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from medicane_models.diagnosis.packages import (
-    DISTRIBUTION,
-    extras,
-    installed,
-    requirements,
-    unmet,
-)
+from medicane_models.diagnosis.packages import extras, requirements, unmet
 from medicane_models.diagnosis.trials import Trial, try_onnx, try_torch
 from medicane_models.errors import MissingExtraError
 from medicane_models.files import to_plain
@@ -34,6 +28,7 @@ from medicane_models.runtimes.accelerators import (
     torch_finding,
     torch_gpus,
 )
+from medicane_models.versions import DISTRIBUTION, installed
 
 __all__ = ["Examination", "examine"]
 

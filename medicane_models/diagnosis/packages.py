@@ -4,17 +4,9 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-__all__ = ["DISTRIBUTION", "extras", "installed", "requirements", "unmet"]
+from medicane_models.versions import DISTRIBUTION, installed
 
-DISTRIBUTION = "medicane-models"
-
-
-def installed(name: str) -> str | None:
-    """Version of a distribution, None if it is not installed."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+__all__ = ["extras", "requirements", "unmet"]
 
 
 def extras() -> list[str]:

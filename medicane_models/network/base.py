@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,14 @@ class MedicaneModel(nn.Module):
         if model.processor is not None and model.config.clip_shape != config.clip_shape:
             model.processor = _resized(model.processor, model.config)
         return model
+
+    def compiled(self, **options: Any) -> nn.Module:
+        """The same model, of the same weights, through `torch.compile`.
+
+        Args:
+            **options: of `torch.compile`.
+        """
+        return cast(nn.Module, torch.compile(self, **options))
 
     @classmethod
     def from_backbone(cls, id_or_dir: str | Path, **options: Any) -> tuple[Self, LoadReport]:

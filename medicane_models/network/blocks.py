@@ -25,6 +25,7 @@ __all__ = [
     "BiasedAttention",
     "PatchEmbed",
     "TargetBlock",
+    "compile_blocks",
     "initialise",
     "make_blocks",
     "take_tubelets",
@@ -227,23 +228,31 @@ class TargetBlock(Block):
         attn_mask: Tensor | None = None,
         is_causal: bool = False,
         *,
-        last: int | None = None,
         mean: bool = False,
-    ) -> Float[Tensor, "b *m d"]:
-        """All tokens, or less.
+    ) -> Float[Tensor, "b *n d"]:
+        """All tokens, or their mean.
 
         Args:
             x: tokens.
             attn_mask: as timm's.
             is_causal: as timm's.
-            last: give only so many of the last tokens; the others are just keys and values.
             mean: give the mean over tokens. The second linear map of the MLP commutes with it.
         """
+        attended = self.attn(self.norm1(x), attn_mask=attn_mask, is_causal=is_causal)
+        return self._after_attention(x, attended, mean=mean)
+
+    def last_tokens(self, x: Float[Tensor, "b n d"], count: int) -> Float[Tensor, "b m d"]:
+        """Only the last ``count`` tokens; the others are just keys and values.
+
+        It is never compiled, as `count` changes from batch to batch.
+        """
         normed = self.norm1(x)
-        if last is None:
-            attended = self.attn(normed, attn_mask=attn_mask, is_causal=is_causal)
-        else:
-            x, attended = x[:, -last:], self.attn.attend_from(normed[:, -last:], normed)
+        attended = self.attn.attend_from(normed[:, -count:], normed)
+        return self._after_attention(x[:, -count:], attended, mean=False)
+
+    def _after_attention(
+        self, x: Float[Tensor, "b n d"], attended: Float[Tensor, "b n d"], *, mean: bool
+    ) -> Float[Tensor, "b *n d"]:
         x = x + self.drop_path1(self.ls1(attended))
         hidden = self.mlp.expand(self.norm2(x))
         if mean:
@@ -286,6 +295,18 @@ def make_blocks(
             for index in range(depth)
         )
     return blocks.to_empty(device=device).apply(initialise)
+
+
+def compile_blocks(model: nn.Module, **options: Any) -> None:
+    """Compile the blocks of a model in place, all alike at once; its weights keep their names.
+
+    Args:
+        model: any with `TargetBlock`.
+        **options: of `torch.compile`.
+    """
+    for module in model.modules():
+        if isinstance(module, TargetBlock):
+            module.compile(**options)
 
 
 def initialise(module: nn.Module) -> None:

@@ -25,9 +25,12 @@ def position_table(
     """
     source = trained_grid or grid
     table = (_flattened if kind == "sinusoid" else _factorised)(source, dim)
-    # from_numpy, so that a model built on the meta device still has its positions
     positions = torch.from_numpy(table.astype(np.float32))
-    return positions if source == grid else _interpolate(positions, source, grid)
+    if source != grid:
+        positions = _interpolate(positions, source, grid)
+    # a model built on the meta device still has its positions
+    device = torch.get_default_device()
+    return positions if device.type == "meta" else positions.to(device)
 
 
 def _sinusoid(index: Float[np.ndarray, " n"], dim: int) -> Float[np.ndarray, "n {dim}"]:

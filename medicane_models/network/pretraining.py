@@ -4,7 +4,8 @@ Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, m tokens tha
 reconstructed, v values of a token, d features of a token.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,14 @@ from timm.models import checkpoint_seq
 from torch import Tensor, nn
 
 from medicane_models.network.base import MedicaneModel
-from medicane_models.network.blocks import INIT_STD, make_blocks, take_tubelets, token_places
+from medicane_models.network.blocks import (
+    INIT_STD,
+    TargetBlock,
+    compile_blocks,
+    make_blocks,
+    take_tubelets,
+    token_places,
+)
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.kernels import linear
 from medicane_models.network.masking import TokenPlan, make_targets, masked_mean_square, plan_tokens
@@ -56,13 +64,13 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "b n d"], count: int) -> Float[Tensor, "b m v"]:
         """Pixels of the last ``count`` tokens."""
-        *first, final = self.blocks
+        *first, final = cast(Iterable[TargetBlock], self.blocks)
         if self.grad_checkpointing and self.training:
             tokens = checkpoint_seq(first, tokens)
         else:
             for block in first:
                 tokens = block(tokens)
-        return linear(self.norm(final(tokens, last=count)), self.head.weight, self.head.bias)
+        return linear(self.norm(final.last_tokens(tokens, count)), self.head.weight, self.head.bias)
 
 
 class MedicaneForPreTraining(MedicaneModel):
@@ -147,6 +155,14 @@ class MedicaneForPreTraining(MedicaneModel):
         filled = prediction * targets.scale + targets.mean  # (b, m, p, c)
         tubelets[places] = filled.transpose(2, 3).reshape(pixels.shape).to(frames.dtype)
         return frames
+
+    def compiled(self, **options: Any) -> nn.Module:
+        """This model with its blocks compiled.
+
+        How many tokens are asked for changes from batch to batch, so all else stays as it is.
+        """
+        compile_blocks(self, **options)
+        return self
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade time for memory in training: keep only the inputs of blocks."""

@@ -1,9 +1,7 @@
 """What a predictor found: one row a clip and tile, with where it comes from."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +22,6 @@ __all__ = [
     "Detections",
     "StoredScene",
     "geometry_of",
-    "software_versions",
     "stored_scene",
 ]
 
@@ -82,16 +79,6 @@ DECIMALS: dict[Hashable, int] = {
     "parallax_east_km": 2,
     "parallax_north_km": 2,
 }
-PACKAGES = (
-    "medicane-models",
-    "torch",
-    "timm",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "numpy",
-    "xarray",
-    "pyproj",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,15 +145,6 @@ class Detections:
 def _write_table(table: pd.DataFrame, path: Path) -> None:
     with replacing(path) as temporary:
         table.round(DECIMALS).to_csv(temporary, index=False, date_format=TIME_FORMAT)
-
-
-def software_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Versions of the packages that a result may depend on, those that are installed."""
-    versions = {}
-    for name in packages:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def geometry_of(provenance: Mapping[str, Any]) -> TileGeometry:

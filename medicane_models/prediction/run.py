@@ -15,7 +15,6 @@ from medicane_models.prediction.detections import (
     DETECTION_COLUMNS,
     FIX_COLUMNS,
     Detections,
-    software_versions,
 )
 from medicane_models.prediction.extrapolation import extrapolated
 from medicane_models.prediction.geolocation import Geolocator
@@ -41,6 +40,7 @@ from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.tiles import TileName, tiling_of
 from medicane_models.times import Instant, utc
+from medicane_models.versions import software_versions
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -17,11 +17,11 @@ from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import ClipSet
 from medicane_models.domain import MEDITERRANEAN, great_circle_km
 from medicane_models.network.configuration import MedicaneConfig
-from medicane_models.prediction.detections import software_versions
 from medicane_models.runtimes.interface import CYCLONE
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 from medicane_models.runtimes.onnx_session import open_session
 from medicane_models.scenes.processing import MedicaneProcessor
+from medicane_models.versions import software_versions
 
 __all__ = ["BATCH_SIZES", "compare", "machine", "onnx_outputs"]
 

@@ -19,9 +19,9 @@ from medicane_models.errors import (
     require,
 )
 from medicane_models.network.base import MedicaneModel
-from medicane_models.prediction.detections import software_versions
 from medicane_models.runtimes.onnx_metadata import GraphContents, InputForm, OnnxMetadata
 from medicane_models.scenes.processing import PREPROCESSOR_FILE
+from medicane_models.versions import DISTRIBUTION, installed, software_versions
 
 if TYPE_CHECKING:
     from onnx_ir import Model
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "metadata_of", "save_onnx", "trace"]
 
 OLDEST_OPSET = 18  # torch's exporter writes none before
-DISTRIBUTION = "medicane-models"
 PACKAGES = (DISTRIBUTION, "torch", "onnx", "onnxscript", "onnxruntime")
 SINGLE_FILE_BYTES = 2**31 - 2**20
 """Protocol buffers end at 2 GiB; a little is left for the graph itself."""
@@ -119,7 +118,7 @@ def save_onnx(model: "Model", path: Path, properties: Mapping[str, str]) -> None
     model = model.clone()
     ClearMetadataAndDocStringPass()(model)
     model.producer_name = DISTRIBUTION
-    model.producer_version = software_versions((DISTRIBUTION,)).get(DISTRIBUTION)
+    model.producer_version = installed(DISTRIBUTION)
     model.metadata_props.clear()
     model.metadata_props.update(properties)
     for value in model.graph.initializers.values():

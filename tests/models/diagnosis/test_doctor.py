@@ -127,15 +127,7 @@ def test_a_package_below_the_floor_is_broken(quick):
     assert examine().broken
 
 
-def test_a_source_tree_that_is_not_installed_is_a_note(quick):
-    installed = metadata.distribution
-
-    def absent(name: str) -> metadata.Distribution:
-        if name == "medicane-models":
-            raise metadata.PackageNotFoundError(name)
-        return installed(name)
-
-    quick.setattr(metadata, "distribution", absent)
+def test_a_source_tree_that_is_not_installed_is_a_note(quick, in_a_source_tree):
     told = examine()
     assert told.system["medicane-models"] == "not installed"
     assert not told.broken

@@ -54,6 +54,18 @@ torch.testing.assert_close(
     compiled(model.forward_plan)(clips, plan).loss, model.forward_plan(clips, plan).loss
 )
 """,
+    "blocks": """
+masks = [
+    (tube_mask(grid, share, clips=2), running_cell_mask(grid, 0.5, clips=2))
+    for grid, share in ((config.token_grid, 0.5), (config.token_grid, 0.75))
+]
+expected = [model(clips, *some).loss for some in masks]
+names = list(model.state_dict())
+fast = model.compiled(backend="aot_eager")
+torch.testing.assert_close([fast(clips, *some).loss for some in masks], expected)
+assert list(model.state_dict()) == names
+assert all(block._compiled_call_impl is not None for block in model.encoder.blocks)
+""",
 }
 
 

@@ -37,6 +37,15 @@ def test_sizes_have_the_published_parameters(name):
     assert (millions(classifier), millions(masked)) == MILLIONS[name]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("kind", [MedicaneForVideoClassification, MedicaneForPreTraining])
+def test_a_model_built_on_a_gpu_is_there_whole(kind):
+    with torch.device("cuda"):
+        model = kind(SMALL)
+    assert {value.device.type for value in model.state_dict().values()} == {"cuda"}
+    assert {value.device.type for value in model.buffers()} == {"cuda"}
+
+
 def test_giant_has_2048_tokens_and_a_wide_mlp():
     with torch.device("meta"):
         model = MedicaneForVideoClassification(MedicaneConfig.preset("giant"))

@@ -69,6 +69,12 @@ def test_run_yaml_repeats_the_run(finished, store):
     assert told["started"].endswith("Z")
 
 
+def test_a_source_tree_trains_and_names_no_version_of_its_own(store, tmp_path, in_a_source_tree):
+    toy_run(toy_recipe(store), tmp_path)
+    versions = yaml.safe_load((tmp_path / "run.yaml").read_text())["run"]["versions"]
+    assert set(versions) == {"numpy", "python", "timm", "torch"}
+
+
 def test_split_csv_says_which_part_each_clip_is_in(finished, store):
     parts = pd.read_csv(finished / "split.csv")["part"]
     assert parts.tolist() == ToyFlow(toy_recipe(store)).clips.part.tolist()

@@ -37,7 +37,7 @@ class PlainEngine(Engine):
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=recipe.engine.precision == "fp16"
         )
-        self._module: Any = torch.compile(model) if recipe.engine.compile else model
+        self._module: Any = model.compiled() if recipe.engine.compile else model
         if ranks.world_size > 1:
             self._module = _in_parallel(self._module, self.device)
         self._norm: Tensor | None = None

@@ -340,7 +340,7 @@ class EngineSettings:
         device: ``auto`` takes this rank's GPU where there is one.
         precision: of the forward pass; parameters and optimiser stay float32.
         gradient_checkpointing: trade time for memory.
-        compile: the forward pass through torch.compile.
+        compile: the forward pass through torch.compile, in pretraining its blocks.
     """
 
     backend: Literal["ddp", "deepspeed"] = "ddp"

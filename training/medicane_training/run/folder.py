@@ -18,7 +18,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ from medicane_models.errors import CheckpointError, ConfigurationError, Medicane
 from medicane_models.fields import json_object
 from medicane_models.files import replacing
 from medicane_models.hub import WEIGHTS_NAME
+from medicane_models.versions import DISTRIBUTION, software_versions
 from medicane_training.ranks import Ranks, shared
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.recipes.loading import (
@@ -50,7 +50,7 @@ from medicane_training.run.checkpoint import (
 
 __all__ = ["RunFolder", "on_main"]
 
-PACKAGES = ("medicane-models", "timm", "numpy")
+PACKAGES = (DISTRIBUTION, "timm", "numpy")
 CHECKPOINTS = "checkpoints"
 FREE = {
     "data.workers",
@@ -139,7 +139,7 @@ class RunFolder:
         run = {
             "command": shlex.join(command),
             "started": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "versions": {name: version(name) for name in PACKAGES}
+            "versions": software_versions(PACKAGES)
             | {"torch": str(torch.__version__), "python": platform.python_version()},
             "commit": _commit(),
         }
