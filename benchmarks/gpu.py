@@ -155,7 +155,7 @@ def base(scale: Scale) -> Rows:
     peer = peer_model(config)
     ours = our_model(peer, config)
     for model in (peer, ours):
-        model.to(device=scale.device, dtype=torch.bfloat16)
+        torch.nn.Module.to(model, device=scale.device, dtype=torch.bfloat16)
     clips = clips_of(config, scale.base, scale)
     steps = {PEER: asked(peer, clips), **eager_and_compiled(OURS, ours, clips, scale)}
     flops = scale.base * forward_flops(config)
