@@ -17,9 +17,10 @@ from measuring import report
 from medicane_export.comparing.parity import machine
 from medicane_export.exporting import OnnxRequest, Variant, export_onnx
 from medicane_export.loaded_model import LoadedModel
-from medicane_models.hub import DETECTOR, TRACKER
+from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER, DETECTOR, TRACKER
 from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 
+EMBEDDED = (DETECTOR, TRACKER, AIRMASS_DETECTOR, AIRMASS_TRACKER)
 HEAD = ("file", "int8 ranges", "MB", "clips", "difference", "decisions", "km p90", "km max", "")
 
 
@@ -77,7 +78,7 @@ def rows_of(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", nargs="+", default=[DETECTOR, TRACKER])
+    parser.add_argument("--models", nargs="+", default=EMBEDDED, metavar="MODEL")
     parser.add_argument("--clips", nargs="*", default=[], help="Scenes or clip stores.")
     parser.add_argument("--count", type=int, default=100, help="Clips of each set.")
     return parser.parse_args()

@@ -3,7 +3,7 @@
 Shapes: b clips, t frames, c channels, h rows, w columns, n tokens, d features of a token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -23,9 +23,11 @@ from medicane_models.network.stems import Stem
 __all__ = [
     "INIT_STD",
     "BiasedAttention",
+    "Draw",
     "PatchEmbed",
     "TargetBlock",
     "compile_blocks",
+    "draw_normal",
     "initialise",
     "make_blocks",
     "take_tubelets",
@@ -33,6 +35,18 @@ __all__ = [
 ]
 
 INIT_STD = 0.02
+
+
+Draw = Callable[[Tensor], object]
+"""Fills the weight of a linear map with its start values."""
+
+
+def draw_normal(weight: Tensor) -> None:
+    """From a normal distribution.
+
+    VideoMAE cuts it off at ± 2, which is a hundred of its deviations.
+    """
+    nn.init.normal_(weight, std=INIT_STD)
 
 
 class PatchEmbed(nn.Module):
@@ -271,6 +285,7 @@ def make_blocks(
     proj_drop: float = 0.0,
     attn_drop: float = 0.0,
     layer_scale: float | None = None,
+    draw: Draw = draw_normal,
 ) -> nn.ModuleList:
     """Pre-norm blocks whose stochastic depth rises linearly from 0 to ``drop_path``.
 
@@ -294,7 +309,7 @@ def make_blocks(
             )
             for index in range(depth)
         )
-    return blocks.to_empty(device=device).apply(initialise)
+    return blocks.to_empty(device=device).apply(partial(initialise, draw=draw))
 
 
 def compile_blocks(model: nn.Module, **options: Any) -> None:
@@ -309,13 +324,10 @@ def compile_blocks(model: nn.Module, **options: Any) -> None:
             module.compile(**options)
 
 
-def initialise(module: nn.Module) -> None:
-    """Start values of one of a model's parts; linear maps are drawn from a normal distribution.
-
-    VideoMAE cuts it off at ± 2, which is a hundred of its deviations.
-    """
+def initialise(module: nn.Module, draw: Draw = draw_normal) -> None:
+    """Start values of one of a model's parts, whose linear maps are drawn."""
     if isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=INIT_STD)
+        draw(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, (nn.LayerNorm, LayerScale, BiasedAttention)):

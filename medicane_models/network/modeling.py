@@ -15,7 +15,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
-from medicane_models.network.blocks import PatchEmbed, initialise, make_blocks
+from medicane_models.network.blocks import (
+    Draw,
+    PatchEmbed,
+    draw_normal,
+    initialise,
+    make_blocks,
+)
 from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
 from medicane_models.network.heads import HeatmapHead, RegressionHead, make_tracking_head
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
@@ -36,7 +42,7 @@ class VideoTransformer(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: MedicaneConfig) -> None:
+    def __init__(self, config: MedicaneConfig, *, draw: Draw = draw_normal) -> None:
         super().__init__()
         self.clip_shape = config.clip_shape
         self.grad_checkpointing = False
@@ -55,6 +61,7 @@ class VideoTransformer(nn.Module):
             proj_drop=config.proj_drop_rate,
             attn_drop=config.attn_drop_rate,
             layer_scale=config.layer_scale_init_value,
+            draw=draw,
         )
 
     def embed(

@@ -17,6 +17,7 @@ from medicane_models.network.blocks import (
     INIT_STD,
     TargetBlock,
     compile_blocks,
+    initialise,
     make_blocks,
     take_tubelets,
     token_places,
@@ -35,7 +36,7 @@ class Encoder(VideoTransformer):
     """Visible tokens through the blocks and a norm."""
 
     def __init__(self, config: MedicaneConfig) -> None:
-        super().__init__(config)
+        super().__init__(config, draw=nn.init.xavier_uniform_)
         self.norm = nn.LayerNorm(config.embed_dim, eps=config.norm_eps)
 
     def forward(
@@ -58,6 +59,7 @@ class Decoder(nn.Module):
             config.decoder_num_heads,
             config.decoder_mlp_hidden_dim,
             norm_eps=config.norm_eps,
+            draw=nn.init.xavier_uniform_,
         )
         self.norm = nn.LayerNorm(dim, eps=config.output_norm_eps or config.norm_eps)
         self.head = nn.Linear(dim, config.token_values)
@@ -90,7 +92,8 @@ class MedicaneForPreTraining(MedicaneModel):
             config.position, config.token_grid, config.decoder_embed_dim, config.position_grid
         )
         self.register_buffer("positions", positions, persistent=False)
-        self.apply(_xavier)
+        for linear_map in (self.encoder_to_decoder, self.decoder.head):
+            initialise(linear_map, draw=nn.init.xavier_uniform_)
         nn.init.normal_(self.mask_token, std=INIT_STD)
 
     def forward(
@@ -191,10 +194,3 @@ class MedicaneForPreTraining(MedicaneModel):
     ) -> Bool[Tensor, "b m p 1"]:
         tubelets = self.encoder.patch_embed.tubelets(no_data[:, :, None])
         return ~take_tubelets(tubelets, index).flatten(3).transpose(2, 3)
-
-
-def _xavier(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from timm.optim import create_optimizer_v2
+from torch import nn
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import MedicaneConfig
@@ -132,3 +133,12 @@ def test_mask_token_does_not_decay(model):
 
 def test_starts_near_the_variance_of_the_targets(model, clips, masks):
     assert 0.9 < model(clips, *masks).loss.item() < 3
+
+
+def test_every_linear_map_of_a_new_model_is_drawn_once(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(nn.init, "xavier_uniform_", drawn.append)
+    monkeypatch.setattr(nn.init, "normal_", lambda weight, std: drawn.append(weight))
+    model = MedicaneForPreTraining(SMALL)
+    maps = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    assert sorted(map(id, drawn)) == sorted(map(id, [*maps, model.mask_token]))
