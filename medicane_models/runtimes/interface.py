@@ -72,11 +72,13 @@ class TorchRuntime:
         *,
         device: DeviceName = "auto",
     ) -> None:
+        from medicane_models.network.stems import with_folded_norms
+
         self.device = pick_device(device)
         self.batch_size = 16 if self.device.type == "cuda" else 4
         self._cyclone = cyclone_index(detector.config)
-        self._detector = detector.to(self.device).eval()
-        self._tracker = tracker and tracker.to(self.device).eval()
+        self._detector = with_folded_norms(detector.to(self.device).eval())
+        self._tracker = tracker and with_folded_norms(tracker.to(self.device).eval())
 
     def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`Runtime.probabilities`."""
