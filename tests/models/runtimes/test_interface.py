@@ -6,7 +6,7 @@ from torch import nn
 from medicane_models.network.averaging import average_classification, average_tracking
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
-from medicane_models.runtimes.interface import TorchRuntime
+from medicane_models.runtimes.interface import Runtime, TorchRuntime
 
 SMALL = MedicaneConfig(
     image_size=32, patch_size=8, num_frames=3, tubelet_size=1, in_channels=2, stem="residual",
@@ -27,6 +27,12 @@ def test_what_runs_computes_what_the_models_compute(newest_only):
     found = runtime.probabilities(clips)
     np.testing.assert_allclose(found, classes.probabilities[:, 1], atol=1e-6)
     np.testing.assert_allclose(runtime.centres(clips).center, places.center, atol=1e-3)
+
+
+def test_a_runtime_tells_the_threads_of_torch():
+    runtime = TorchRuntime(MedicaneForVideoClassification(SMALL), None, device="cpu")
+    assert runtime.threads == torch.get_num_threads()
+    assert isinstance(runtime, Runtime)
 
 
 def test_what_runs_has_no_norms_of_its_own_in_its_stem():
