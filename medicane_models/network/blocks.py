@@ -85,8 +85,10 @@ class PatchEmbed(nn.Module):
             clip = self.erased(clip, hidden.scatter(1, kept, False))
         return self.tokens(self.views(clip)[-1], kept)
 
-    def views(self, clip: Float[Tensor, "b t c h w"]) -> list[Float[Tensor, "b t _ _ _"]]:
+    def views(self, clip: Float[Tensor, "b t c h w"]) -> list[Float[Tensor, "b _ _ _ _"]]:
         """Features of the stem's stages, finest first; the pixels where there is no stem."""
+        if self.newest_only and self.stem is not None and not self.training:
+            return self.stem.newest(clip)
         if self.newest_only:  # missing frames are 0 in all channels
             clip = torch.cat((torch.zeros_like(clip[:, :-1]), clip[:, -1:]), 1)
         return [clip] if self.stem is None else self.stem(clip)

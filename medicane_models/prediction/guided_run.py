@@ -121,6 +121,7 @@ class GuidedRun(PredictionRun):
             self.grid,
             self.processor,
             sub_satellite_longitude=self._satellite_longitude,
+            threads=self.runtime.threads,
         )
 
     def _away(self, guesses: pd.DataFrame) -> Float[np.ndarray, "guesses tiles"]:

@@ -308,7 +308,10 @@ class PredictionRun:
     def _read(self, plans: Sequence[ClipPlan]) -> Iterator[Clip | SkippedClip]:
         """A clip, or why there is none, for each plan."""
         tiling = tiling_of(
-            self.grid, self.processor, sub_satellite_longitude=self._satellite_longitude
+            self.grid,
+            self.processor,
+            sub_satellite_longitude=self._satellite_longitude,
+            threads=self.runtime.threads,
         )
         frames = self._second_look and self._second_look.frames
         return ClipReader(self.scene, self.processor, tiling, frames).read(plans)

@@ -74,6 +74,7 @@ class SecondLook:
             self.grid,
             self.processor,
             sub_satellite_longitude=self.sub_satellite_longitude,
+            threads=self.runtime.threads,
         )
         reader = ClipReader(self.frames.scene, self.processor, tiling, self.frames)
         (again,) = reader.read([clip.plan])

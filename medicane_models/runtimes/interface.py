@@ -53,6 +53,11 @@ class Runtime(Protocol):
         """Where they run."""
         ...
 
+    @property
+    def threads(self) -> int:
+        """How many of the CPU's they compute on, as does all that prepares their clips."""
+        ...
+
     def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """Calibrated probability of each clip that a cyclone's centre is in the tile."""
         ...
@@ -72,11 +77,20 @@ class TorchRuntime:
         *,
         device: DeviceName = "auto",
     ) -> None:
+        from medicane_models.network.stems import with_folded_norms
+
         self.device = pick_device(device)
         self.batch_size = 16 if self.device.type == "cuda" else 4
         self._cyclone = cyclone_index(detector.config)
-        self._detector = detector.to(self.device).eval()
-        self._tracker = tracker and tracker.to(self.device).eval()
+        self._detector = with_folded_norms(detector.to(self.device).eval())
+        self._tracker = tracker and with_folded_norms(tracker.to(self.device).eval())
+
+    @property
+    def threads(self) -> int:
+        """As :attr:`Runtime.threads`."""
+        import torch
+
+        return torch.get_num_threads()
 
     def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
         """As :meth:`Runtime.probabilities`."""

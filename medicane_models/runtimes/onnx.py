@@ -5,6 +5,7 @@ Letters: B clips, T frames, C bands, H rows, W columns.
 
 import logging
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -196,6 +197,7 @@ class OnnxRuntime:
                 settings=settings,
             )
         )
+        self.threads = settings.threads or len(os.sched_getaffinity(0))
         self._cyclone = cyclone_index(self.detector.metadata.config)
         log.info("models run on %s, %d clips at once", self.device, self.detector.batch_size)
 

@@ -5,7 +5,7 @@ Letters: C bands, K channels in kelvin, H rows, W columns.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -33,7 +33,6 @@ __all__ = [
 
 FULL = 0.9  # a tile's frame is present when this share of its pixels is
 HALF = 0.5  # the same where a channel tells the model which pixels those are
-THREADS = 2
 OVERVIEW_PIXELS = 2000  # along the longer side
 
 
@@ -105,6 +104,7 @@ class LocalPlanes:
         processor: how channels become bands, and what a plane is.
         planes: their grids; those that cover the scene's if None.
         sub_satellite_longitude: where the satellite stands, in degrees, if the grid does not tell.
+        threads: planes that are sampled at once.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class LocalPlanes:
         planes: Sequence[Grid] | None = None,
         *,
         sub_satellite_longitude: float | None = None,
+        threads: int = 1,
     ) -> None:
         self.processor = processor
         self.grids = tuple(
@@ -121,7 +122,7 @@ class LocalPlanes:
         )
         self.tiles = tuple(map(_centre, self.grids))
         self._sampler = PlaneSampler(
-            grid, self.grids, sub_satellite_longitude=sub_satellite_longitude, threads=THREADS
+            grid, self.grids, sub_satellite_longitude=sub_satellite_longitude, threads=threads
         )
 
     @classmethod
@@ -130,13 +131,12 @@ class LocalPlanes:
         lonlat: Float[np.ndarray, "planes 2"],
         grid: Grid,
         processor: MedicaneProcessor,
-        *,
-        sub_satellite_longitude: float | None = None,
+        **options: Any,
     ) -> Self:
-        """A plane around each of some points, in degrees."""
+        """A plane around each of some points, in degrees; ``options`` are those of the class."""
         size, km = processor.tile_size, processor.grid.x_step / 1000
         planes = [local_plane(*point, size=size, km=km) for point in lonlat.tolist()]
-        return cls(grid, processor, planes, sub_satellite_longitude=sub_satellite_longitude)
+        return cls(grid, processor, planes, **options)
 
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""
@@ -159,17 +159,20 @@ class LocalPlanes:
 Tiling = FixedTiles | LocalPlanes
 
 
-def tiling_of(
-    grid: Grid, processor: MedicaneProcessor, *, sub_satellite_longitude: float | None = None
-) -> Tiling:
+def tiling_of(grid: Grid, processor: MedicaneProcessor, **options: Any) -> Tiling:
     """The tiles that a processor makes of scenes on a grid.
+
+    Args:
+        grid: the scene's.
+        processor: which says what kind of tiles.
+        **options: of `LocalPlanes`, if it is these.
 
     Raises:
         SceneError: if the grid is smaller than a fixed tile, or no plane of it can be seen.
     """
     if not processor.uses_planes:
         return FixedTiles(grid, processor)
-    return LocalPlanes(grid, processor, sub_satellite_longitude=sub_satellite_longitude)
+    return LocalPlanes(grid, processor, **options)
 
 
 def is_present(seen: Bool[np.ndarray, "C H W"], *, share: float = FULL) -> bool:

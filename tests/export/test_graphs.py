@@ -200,6 +200,7 @@ STEMS = [
     ("tracking", "head", {"stem": "convolutional", "head": "regression"}),
     ("tracking", "head", {"stem": "convolutional", "heatmap_offset": True, **FINE}),
     ("tracking", "head", {"stem": "residual", **FINE}),
+    ("classification", "head", {"stem": "residual", "newest_only": True}),
     ("pretraining", "reconstruction", {"stem": "residual"}),
 ]
 

@@ -18,6 +18,7 @@ class ColdestPixel:
     """In place of two models: a cyclone is where the last frame is coldest, if it is cold."""
 
     device = torch.device("cpu")
+    threads = 1
 
     def probabilities(self, clips):
         return np.array([float(clip[-1, 0].max()) for clip in clips])

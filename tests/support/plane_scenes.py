@@ -8,6 +8,8 @@ from cold_spots import ColdestPixel
 from medicane_models import MedicaneConfig, MedicanePredictor, MedicaneProcessor
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.prediction.models import ModelDescription
+from medicane_models.scenes import tiles
+from medicane_models.scenes.plane_sampling import PlaneSampler
 
 PROCESSOR = MedicaneProcessor.planes(
     size=32, km=20.0, low=300.0, high=200.0, mean=(0.0,), std=(1.0,)
@@ -60,3 +62,15 @@ def predictor(processor=PROCESSOR, runtime=None, **settings) -> MedicanePredicto
     )
     pair = {"detector": detector, "tracker": tracker}
     return MedicanePredictor(runtime or ColdestPixel(), **pair, **settings)
+
+
+def threads_asked_for(monkeypatch) -> list[int]:
+    """Gets how many threads planes are sampled on, whenever some are placed in a scene."""
+    asked = []
+
+    def sampler(*args, threads, **options):
+        asked.append(threads)
+        return PlaneSampler(*args, threads=threads, **options)
+
+    monkeypatch.setattr(tiles, "PlaneSampler", sampler)
+    return asked

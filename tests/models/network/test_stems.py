@@ -8,7 +8,7 @@ from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.masking import decoder_mask, tube_mask
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
 from medicane_models.network.pretraining import MedicaneForPreTraining
-from medicane_models.network.stems import Stem
+from medicane_models.network.stems import Stem, with_folded_norms
 
 STEMS = ("convolutional", "residual")
 SMALL = MedicaneConfig(
@@ -125,6 +125,46 @@ def test_a_model_of_the_newest_frame_takes_the_others_for_missing(stem):
     every = MedicaneForVideoClassification(config.replace(newest_only=False)).eval()
     every.load_state_dict(model.state_dict())
     assert not torch.allclose(every(clips()).logits, every(alone).logits)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+@pytest.mark.parametrize("frames", [{}, {"tubelet_size": 3}, {"num_frames": 1}])
+def test_older_frames_that_are_seen_once_are_as_if_seen_in_every_clip(stem, frames):
+    config = SMALL.replace(stem=stem, **FINE, **frames)
+    every = trained(MedicaneForTracking(config))
+    newest = MedicaneForTracking(config.replace(newest_only=True)).eval()
+    newest.load_state_dict(every.state_dict())
+    alone = clips(config)
+    alone[:, :-1] = 0.0
+    torch.testing.assert_close(newest.forward_raw(clips(config)), every.forward_raw(alone))
+
+
+@pytest.mark.parametrize("stem", [*STEMS, "patch"])
+@pytest.mark.parametrize("cls", [MedicaneForVideoClassification, MedicaneForTracking])
+def test_convolutions_do_what_the_norms_of_a_stem_did(stem, cls):
+    features = {} if stem == "patch" else FINE
+    model = trained(cls(SMALL.replace(stem=stem, **features)))
+    folded = with_folded_norms(model)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    for name, value in vars(model(clips())).items():
+        torch.testing.assert_close(vars(folded(clips()))[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_a_model_whose_norms_were_folded_stays_as_it_was():
+    model = trained(MedicaneForTracking(SMALL))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    folded = with_folded_norms(model)
+    torch.testing.assert_close(model.state_dict(), before, atol=0, rtol=0)
+    assert folded.blocks[0].mlp.fc1.weight is model.blocks[0].mlp.fc1.weight
+
+
+def trained(model):
+    """A model in evaluation mode whose norms have seen something."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for value in (module.weight, module.bias, module.running_mean, module.running_var):
+                nn.init.uniform_(value, 0.5, 1.5)
+    return model.eval()
 
 
 def test_a_head_that_misses_its_features_says_so():

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from cold_spots import GRID, SPOT, ColdestPixel, infrared
 from cold_spots import scene as fixed_scene
-from plane_scenes import grid_around, scene
+from plane_scenes import grid_around, scene, threads_asked_for
 from plane_scenes import predictor as pair_of
 
 from medicane_models import MedicanePredictor, MedicaneProcessor
@@ -66,6 +66,18 @@ def test_a_guess_is_pulled_to_the_storm_wherever_it_is(spot):
     assert (away(found.table, spot) < 0.75 * whole).all()
     moved = found.table["guess_distance_km"].to_numpy()
     assert moved == pytest.approx(away(found.table, beside), abs=1e-3)
+
+
+class ManyThreads(MappedPixel):
+    threads = 3
+
+
+def test_planes_around_guesses_are_sampled_on_as_many_threads(monkeypatch):
+    asked = threads_asked_for(monkeypatch)
+    spot = (20.0, 36.0)
+    seen = scene(spot, grid_around(*spot))
+    predictor(runtime=ManyThreads()).predict(seen, first_guess=guesses(spot))
+    assert asked == [3, 3, 3]
 
 
 def test_tracks_keep_their_names_and_tell_their_guesses(tmp_path):

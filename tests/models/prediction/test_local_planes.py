@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cold_spots import ColdestPixel
-from plane_scenes import PROCESSOR, grid_around, predictor, scene
+from plane_scenes import PROCESSOR, grid_around, predictor, scene, threads_asked_for
 
 from medicane_models import MedicanePredictor
 from medicane_models.domain import Grid, great_circle_km, local_plane
@@ -175,6 +175,18 @@ def test_what_is_no_cyclone_from_around_its_fix_is_none():
     assert table["lon"].notna().any()  # the first look saw one
     assert not table["detected"].any()
     assert table["probability"].max() < 0.5
+
+
+class ManyThreads(HalfWay):
+    threads = 3
+
+
+def test_planes_are_sampled_on_as_many_threads_as_models_compute_on(monkeypatch):
+    asked = threads_asked_for(monkeypatch)
+    at = (20.0, 36.0)
+    predictor(runtime=ManyThreads()).predict(scene(at, grid_around(*at)))
+    assert len(asked) > 1  # a second look is taken
+    assert set(asked) == {3}
 
 
 def test_a_frame_is_read_once_however_often_it_is_looked_at(monkeypatch):

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import subprocess
 from dataclasses import replace
 
@@ -243,6 +244,12 @@ def test_threads_reach_the_session(models):
     session = detector(models, threads=3)._session
     assert session.get_session_options().intra_op_num_threads == 3
     assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(("asked", "taken"), [(3, 3), (None, len(os.sched_getaffinity(0)))])
+def test_a_runtime_tells_its_threads(models, asked, taken):
+    file = models[0] / "model.onnx"
+    assert OnnxRuntime(file, None, settings=OnnxSettings(threads=asked)).threads == taken
 
 
 def test_weights_in_a_file_of_their_own_are_found(models, tmp_path):

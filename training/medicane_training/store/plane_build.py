@@ -315,7 +315,10 @@ class SceneSamples:
     @cached_property
     def _planes(self) -> LocalPlanes:
         return LocalPlanes(
-            self._grid, self.store.processor, sub_satellite_longitude=self._longitude
+            self._grid,
+            self.store.processor,
+            sub_satellite_longitude=self._longitude,
+            threads=THREADS,
         )
 
 

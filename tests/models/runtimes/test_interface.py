@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medicane_models.network.averaging import average_classification, average_tracking
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.runtimes.interface import Runtime, TorchRuntime
+
+SMALL = MedicaneConfig(
+    image_size=32, patch_size=8, num_frames=3, tubelet_size=1, in_channels=2, stem="residual",
+    stem_width=4, embed_dim=24, depth=1, num_heads=2, mlp_hidden_dim=48, views="eight",
+    heatmap_features=True, heatmap_stride=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("newest_only", [False, True])
+def test_what_runs_computes_what_the_models_compute(newest_only):
+    config = SMALL.replace(newest_only=newest_only)
+    detector, tracker = MedicaneForVideoClassification(config), MedicaneForTracking(SMALL)
+    runtime = TorchRuntime(detector, tracker, device="cpu")
+    clips = np.random.default_rng(0).normal(size=(5, *SMALL.clip_shape)).astype(np.float32)
+    with torch.inference_mode():
+        classes = average_classification(detector, torch.from_numpy(clips))
+        places = average_tracking(tracker, torch.from_numpy(clips))
+    found = runtime.probabilities(clips)
+    np.testing.assert_allclose(found, classes.probabilities[:, 1], atol=1e-6)
+    np.testing.assert_allclose(runtime.centres(clips).center, places.center, atol=1e-3)
+
+
+def test_a_runtime_tells_the_threads_of_torch():
+    runtime = TorchRuntime(MedicaneForVideoClassification(SMALL), None, device="cpu")
+    assert runtime.threads == torch.get_num_threads()
+    assert isinstance(runtime, Runtime)
+
+
+def test_what_runs_has_no_norms_of_its_own_in_its_stem():
+    detector = MedicaneForVideoClassification(SMALL)
+    runtime = TorchRuntime(detector, None, device="cpu")
+    kinds = [type(module) for module in runtime._detector.modules()]
+    assert not any(issubclass(kind, nn.BatchNorm2d) for kind in kinds)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in detector.modules())
