@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,130 +18,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from medicane_models.domain import Grid
-from medicane_models.errors import CheckpointError, ConfigurationError, OutputError, SceneError
-from medicane_models.fields import json_object
+from medicane_models.errors import ConfigurationError, OutputError, SceneError
 from medicane_models.files import locked, write_json
-from medicane_models.prediction.arrivals import (
-    PATIENCE_SECONDS,
-    Arrivals,
-    KnownFrame,
-    are_unchanged,
-)
-from medicane_models.prediction.detections import DETECTION_COLUMNS, Detections
+from medicane_models.prediction.arrivals import PATIENCE_SECONDS, Arrivals, are_unchanged
+from medicane_models.prediction.detected_clips import DetectedClip
+from medicane_models.prediction.heartbeat import Status
 from medicane_models.prediction.judged_hours import JudgedHour, JudgedHours
 from medicane_models.prediction.kept_settings import differing_settings
-from medicane_models.prediction.linking import LinkSettings
+from medicane_models.prediction.planned_hours import PlannedHour, plan_hours
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.publishing import earlier_products, updating_products
-from medicane_models.prediction.run import (
-    DetectedClip,
-    detections_of,
-    settings_of_links,
-    tracks_of,
-)
-from medicane_models.scenes.clips import (
-    ClipPlan,
-    SkippedClip,
-    convention_shift,
-    frame_times,
-    plan_clips,
-)
+from medicane_models.prediction.publishing import earlier_products
+from medicane_models.prediction.round_products import RoundProducts
+from medicane_models.scenes.clips import ClipPlan, SkippedClip, frame_times
 from medicane_models.scenes.opening import image_files
-from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.readers.recording import union_of
-from medicane_models.times import TIME_FORMAT, Instant, utc
+from medicane_models.times import Instant, utc
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["Follower", "Status", "following_alone"]
+__all__ = ["Follower", "following_alone"]
 
 HOURS_AT_A_TIME = 24  # whose files are open together
-SHOWN_HOURS = 120  # the newest, which the page and films have pictures of
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """Where following stands, as ``status.json`` has it.
-
-    Attributes:
-        state: "judging" within a round, "waiting" for the next one, "ended".
-        updated: when this was written, UTC.
-        last_round: when the last round of this process ended; None before that.
-        next_round: when the next one begins; None if none does.
-        newest_frame: time of the newest frame that arrived.
-        hours: how many are judged, of all rounds.
-        judged: how many were in the last round.
-        pending: how many are to be judged.
-        skipped: hours that could not be judged, by the end of their clip, and why.
-        waiting: files that cannot be read yet, and why.
-        refused: files that cannot be read and are left alone until they change, and why.
-    """
-
-    state: Literal["judging", "waiting", "ended"]
-    updated: pd.Timestamp
-    last_round: pd.Timestamp | None
-    next_round: pd.Timestamp | None
-    newest_frame: pd.Timestamp | None
-    hours: int
-    judged: int
-    pending: int
-    skipped: Mapping[str, str]
-    waiting: Mapping[str, str]
-    refused: Mapping[str, str]
-
-    def __str__(self) -> str:
-        """The heartbeat: one line."""
-        newest = "none" if self.newest_frame is None else f"{self.newest_frame:%Y-%m-%d %H:%M}"
-        then = "none" if self.next_round is None else f"{self.next_round:%H:%M:%S}"
-        return (
-            f"{self.updated:%Y-%m-%d %H:%M:%S} UTC: hours judged {self.judged}, in all "
-            f"{self.hours}, skipped {len(self.skipped)}; newest frame {newest}; files waiting "
-            f"{len(self.waiting)}, refused {len(self.refused)}; next round {then}"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedHour:
-    """The end of a clip and the frames of its slots, oldest first; None where there is none."""
-
-    end: pd.Timestamp
-    frames: tuple[KnownFrame | None, ...]
-
-    @property
-    def digests(self) -> tuple[str | None, ...]:
-        """What tells its frames from others."""
-        return tuple(frame and frame.digest for frame in self.frames)
-
-    @property
-    def times(self) -> tuple[pd.Timestamp | None, ...]:
-        """Of its slots' frames, as their images tell them."""
-        return tuple(frame and frame.time for frame in self.frames)
-
-    @property
-    def there(self) -> list[KnownFrame]:
-        """The frames that it has."""
-        return [frame for frame in self.frames if frame is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PastJudge:
-    """What is to be known of runs that have ended."""
-
-    told: Mapping[str, Any]
-    processor: MedicaneProcessor
-    link_settings: LinkSettings
-
-    @property
-    def grid(self) -> Grid:
-        """Of the scene."""
-        return Grid.from_dict(self.told["scene"]["grid"])
-
-    def provenance(self) -> Mapping[str, Any]:
-        """Scene, models, settings and software, ready for JSON."""
-        return self.told
 
 
 class Follower:
@@ -187,11 +85,17 @@ class Follower:
         self.predictor = predictor
         self.folders = [_folder(name) for name in folders]
         self.out = out
-        self.products = dict(products)
         self.opening: dict[str, Any] = {"domain": domain, "extent": extent, "reader": reader}
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.state = _state(out)
+        self.products = RoundProducts(
+            out=out,
+            known=self.state / "published.json",
+            folders=self.folders,
+            predictor=predictor,
+            chosen=dict(products),
+        )
         self._keep_settings()
         self._last_round: pd.Timestamp | None = None
         self.hours = JudgedHours(self.state / "hours", predictor.processor)
@@ -223,7 +127,7 @@ class Follower:
             if stop.is_set():
                 break
         left = len(pending) - judged
-        self._publish(complete=not left)
+        self.products.publish(self.hours, complete=not left)
         self._last_round = _now()
         state = "ended" if next_round_in is None or stop.is_set() else "waiting"
         return self._tell(state, judged, left, next_round_in if state == "waiting" else None)
@@ -247,25 +151,12 @@ class Follower:
 
     def _planned(self) -> list[PlannedHour]:
         """Every clip of the frames that have arrived."""
-        processor = self.predictor.processor
-        shifted = {
-            utc(frame.time + convention_shift(frame.convention, processor)): frame
-            for frame in reversed(self.arrivals.frames())
-        }
-        times = pd.DatetimeIndex(sorted(shifted))
-        start, end = (None if time is None else utc(time) for time in self.bounds.values())
-        plans = plan_clips(
-            times,
-            num_frames=processor.num_frames,
-            cadence_minutes=processor.cadence_minutes,
+        return plan_hours(
+            self.arrivals.frames(),
+            self.predictor.processor,
             every_minutes=self.every_minutes,
-            ends_with_frame=processor.marks_missing,
-            start=start,
-            end=end,
+            **self.bounds,
         )
-        frames = [shifted[utc(moment)] for moment in times]
-        slots = [tuple(None if row is None else frames[row] for row in p.rows) for p in plans]
-        return [PlannedHour(end=p.end, frames=s) for p, s in zip(plans, slots, strict=True)]
 
     def _remove_replaced(self, planned: Sequence[PlannedHour]) -> None:
         """Remove hours that ended at what was the nearest or newest frame and is not any more."""
@@ -294,7 +185,7 @@ class Follower:
             try:
                 for hour, judged in zip(some, self._streamed(some), strict=True):
                     done += 1
-                    if are_unchanged(_at_hand(hour)):
+                    if are_unchanged(hour.at_hand):
                         yield judged
             except SceneError:  # of one of them, which spoils no other
                 for hour in some[done:]:
@@ -305,87 +196,29 @@ class Follower:
             judged = next(self._streamed([hour]))
         except SceneError as error:
             skipped = SkippedClip(end=hour.end, tile=None, reason=str(error))
-            judged = _judged_hour(hour, _not_judged(skipped), {})
-        if are_unchanged(_at_hand(hour)):
+            judged = _judged_hour(hour, DetectedClip.skipped_whole(hour.end, (skipped,)), {})
+        if are_unchanged(hour.at_hand):
             yield judged
 
     def _streamed(self, hours: Sequence[PlannedHour]) -> Iterator[JudgedHour]:
         """Clip by clip, each frame read once."""
-        marks = {mark for hour in hours for frame in _at_hand(hour) for mark in frame.marks}
+        marks = {mark for hour in hours for frame in hour.at_hand for mark in frame.marks}
         scene = self._opened([Path(path) for path, _, _ in sorted(marks)])
         rows = {utc(moment): row for row, moment in enumerate(frame_times(scene))}
         plans = [
             ClipPlan(end=hour.end, rows=tuple(f and rows.get(f.time) for f in hour.frames))
             for hour in hours
         ]
-        needs_pictures = any(self.products.get(name) for name in ("plot", "report", "animate"))
         run = self.predictor.run(
             scene,
             start=self.bounds["start"],
             end=self.bounds["end"],
             every_minutes=self.every_minutes,
-            pictures=needs_pictures,
+            pictures=self.products.need_pictures,
             plans=plans,
         )
         for hour, clip in zip(hours, run, strict=True):
             yield _judged_hour(hour, clip, run.provenance())
-
-    def _publish(self, *, complete: bool) -> None:
-        """Link all hours, and write the products if they show others."""
-        path = self.state / "published.json"
-        published = _published(path)
-        hours = list(self.hours)
-        digests = {hour.clip.end.isoformat(): list(hour.digests) for hour in hours}
-        current = {"complete": complete, "hours": digests}
-        if current == published or not any(len(hour.clip.table) for hour in hours):
-            return
-        detections = self._linked(hours, complete=complete)
-        old = {end for end in digests if digests[end] == published["hours"].get(end)}
-        with updating_products(self.out, kept=[utc(end) for end in old], **self.products) as writer:
-            for hour in (hour for hour in hours if hour.provenance):  # others could not be opened
-                take = writer.take_pictures if hour.clip.end.isoformat() in old else writer.add
-                take(self.hours.with_pictures(hour), self._judge_of(hour.provenance))
-            writer.write(detections)
-        write_json(path, current)
-        shown = SHOWN_HOURS if writer.report or writer.animate else 0
-        for hour in hours[: len(hours) - shown]:
-            self.hours.forget_pictures(hour.clip.end)
-
-    def _judge_of(self, told: Mapping[str, Any]) -> PastJudge:
-        return PastJudge(
-            told=told,
-            processor=self.predictor.processor,
-            link_settings=settings_of_links(self.predictor.threshold),
-        )
-
-    def _linked(self, hours: Sequence[JudgedHour], *, complete: bool) -> Detections:
-        """All hours as one result."""
-        judge = self._judge_of(self._provenance(hours, complete=complete))
-        tables = [hour.clip.table for hour in hours if len(hour.clip.table)]
-        table = pd.concat(tables, ignore_index=True)
-        predictor, settings = self.predictor, judge.link_settings
-        models = [model for model in (predictor.detector, predictor.tracker) if model]
-        return detections_of(
-            table,
-            tracks_of(table, grid=judge.grid, settings=settings, models=models),
-            skipped=[skip for hour in hours for skip in hour.clip.skipped],
-            provenance=judge.provenance(),
-        )
-
-    def _provenance(self, hours: Sequence[JudgedHour], *, complete: bool) -> dict[str, Any]:
-        """That of the newest hour, as if its run had judged all of them."""
-        runs = [hour.provenance for hour in hours if hour.provenance]
-        times = sorted({time for hour in hours for time in hour.times if time is not None})
-        scene = {
-            **runs[-1]["scene"],
-            "first_frame": times[0].isoformat(),
-            "last_frame": times[-1].isoformat(),
-            "frames": len(times),
-            "source": f"{len(times)} frames of {', '.join(map(str, self.folders))}",
-            "grid": _union([run["scene"]["grid"] for run in runs]),
-        }
-        created = _now().strftime(TIME_FORMAT)
-        return {**runs[-1], "complete": complete, "created": created, "scene": scene}
 
     def _tell(
         self,
@@ -487,32 +320,6 @@ def _state(out: Path) -> Path:
     return state
 
 
-def _published(path: Path) -> dict[str, Any]:
-    """What the products show; nothing where that is not known, so that they are written again."""
-    published: dict[str, Any] = {"hours": {}}
-    try:
-        published |= json_object(path) if path.exists() else {}
-    except CheckpointError as error:
-        log.warning("%s; the products are written again", error)
-    return published if isinstance(published["hours"], dict) else {"hours": {}}
-
-
-def _at_hand(hour: PlannedHour) -> list[KnownFrame]:
-    return [frame for frame in hour.there if frame.at_hand]
-
-
 def _judged_hour(hour: PlannedHour, clip: DetectedClip, told: Mapping[str, Any]) -> JudgedHour:
     digests = tuple(frame.digest if frame and frame.at_hand else None for frame in hour.frames)
     return JudgedHour(clip=clip, times=hour.times, digests=digests, provenance=told)
-
-
-def _not_judged(skipped: SkippedClip) -> DetectedClip:
-    table = pd.DataFrame(columns=list(DETECTION_COLUMNS))
-    return DetectedClip(end=skipped.end, newest_time=None, table=table, skipped=(skipped,))
-
-
-def _union(grids: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What holds all grids, on the lattice of the first."""
-    known = {Grid.from_dict(grid) for grid in grids}
-    first = Grid.from_dict(grids[0])
-    return (first if known == {first} else union_of(first, known)).to_dict()

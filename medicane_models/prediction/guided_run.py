@@ -16,7 +16,12 @@ from medicane_models.prediction.linking import at_edge
 from medicane_models.prediction.refinement import FirstGuess, HeatMaps, HeatMapTrust, refined
 from medicane_models.prediction.run import PredictionRun
 from medicane_models.prediction.smoothing import smoothed
-from medicane_models.prediction.tracks import GUESS_COLUMNS, TRACK_COLUMNS, as_tracks
+from medicane_models.prediction.tracks import (
+    GUESS_COLUMNS,
+    TRACK_COLUMNS,
+    as_tracks,
+    known_sights,
+)
 from medicane_models.runtimes.interface import Centres
 from medicane_models.scenes.clips import Clip, ClipPlan, ClipReader, HeldFrames, SkippedClip
 from medicane_models.scenes.tiles import FixedTiles, LocalPlanes, Tiling
@@ -164,7 +169,7 @@ class GuidedRun(PredictionRun):
 
     def _tracks(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows as they are: what belongs together is known."""
-        columns = [*TRACK_COLUMNS, *GUESS_COLUMNS, "missing_frames"]
+        columns = [*TRACK_COLUMNS, *GUESS_COLUMNS, "missing_frames", *known_sights(table)]
         tracks = table.loc[:, [name for name in columns if name != "edge"]]
         edge = at_edge(tracks, self.grid, self.link_settings.edge_km)
         tracks = with_lifetimes(

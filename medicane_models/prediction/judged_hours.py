@@ -14,13 +14,13 @@ from medicane_models.domain import Grid, Tile, local_plane
 from medicane_models.errors import MedicaneError
 from medicane_models.fields import json_object
 from medicane_models.files import json_text, replacing
+from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.kept_pictures import (
     packed_close_ups,
     packed_picture,
     stored_close_ups,
     stored_picture,
 )
-from medicane_models.prediction.run import DetectedClip
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.readers.recording import UNREADABLE

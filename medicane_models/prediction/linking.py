@@ -88,8 +88,9 @@ def link_detections(
         settings: the defaults if None.
 
     Returns:
-        A track table (:data:`prediction.tracks.TRACK_COLUMNS`, MOTION_COLUMNS, LIFE_COLUMNS);
-        ``track_id`` counts from 1 in the order of the first times.
+        A track table (:data:`prediction.tracks.TRACK_COLUMNS`, MOTION_COLUMNS, LIFE_COLUMNS and
+        those SIGHT_COLUMNS that the detections tell something in); ``track_id`` counts from 1 in
+        the order of the first times.
 
     Raises:
         SceneError: if a column, time, position or probability is missing or impossible.

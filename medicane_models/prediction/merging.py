@@ -7,12 +7,12 @@ join them. Nothing depends on the order of the rows.
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from medicane_models.domain import great_circle_km, lonlat_of, unit_vectors
 from medicane_models.errors import SceneError
-from medicane_models.prediction.tracks import require_columns, valid_positions
-from medicane_models.times import utc_times
+from medicane_models.prediction.tracks import known_sights, require_columns, valid_positions
+from medicane_models.times import iso_times, utc_times
 
 __all__ = ["LABEL_ERROR_KM", "by_time", "merge_detections"]
 
@@ -33,7 +33,9 @@ def merge_detections(
 
     Returns:
         Columns ``time, lon, lat, probability, radius_50_km, radius_95_km``, sorted by them, and
-        ``missing_frames``, the most of any tile, NaN where the detections do not tell.
+        ``missing_frames``, the most of any tile, NaN where the detections do not tell; of
+        SIGHT_COLUMNS those that they tell of any fix: the latest time that a tile's was seen, and
+        the shift with the weights of the centre.
     """
     rows = _usable(detections, min_probability)
     label = _cyclones(rows, merge_km)
@@ -53,6 +55,8 @@ def merge_detections(
             "missing_frames": rows["missing_frames"].groupby(label).max(),
         }
     )
+    for name in known_sights(rows):
+        merged[name] = _merged_sight(pd.Series(rows[name]), label, weight)
     return merged.sort_values(_COLUMNS, ignore_index=True)
 
 
@@ -68,10 +72,11 @@ def _usable(detections: pd.DataFrame, min_probability: float) -> pd.DataFrame:
     """Rows with a centre that are likely enough, sorted, without exact repetitions."""
     source = "the detections"
     require_columns(detections, _COLUMNS, source=source)
-    rows = pd.DataFrame(detections, columns=[*_COLUMNS, "missing_frames"])
+    columns = [*_COLUMNS, "missing_frames", *known_sights(detections)]
+    rows = pd.DataFrame(detections, columns=columns)
     rows["time"] = utc_times(rows["time"], source=source)
-    for name in rows.columns[1:]:
-        rows[name] = rows[name].astype(float)
+    for name in rows.columns.difference(["time"]):
+        rows[name] = iso_times(rows[name]) if name == "observed" else rows[name].astype(float)
     likely = rows["probability"].between(0, 1)
     if not likely.all():
         bad = rows["probability"].to_numpy()[~likely][0]
@@ -126,6 +131,15 @@ def _spherical_mean(
     return lonlat_of(np.stack(means, axis=-1).astype(float))
 
 
+def _merged_sight(
+    values: pd.Series, label: Int[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " cyclones"]:
+    """Latest time or mean shift of each cyclone, over the rows that tell it."""
+    if values.name == "observed":
+        return pd.Series(values.groupby(label).max()).to_numpy()
+    return _known_mean(values.to_numpy(float), label, weight)
+
+
 def _mixture_radius(
     radius_km: Float[np.ndarray, " n"],
     away_km: Float[np.ndarray, " n"],
@@ -135,7 +149,16 @@ def _mixture_radius(
 ) -> Float[np.ndarray, " cyclones"]:
     """Radius of each cyclone's mixture, over the rows whose radius is known; NaN if none is."""
     squared = radius_km**2 - np.log1p(-probability) * away_km**2
-    known = np.where(np.isnan(squared), 0.0, weight)
+    return np.sqrt(_known_mean(squared, label, weight))
+
+
+def _known_mean(
+    values: Float[np.ndarray, " n"],
+    label: Int[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, " cyclones"]:
+    """Mean of each cyclone over the rows whose value is known; NaN if none is."""
+    known = np.where(np.isnan(values), 0.0, weight)
     total = np.bincount(label, known).astype(float)
-    sums = np.bincount(label, known * np.nan_to_num(squared))
-    return np.sqrt(np.divide(sums, total, out=np.full_like(total, np.nan), where=total > 0))
+    sums = np.bincount(label, known * np.nan_to_num(values))
+    return np.divide(sums, total, out=np.full_like(total, np.nan), where=total > 0)

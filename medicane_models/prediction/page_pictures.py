@@ -13,7 +13,7 @@ from medicane_models.maps.animation import ScenePicture
 from medicane_models.maps.overview import Overview
 from medicane_models.maps.storm_tracks import StormPicture
 from medicane_models.maps.web_pictures import eight_bits, webp
-from medicane_models.prediction.run import DetectedClip
+from medicane_models.prediction.detected_clips import DetectedClip
 
 __all__ = ["PagePictures"]
 

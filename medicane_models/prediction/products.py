@@ -30,11 +30,11 @@ from medicane_models.prediction.captions import (
     picture_kelvin,
     scene_name,
 )
+from medicane_models.prediction.detected_clips import DetectedClip, Judge
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.extrapolation import standing
 from medicane_models.prediction.kept_pictures import store_picture, stored_picture
 from medicane_models.prediction.page_pictures import PagePictures
-from medicane_models.prediction.run import DetectedClip, Judge
 from medicane_models.scenes.clips import SkippedClip
 from medicane_models.scenes.tiles import overview_grid
 from medicane_models.times import TIME_FORMAT, utc

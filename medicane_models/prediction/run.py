@@ -1,8 +1,7 @@
 """One scene judged by one predictor: clips, detections, tracks and where they come from."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,16 +10,16 @@ from jaxtyping import Float, Int
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
 from medicane_models.prediction.close_ups import CloseUp, close_ups_of
+from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.detections import (
     DETECTION_COLUMNS,
     FIX_COLUMNS,
     Detections,
 )
-from medicane_models.prediction.extrapolation import extrapolated
 from medicane_models.prediction.geolocation import Geolocator
-from medicane_models.prediction.lifetimes import renamed
-from medicane_models.prediction.linking import LinkSettings, link_detections
+from medicane_models.prediction.linking import LinkSettings
 from medicane_models.prediction.models import ModelDescription
+from medicane_models.prediction.results import detections_of, settings_of_links, tracks_of
 from medicane_models.prediction.second_look import SecondLook, centres_in
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.scenes.clips import (
@@ -45,65 +44,7 @@ from medicane_models.versions import software_versions
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "DetectedClip",
-    "Judge",
-    "PredictionRun",
-    "detections_of",
-    "settings_of_links",
-    "tracks_of",
-]
-
-CONTINUE = 0.6  # a tile is worth a centre from this share of the threshold on
-
-
-@dataclass(frozen=True, kw_only=True)
-class DetectedClip:
-    """What was found in one clip.
-
-    Attributes:
-        end: its last time, UTC.
-        newest_time: when the newest of its frames was taken, UTC; earlier than ``end`` if the last
-            is missing, None if nothing of the clip could be judged.
-        table: one row a tile, the columns DETECTION_COLUMNS.
-        skipped: the clip, or the tiles of it, that could not be judged.
-        planes: the tiles of the table's rows where they are local planes, else None.
-        picture: the newest frame, (H, W, 3) in 0…1 with NaN for missing; None if nothing could be
-            judged, or the run makes no pictures.
-        close_ups: what is seen of the newest frame around its cyclones; none without pictures.
-    """
-
-    end: pd.Timestamp
-    newest_time: pd.Timestamp | None
-    table: pd.DataFrame
-    skipped: tuple[SkippedClip, ...]
-    planes: tuple[Grid, ...] | None = None
-    picture: np.ndarray | None = None
-    close_ups: tuple[CloseUp, ...] = ()
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """What is to be known of a run beside the clips that it judged."""
-
-    @property
-    def grid(self) -> Grid:
-        """Of the scene."""
-        ...
-
-    @property
-    def processor(self) -> MedicaneProcessor:
-        """How the scene became clips."""
-        ...
-
-    @property
-    def link_settings(self) -> LinkSettings:
-        """How tracks are linked."""
-        ...
-
-    def provenance(self) -> Mapping[str, Any]:
-        """Scene, models, settings and software, ready for JSON."""
-        ...
+__all__ = ["PredictionRun"]
 
 
 class PredictionRun:
@@ -322,9 +263,9 @@ class PredictionRun:
 
     def _detect(self, clip: Clip | SkippedClip) -> DetectedClip:
         if isinstance(clip, SkippedClip):
-            return _not_judged(clip.end, (clip,))
+            return DetectedClip.skipped_whole(clip.end, (clip,))
         if not clip.tiles:
-            return _not_judged(clip.end, clip.skipped)
+            return DetectedClip.skipped_whole(clip.end, clip.skipped)
         probability = self.runtime.probabilities(self._pixels(clip.tiles))
         table = pd.DataFrame(
             {
@@ -408,46 +349,7 @@ class PredictionRun:
         )
 
 
-def settings_of_links(threshold: float) -> LinkSettings:
-    """Tracks start at a threshold and continue a little under it."""
-    return LinkSettings(start_probability=threshold, continue_probability=CONTINUE * threshold)
-
-
-def tracks_of(
-    table: pd.DataFrame,
-    *,
-    grid: Grid,
-    settings: LinkSettings,
-    models: Iterable[ModelDescription],
-) -> pd.DataFrame:
-    """What the rows of a table link into; tracks of untrained models are called so."""
-    tracks = link_detections(table, grid=grid, settings=settings)
-    return tracks if all(model.trained for model in models) else renamed(tracks, "untrained-{}")
-
-
-def detections_of(
-    table: pd.DataFrame,
-    tracks: pd.DataFrame,
-    *,
-    skipped: Iterable[SkippedClip],
-    provenance: Mapping[str, Any],
-) -> Detections:
-    """The result that a table and its tracks are, with forecasts."""
-    return Detections(
-        table=table,
-        tracks=tracks,
-        forecasts=extrapolated(tracks),
-        skipped=tuple(skipped),
-        provenance=provenance,
-    )
-
-
 def _tile_columns(tiles: Sequence[TileName]) -> dict[str, list[float]]:
     """The columns that name tiles: their offsets, or the centres of local planes."""
     names = tiles[0]._fields
     return {f"tile_{name}": [getattr(tile, name) for tile in tiles] for name in names}
-
-
-def _not_judged(end: pd.Timestamp, skipped: tuple[SkippedClip, ...]) -> DetectedClip:
-    table = pd.DataFrame(columns=list(DETECTION_COLUMNS))
-    return DetectedClip(end=end, newest_time=None, table=table, skipped=skipped)

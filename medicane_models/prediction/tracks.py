@@ -21,8 +21,10 @@ __all__ = [
     "LIFE_COLUMNS",
     "MOTION_COLUMNS",
     "OPTIONAL_COLUMNS",
+    "SIGHT_COLUMNS",
     "TRACK_COLUMNS",
     "as_tracks",
+    "known_sights",
     "names_as_text",
     "require_columns",
     "rounded",
@@ -57,7 +59,10 @@ MOTION_COLUMNS = (
 LIFE_COLUMNS = ("missing_frames", "after_gap", "onset", "decay", "split_from", "merged_into")
 """What linking tells of fixes and, alike in all rows of a track, of the track."""
 
-OPTIONAL_COLUMNS = (*MOTION_COLUMNS, *LIFE_COLUMNS, *GUESS_COLUMNS)
+SIGHT_COLUMNS = ("observed", "parallax_east_km", "parallax_north_km")
+"""How fixes were seen, as far as the files tell when, and where parallax was taken out."""
+
+OPTIONAL_COLUMNS = (*MOTION_COLUMNS, *LIFE_COLUMNS, *SIGHT_COLUMNS, *GUESS_COLUMNS)
 
 DECIMALS = 5
 """Of numbers in text: a metre, far below any position's error."""
@@ -123,6 +128,12 @@ def valid_positions(table: pd.DataFrame, *, source: str) -> pd.DataFrame:
 def rounded(tracks: pd.DataFrame) -> pd.DataFrame:
     """The table as it is written: numbers with :data:`DECIMALS`."""
     return tracks.round(dict.fromkeys(tracks.select_dtypes("float"), DECIMALS))
+
+
+def known_sights(table: pd.DataFrame) -> list[str]:
+    """Those of :data:`SIGHT_COLUMNS` in which a table tells something."""
+    told = table.columns[table.notna().any().to_numpy()]
+    return [name for name in SIGHT_COLUMNS if name in told]
 
 
 def names_as_text(names: pd.Series) -> pd.Series:

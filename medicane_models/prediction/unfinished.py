@@ -12,9 +12,10 @@ import pandas as pd
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import json_text, locked
 from medicane_models.prediction.arrivals import mark_of
+from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.judged_hours import HourFiles
 from medicane_models.prediction.kept_settings import differing_settings
-from medicane_models.prediction.run import DetectedClip, PredictionRun
+from medicane_models.prediction.run import PredictionRun
 from medicane_models.prediction.workers import HourStream
 from medicane_models.scenes.clips import ClipPlan, frame_times
 

@@ -111,12 +111,14 @@ def _forecasts(case: Case, positions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _truth_at(times: Iterable[pd.Timestamp], case: Case) -> pd.DataFrame:
-    """Where storms were, between two known times at most six hours apart."""
+    """Where storms were, between two known times at most six hours apart, and their classes."""
     moments = pd.DatetimeIndex(sorted(times))
     tracks = case.known.rename(columns={"storm": "track_id"})
     places = positions_at(tracks, moments, max_gap_hours=SIX_HOURLY)
     places.columns = ["time", "storm", "true_lon", "true_lat"]
     near = storms_at(moments, case.known, tolerance_minutes=HEADING_MINUTES)
     near = near.rename(columns={"heading": "true_heading"})
-    columns = ["time", "storm", "true_heading"]
-    return places.merge(near.loc[:, columns], on=["time", "storm"], how="left")
+    classes = ["intensity", "organisation"]
+    columns = ["time", "storm", "true_heading", *classes]
+    found = places.merge(near.loc[:, columns], on=["time", "storm"], how="left")
+    return found.fillna(dict.fromkeys(classes, ""))

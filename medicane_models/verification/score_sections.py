@@ -61,16 +61,8 @@ def track_sections(judged: JudgedTracks) -> dict[str, Measure]:
         )
     sections["storms and tracks"] = _events(judged)
     sections["centres"] = centres_measure(found, storms)
-    leads = set() if judged.forecasts.empty else set(judged.forecasts["lead_hours"])
-    for lead in sorted(leads):
-        table = judged.forecasts.loc[judged.forecasts["lead_hours"] == lead]
-        title = f"forecasts of {lead:g} h"
-        sections[title] = joint(
-            blocks := blocks_of(table, storms, "issued"),
-            list(error_parts(table, blocks)),
-            {"forecasts": len(table), "storms": len(set(table["storm"]))},
-        )
-    return sections
+    by_lead = _by_lead(judged.forecasts)
+    return sections | {title: _forecasts(table, storms) for title, table in by_lead.items()}
 
 
 def detection_groups(judged: JudgedDetections) -> dict[str, dict[str, Measure]]:
@@ -91,20 +83,53 @@ def detection_groups(judged: JudgedDetections) -> dict[str, dict[str, Measure]]:
 
 
 def track_groups(judged: JudgedTracks) -> dict[str, dict[str, Measure]]:
-    """Positions by intensity and organisation, and by sensor where there are several."""
+    """Positions by intensity and organisation, and by sensor where there are several.
+
+    Forecasts likewise, by what the storm is at the time that they are for.
+    """
     positions, storms = judged.positions, judged.storms
-    return {
+    of_positions = {
         what: {
             name: _group(positions.loc[positions[what] == name], storms, ("pod",))
             for name in ordered(positions[what])
         }
         for what, ordered in STORM_CLASSES.items()
-    } | {
-        "sensor": {
-            name: _group(positions.loc[positions["sensor"] == name], storms, ("pod", "far", "csi"))
-            for name in _several(positions["sensor"])
-        },
     }
+    of_forecasts = {
+        f"{what}, {title}": {
+            name: _forecasts(table.loc[table[what] == name], storms)
+            for name in ordered(table[what])
+        }
+        for what, ordered in STORM_CLASSES.items()
+        for title, table in _by_lead(judged.forecasts).items()
+    }
+    return (
+        of_positions
+        | of_forecasts
+        | {
+            "sensor": {
+                name: _group(
+                    positions.loc[positions["sensor"] == name], storms, ("pod", "far", "csi")
+                )
+                for name in _several(positions["sensor"])
+            },
+        }
+    )
+
+
+def _by_lead(forecasts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Forecasts of each lead, from short to long, by their title."""
+    if forecasts.empty:
+        return {}
+    groups = forecasts.groupby("lead_hours")
+    return {f"forecasts of {lead:g} h": table for lead, table in groups}
+
+
+def _forecasts(table: pd.DataFrame, storms: pd.DataFrame) -> Measure:
+    """Errors of forecasts, and of the fixes that they start from."""
+    blocks = blocks_of(table, storms, "issued")
+    counts = {"forecasts": len(table), "storms": len(set(table["storm"]))}
+    return joint(blocks, list(error_parts(table, blocks)), counts)
 
 
 def of_each_time(tiles: pd.DataFrame) -> pd.DataFrame:

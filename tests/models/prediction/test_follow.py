@@ -9,70 +9,13 @@ from pathlib import Path
 import pandas as pd
 import plane_scenes
 import pytest
-from cold_spots import predictor, scene
+from cold_spots import scene
+from followed_folders import CLIPS, FRAMES, arrive, once, tables
 
 from medicane_models.errors import CheckpointError, ConfigurationError
 from medicane_models.prediction import products
 from medicane_models.prediction.follow import Follower, following_alone
 from medicane_models.prediction.run import PredictionRun
-
-FRAMES = 14  # of 5 min from 00:00 on; clips of 4 end every 15 min and at the newest frame
-CLIPS = 6
-TABLES = ("detections.csv", "tracks.csv", "forecasts.csv")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> list[Path]:
-    """A file a frame."""
-    folder = tmp_path_factory.mktemp("source")
-    moving = scene(frames=FRAMES)
-    paths = [folder / f"frame_{row:02}.nc" for row in range(FRAMES)]
-    for row, path in enumerate(paths):
-        moving.isel(time=[row]).to_netcdf(path)
-    return paths
-
-
-@pytest.fixture
-def there(tmp_path) -> Path:
-    (tmp_path / "in").mkdir()
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def judged(monkeypatch) -> list[str]:
-    """The ends of the clips that are judged, as they are."""
-    ends, detect = [], PredictionRun._detect
-
-    def noted(self, clip):
-        ends.append(f"{clip.end:%H:%M}")
-        return detect(self, clip)
-
-    monkeypatch.setattr(PredictionRun, "_detect", noted)
-    return ends
-
-
-def arrive(there: Path, *paths: Path) -> None:
-    for path in paths:
-        (there / path.name).write_bytes(path.read_bytes())
-
-
-def once(there: Path, out: Path, *, stop: threading.Event | None = None, **options):
-    """A round of a process that has just started."""
-    settings = {"products": {"plot": False}, "every_minutes": 15, "patience_seconds": 0.0}
-    follower = Follower(predictor(), [there], out, **(settings | options))
-    return follower.round(stop or threading.Event())
-
-
-def tables(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in TABLES}
-
-
-@pytest.fixture
-def at_once(source, tmp_path) -> dict[str, bytes]:
-    """What one run over everything writes."""
-    found = predictor().predict([*source], every_minutes=15)
-    found.write(tmp_path / "at_once")
-    return tables(tmp_path / "at_once")
 
 
 def test_one_round_writes_what_predict_writes(source, there, tmp_path, at_once):
@@ -258,28 +201,6 @@ def test_nothing_there_yet_is_no_error(there, tmp_path):
     assert not (tmp_path / "out" / "detections.csv").exists()
 
 
-def test_the_status_is_for_machines(source, there, tmp_path):
-    arrive(there, *source[:4], source[13])
-    once(there, tmp_path / "out")
-    told = json.loads((tmp_path / "out" / "status.json").read_text())
-    assert told["newest_frame"] == "2020-09-17T01:05:00Z"
-    assert (told["state"], told["next_round"]) == ("ended", None)
-    assert "frames missing" in told["skipped"]["2020-09-17T01:05:00"]
-
-
-def test_hours_that_were_judged_and_not_published_are_published(
-    source, there, tmp_path, at_once, monkeypatch, judged
-):
-    arrive(there, *source)
-    with monkeypatch.context() as patch:
-        patch.setattr(Follower, "_publish", lambda self, complete: None)
-        once(there, tmp_path / "out")
-    judged.clear()
-    once(there, tmp_path / "out")
-    assert not judged
-    assert tables(tmp_path / "out") == at_once
-
-
 def test_a_signal_ends_a_round_after_the_hour_at_hand(
     source, there, tmp_path, at_once, monkeypatch
 ):
@@ -325,46 +246,6 @@ def test_one_process_at_a_time_follows_into_a_folder(tmp_path):
 def test_a_source_that_is_no_folder_is_refused(source, tmp_path):
     with pytest.raises(ConfigurationError, match="is no folder that files arrive in"):
         once(source[0], tmp_path / "out")
-
-
-def test_maps_are_drawn_of_new_hours_and_stay(source, there, tmp_path, monkeypatch):
-    plain = {"products": {"plot": True}}
-    arrive(there, *source[:7])
-    once(there, tmp_path / "out", **plain)
-    maps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "maps").iterdir()}
-    arrive(there, *source[7:10])
-    once(there, tmp_path / "out", **plain)
-    later = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out" / "maps").iterdir()}
-    assert set(later) == {*maps, "20200917_0045.png"}
-    assert {name: later[name] for name in maps} == maps
-    assert not list((tmp_path / "out" / "follow" / "hours").glob("*.png"))
-
-
-def test_an_hour_that_cannot_be_opened_again_loses_its_map(source, there, tmp_path):
-    plain, maps = {"products": {"plot": True}}, tmp_path / "out" / "maps"
-    arrive(there, *source[:10])
-    once(there, tmp_path / "out", **plain)
-    assert (maps / "20200917_0045.png").exists()
-    other = scene(frames=FRAMES, sensor="fci", sub_satellite_longitude=0.0)
-    other["IR_108"] += 1
-    (there / source[9].name).unlink()
-    other.isel(time=[9]).to_netcdf(there / "other.nc")
-    assert "2020-09-17T00:45:00" in once(there, tmp_path / "out", **plain).skipped
-    assert {path.name for path in maps.iterdir()} == {"20200917_0015.png", "20200917_0030.png"}
-
-
-def test_a_page_shows_the_hours_of_all_rounds(source, there, tmp_path):
-    page = {"products": {"plot": False, "report": True}}
-    arrive(there, *source[:13])
-    once(there, tmp_path / "at_once", **page)
-    for path in source[:13]:
-        (there / path.name).unlink()
-    for paths in (source[:5], source[5:9], source[9:13]):
-        arrive(there, *paths)
-        once(there, tmp_path / "out", **page)
-    pages = [(tmp_path / out / "report.html").read_text("utf-8") for out in ("at_once", "out")]
-    counts = [page.count("data:image/webp") for page in pages]
-    assert counts[0] == counts[1] > 3
 
 
 KILLED = """
@@ -434,15 +315,3 @@ def test_what_arrived_is_never_guessed(change, there, source, tmp_path):
     path.write_text(json.dumps(images))
     with pytest.raises(CheckpointError, match=r"arrivals\.json is damaged .* remove it"):
         once(there, tmp_path / "out")
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"hours": 3}', "[" * 100_000])
-def test_products_are_written_again_where_it_is_not_known_what_they_show(
-    text, there, source, tmp_path
-):
-    arrive(there, *source)
-    once(there, tmp_path / "out")
-    before = tables(tmp_path / "out")
-    (tmp_path / "out" / "follow" / "published.json").write_text(text)
-    once(there, tmp_path / "out")
-    assert tables(tmp_path / "out") == before

@@ -57,6 +57,22 @@ def test_likelier_and_surer_centres_weigh_more(first, second, share):
     assert merged["probability"].item() == 0.8
 
 
+def test_a_merged_cyclone_keeps_when_it_was_seen_and_its_shift():
+    one, two = rows((10.0, 40.0, 0.8, 50.0)), rows((10.0, 41.0, 0.4, 50.0))
+    seen = pd.Timestamp("2020-09-17T00:07"), pd.Timestamp("2020-09-17T00:08")
+    one = one.assign(observed=seen[0], parallax_east_km=-3.0, parallax_north_km=np.nan)
+    two = two.assign(observed=seen[1], parallax_east_km=-6.0, parallax_north_km=-1.5)
+    track = link(one, two).iloc[0]
+    assert track["observed"] == seen[1]
+    assert track["parallax_east_km"] == pytest.approx(-4.0)
+    assert track["parallax_north_km"] == pytest.approx(-1.5)
+
+
+def test_nothing_is_said_of_sights_that_no_detection_tells():
+    silent = rows((10.0, 40.0)).assign(observed=pd.NaT, parallax_east_km=np.nan)
+    assert not {"observed", "parallax_east_km"} & set(link(silent).columns)
+
+
 def test_radii_of_a_merged_cyclone_are_those_of_the_mixture():
     rng = np.random.default_rng(0)
     sigma, apart = np.array([40.0, 60.0]), 120.0

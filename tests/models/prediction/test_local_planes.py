@@ -105,16 +105,18 @@ def test_detections_on_planes_are_judged_and_written(tmp_path):
 def test_parallax_moves_fixes_towards_the_satellite_and_is_written_beside_them():
     at = (20.0, 36.0)
     seen = scene(at, grid_around(*at)).assign_attrs(sub_satellite_longitude=0.0)
-    apparent, moved = (
-        predictor(parallax=parallax).predict(seen).table.query("detected")
-        for parallax in (False, True)
-    )
+    found = [predictor(parallax=parallax).predict(seen) for parallax in (False, True)]
+    apparent, moved = (detections.table.query("detected") for detections in found)
     east, north = moved.parallax_east_km, moved.parallax_north_km
     assert apparent.parallax_east_km.isna().all()
     assert (east < -2).all()  # the satellite stands south-west, clouds of 210 K are 12 km high
     assert (north < -5).all()
     away = great_circle_km(apparent.lon, apparent.lat, moved.lon, moved.lat)
     assert away == pytest.approx(np.hypot(east, north).to_numpy(), rel=0.01)
+    tracks = [detections.tracks.set_index("time") for detections in found]
+    assert "parallax_east_km" not in tracks[0]
+    shift = tracks[1].lat - tracks[0].lat
+    assert tracks[1].parallax_north_km.to_numpy() == pytest.approx(shift * 111.195, rel=0.01)
 
 
 def test_parallax_of_an_unknown_satellite_is_refused():

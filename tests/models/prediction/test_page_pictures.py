@@ -12,10 +12,10 @@ from medicane_models.domain import Grid
 from medicane_models.maps.web_pictures import eight_bits
 from medicane_models.prediction import page_pictures
 from medicane_models.prediction.close_ups import close_ups_of
+from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.kept_pictures import packed_close_ups, stored_close_ups
 from medicane_models.prediction.page_pictures import PagePictures
 from medicane_models.prediction.products import ProductWriter
-from medicane_models.prediction.run import DetectedClip
 from medicane_models.scenes import tiles
 from medicane_models.scenes.plane_sampling import PlaneSampler
 

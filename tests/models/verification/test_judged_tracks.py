@@ -126,6 +126,29 @@ def test_forecasts_are_held_against_the_storm_that_their_track_followed(tmp_path
     assert value(twelve, "mean_km") == pytest.approx(0, abs=1e-6)
 
 
+def test_forecasts_are_told_apart_by_what_the_storm_is_then(tmp_path):
+    wind = np.where(np.arange(24) < 12, 40.0, 70.0)
+    storm = track("a", 18, range(24)).assign(wind_kt=wind, organisation="eye")
+    truth = write(storm, tmp_path / "truth.csv")
+    forecasts = pd.concat([forecast(6, 37.4), forecast(12, 38.2)])
+    folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=forecasts)
+    groups = evaluate(folder, truth, settings=DAY)["tracks"]["groups"]
+    assert list(groups["intensity, forecasts of 6 h"]) == ["35 … 64 kt"]
+    assert list(groups["organisation, forecasts of 6 h"]) == ["eye"]
+    strong = groups["intensity, forecasts of 12 h"]["64 … 83 kt"]
+    assert value(strong, "last_fix_mean_km") == pytest.approx(1.2 * DEGREE_KM)
+
+
+def test_forecasts_of_a_storm_of_unknown_strength_are_in_no_class(tmp_path):
+    every_six_hours = track("a", 18, range(0, 24, 6)).assign(wind_kt=[40.0, np.nan, np.nan, 40.0])
+    truth = write(every_six_hours, tmp_path / "truth.csv")
+    forecasts = pd.concat([forecast(6, 37.4), forecast(9, 37.7)])
+    folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=forecasts)
+    report = evaluate(folder, truth, settings=DAY)["tracks"]
+    assert {"forecasts of 6 h", "forecasts of 9 h"} <= set(report["sections"])
+    assert not [name for name in report["groups"] if name.startswith("intensity, forecasts")]
+
+
 def test_a_forecast_beyond_the_truth_is_not_judged(truth, tmp_path):
     folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=forecast(6, 37.4))
     sections = evaluate(folder, truth, settings=DAY)["tracks"]["sections"]

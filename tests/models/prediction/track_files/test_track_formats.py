@@ -57,7 +57,7 @@ def test_the_command_line_offers_every_format():
 
 MORE = {  # a column of each kind, and how text says its second value
     "center_x": ([np.nan, 1.5], {"1.5", "1.50000"}),
-    "observed": (
+    "newest_frame": (
         pd.to_datetime([None, "2020-09-17T01:06"]),
         {"2020-09-17T01:06:00Z"},
     ),
@@ -93,6 +93,7 @@ def linked_tracks():
     parting = steady.iloc[4:].assign(lon=18.5 + 0.2 * np.arange(8), probability=0.8)
     table = pd.concat([steady.assign(probability=0.9), parting])
     table = table.assign(radius_50_km=15.0, radius_95_km=31.2, missing_frames=1)
+    table = table.assign(observed=table["time"], parallax_east_km=3.0, parallax_north_km=np.nan)
     return link_detections(table, grid=MEDITERRANEAN)
 
 
