@@ -180,7 +180,7 @@ def download_products(
     for product in products:
         path = Path(out) / f"seviri_{product}.nc"
         if not path.exists():
-            with staging(path.parent) as folder:
+            with staging(path.parent, alone=False) as folder:
                 _save(_cropped(_fetched(product, folder), domain), path)
             log.info("%s", path.name)
         files.append(path)
