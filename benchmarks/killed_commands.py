@@ -50,7 +50,8 @@ PROGRAMS = {
 def commands(given: Path) -> dict[str, list[str]]:
     """Each without its --out."""
     scene, results = str(given / "scene.zarr"), str(given / "results")
-    predict = ["medicane", "predict", scene]
+    predict, truth = ["medicane", "predict", scene], str(given / "truth.csv")
+    build = ["medicane-train", "data", "build", scene, "--processor", "planes"]
     return {
         "simulate": ["medicane", "simulate", "--hours", "1", "--seed", "1", "--no-gaps"],
         "demo": ["medicane", "demo", "--hours", "2"],
@@ -58,9 +59,9 @@ def commands(given: Path) -> dict[str, list[str]]:
         "predict with maps": [*predict, "--density", "--animate"],
         "predict, shared": [*predict, "--no-plot", "--workers", "2", "--every", "15"],
         "predict, followed": ["medicane", "predict", str(given / "arrived"), "--once"],
-        "evaluate": ["medicane", "evaluate", results, str(given / "truth.csv")],
+        "evaluate": ["medicane", "evaluate", results, truth],
         "convert": ["medicane", "convert", str(given / "weights.safetensors"), *SIZES],
-        "data build": ["medicane-train", "data", "build", scene, "--processor", "planes"],
+        "data build": [*build, "--tracks", truth],
         "data simulate": ["medicane-train", "data", "simulate", "--storms", "3", "--calm", "3"],
         "export safetensors": ["medicane-export", "safetensors", DETECTOR],
         "export transformers": ["medicane-export", "transformers", "medicane-tiny-detector"],
@@ -224,8 +225,8 @@ def main() -> None:
         report[name] = found = tried(name, command, place, arguments.kills, draw)
         told = {key: value for key, value in found.items() if value}
         print(f"{name:<20}", "BAD" if found["bad"] else "sound", told, flush=True)
+        RESULT.write_text(json.dumps(report, indent=2) + "\n")
     shutil.rmtree(folder)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
     sys.exit(any(found["bad"] for found in report.values()))
 
 

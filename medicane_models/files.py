@@ -22,6 +22,7 @@ from medicane_models.errors import CheckpointError, ConfigurationError, OutputEr
 __all__ = [
     "MOST_BYTES",
     "alone_in",
+    "as_os_error",
     "clear_left_overs",
     "json_text",
     "locked",
@@ -34,6 +35,7 @@ __all__ = [
     "staging",
     "to_plain",
     "write_json",
+    "writing",
 ]
 
 
@@ -98,11 +100,25 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = _beside(path, "part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clear_left_overs(path.parent)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clear_left_overs(path.parent)
+            _remove(temporary)
+            yield temporary
+            _take_place(temporary, path)
+    finally:
         _remove(temporary)
-        yield temporary
-        _take_place(temporary, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell of an OSError as what keeps a file or folder from being written.
+
+    Raises:
+        OutputError: if it cannot be.
+    """
+    try:
+        yield
     except OutputError:
         raise
     except OSError as error:
@@ -110,8 +126,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"{path} cannot be written ({reason}); free space there or choose another folder"
         ) from error
-    finally:
-        _remove(temporary)
+
+
+@contextmanager
+def as_os_error(*kinds: type[Exception]) -> Iterator[None]:
+    """What a library raises where it cannot write, as the OSError that `replacing` tells of."""
+    try:
+        yield
+    except kinds as error:
+        raise OSError(str(error)) from error
 
 
 @contextmanager

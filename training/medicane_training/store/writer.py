@@ -17,7 +17,7 @@ from jaxtyping import Shaped, UInt8
 
 from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import alone_in, to_plain
+from medicane_models.files import alone_in, to_plain, writing
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, SAMPLE_COLUMNS, ClipStore, save_table
 from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
@@ -50,7 +50,7 @@ def create_store(
     path = Path(path)
     grid = _stored_grid(processor, sample_size)
     if not (path / "frames.parquet").exists():
-        with alone_in(path):
+        with alone_in(path), writing(path):
             _create(path, processor, grid)
     return _same(ClipStore(path), processor, grid)
 
@@ -137,6 +137,9 @@ class FrameWriter:
             times: UTC.
             sources: where each comes from.
             **columns: PLANE_FRAME_COLUMNS, where frames are local planes.
+
+        Raises:
+            OutputError: if they cannot be written.
         """
         if len(codes) > self.room:
             raise ValueError(f"{len(codes)} frames do not fit into the {self.room} left")
@@ -144,14 +147,15 @@ class FrameWriter:
         known = self.store.frames
         added = _frame_table(times, sources, self.store.processor, **columns)
         table = pd.concat([known, added], ignore_index=True)
-        frames = zarr.open_array(path / "frames", mode="r+")
-        frames.resize((len(table), *frames.shape[1:]))
-        frames[len(known) :] = codes
-        time = zarr.open_array(path / "time", mode="r+")
-        time.resize((len(table),))
-        time[len(known) :] = table["time"].iloc[len(known) :].to_numpy().astype(np.int64)
-        _consolidate(path)
-        save_table(table, path / "frames.parquet")
+        with writing(path):
+            frames = zarr.open_array(path / "frames", mode="r+")
+            frames.resize((len(table), *frames.shape[1:]))
+            frames[len(known) :] = codes
+            time = zarr.open_array(path / "time", mode="r+")
+            time.resize((len(table),))
+            time[len(known) :] = table["time"].iloc[len(known) :].to_numpy().astype(np.int64)
+            _consolidate(path)
+            save_table(table, path / "frames.parquet")
         self.store.refresh()
 
 
