@@ -32,13 +32,13 @@ WRITTEN_EVERY = 200  # answers
 
 
 def chosen(names: list[str], count: int, first: int) -> list[tuple[str, int]]:
-    """Kinds and numbers of the inputs, shared out by how long a kind takes."""
+    """Kinds and numbers of the inputs, shared out by how long a kind takes, all kinds at a time."""
     whole = sum(KINDS[name].share for name in names)
-    return [
-        (name, first + number)
-        for name in names
-        for number in range(max(1, round(count * KINDS[name].share / whole)))
+    counts = {name: max(1, round(count * KINDS[name].share / whole)) for name in names}
+    inputs = [
+        (number / counts[name], name, number) for name in names for number in range(counts[name])
     ]
+    return [(name, first + number) for _, name, number in sorted(inputs)]
 
 
 def answered(inputs: list[tuple[str, int]], processes: int) -> Iterator[Answer]:

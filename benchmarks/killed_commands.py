@@ -1,12 +1,14 @@
-"""What is left where a command that writes was killed, or its disk was full?
+"""What is left where a command that writes was killed, ran twice at once, or its disk was full?
 
     python benchmarks/killed_commands.py --kills 4
 
 Every command that writes runs once to its end. It runs again in processes that SIGKILL ends at
 random moments, each into the folder that the one before has left; what is there then must be whole
 files of a run that ended, or none. The last one may end: its results must be those of the first
-run, and nothing else may be left. Then it runs where no file may be larger than some kilobytes, as
-on a full disk: it must end in one sentence, and leave nothing that is half written.
+run, and nothing else may be left. Then it runs twice at once into one folder: one or both must come
+to these results, and the other be refused. Last it runs where no file may be larger than some
+kilobytes, as on a full disk: it must end in one sentence, and leave nothing that is half written.
+Training has `killed_runs.py` for it; ``data download`` and ``push`` need others' servers.
 """
 
 import argparse
@@ -28,11 +30,16 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pandas as pd
+import xarray as xr
 from PIL import Image
 
 RESULT = Path(__file__).parent / "results" / "killed_commands.json"
 FULL_BYTES = 6_000
-DETECTOR, TRACKER = "medicane-ir-detector", "medicane-ir-tracker"
+DETECTOR = "medicane-ir-detector"
+SIZES = ("--set", "num_heads=3", "--set", "image_size=32", "--set", "num_frames=4")
+STORES = {"simulate", "data build", "data simulate"}
+GOES_ON = {"predict, followed", "data build", "data simulate"}  # and takes no --overwrite
+SAME = (".csv", ".safetensors")  # bytes that two runs have in common
 PROGRAMS = {
     "medicane": "medicane_models",
     "medicane-train": "medicane_training.cli",
@@ -40,22 +47,48 @@ PROGRAMS = {
 }
 
 
-def commands(scene: Path, results: Path) -> dict[str, list[str]]:
+def commands(given: Path) -> dict[str, list[str]]:
     """Each without its --out."""
-    simulated = ["--hours", "1", "--seed", "1", "--no-gaps"]
+    scene, results = str(given / "scene.zarr"), str(given / "results")
+    predict, truth = ["medicane", "predict", scene], str(given / "truth.csv")
+    build = ["medicane-train", "data", "build", scene, "--processor", "planes"]
     return {
-        "simulate": ["medicane", "simulate", *simulated],
-        "predict": ["medicane", "predict", str(scene), "--no-plot"],
-        "predict with maps": ["medicane", "predict", str(scene), "--density"],
-        "evaluate": [
-            "medicane", "evaluate", str(results), f"{scene.with_suffix('')}.tracks.csv",
-            "--start", "2020-01-01", "--end", "2030-01-01",
-        ],
-        "data build": ["medicane-train", "data", "build", str(scene), "--processor", "planes"],
+        "simulate": ["medicane", "simulate", "--hours", "1", "--seed", "1", "--no-gaps"],
+        "demo": ["medicane", "demo", "--hours", "2"],
+        "predict": [*predict, "--no-plot", "--formats", "csv,netcdf,geojson,atcf,ibtracs"],
+        "predict with maps": [*predict, "--density", "--animate"],
+        "predict, shared": [*predict, "--no-plot", "--workers", "2", "--every", "15"],
+        "predict, followed": ["medicane", "predict", str(given / "arrived"), "--once"],
+        "evaluate": ["medicane", "evaluate", results, truth],
+        "convert": ["medicane", "convert", str(given / "weights.safetensors"), *SIZES],
+        "data build": [*build, "--tracks", truth],
+        "data simulate": ["medicane-train", "data", "simulate", "--storms", "3", "--calm", "3"],
         "export safetensors": ["medicane-export", "safetensors", DETECTOR],
         "export transformers": ["medicane-export", "transformers", "medicane-tiny-detector"],
         "export onnx": ["medicane-export", "onnx", DETECTOR],
-    }  # fmt: skip
+    }
+
+
+def make_inputs(given: Path) -> None:
+    """What the commands read."""
+    for program, out in (("simulate", "scene.zarr"), ("predict with maps", "results")):
+        process = started(commands(given)[program], given / out)
+        if said := process.communicate()[1] if process.wait() else "":
+            raise RuntimeError(said)
+    (given / "arrived").mkdir()
+    with xr.open_zarr(given / "scene.zarr") as scene:
+        for row in (0, 6, 12):
+            scene.isel(time=[row]).to_netcdf(given / "arrived" / f"{row}.nc")
+        track = pd.DataFrame({"time": scene["time"].to_numpy(), "lon": 18.0, "lat": 38.0})
+    track.assign(track_id="one").to_csv(given / "truth.csv", index=False)
+    from safetensors.torch import save_file
+
+    from medicane_models import MedicaneConfig, MedicaneForVideoClassification
+
+    config = MedicaneConfig(
+        embed_dim=24, depth=2, num_heads=3, mlp_hidden_dim=48, image_size=32, num_frames=4
+    )
+    save_file(MedicaneForVideoClassification(config).state_dict(), given / "weights.safetensors")
 
 
 def started(command: Sequence[str], out: Path, most_bytes: int | None = None) -> Any:
@@ -120,13 +153,21 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
+def differing(out: Path, whole: Path) -> list[str]:
+    """Names of what is not as a run left it that nothing disturbed."""
+    there, wanted = set(names(out)), set(names(whole))
+    kept = [name for name in there & wanted if name.endswith(SAME)]
+    changed = {n for n in kept if (out.parent / n).read_bytes() != (whole.parent / n).read_bytes()}
+    return sorted((there ^ wanted) | changed)
+
+
 def tried(name: str, command: list[str], folder: Path, kills: int, draw: random.Random) -> Any:
-    """One command: whole, killed again and again, and without space."""
-    suffix = ".zarr" if name in ("simulate", "data build") else ""
-    places = [folder / kind / f"out{suffix}" for kind in ("whole", "killed", "full")]
+    """One command: whole, killed again and again, twice at once, and without space."""
+    suffix = ".zarr" if name in STORES else ""
+    places = [folder / kind / f"out{suffix}" for kind in ("whole", "killed", "twice", "full")]
     for place in places:
         place.parent.mkdir(parents=True)
-    whole, killed, full = places
+    whole, killed, twice, full = places
     begun = time.monotonic()
     process = started(command, whole)
     _, said = process.communicate()
@@ -134,7 +175,7 @@ def tried(name: str, command: list[str], folder: Path, kills: int, draw: random.
         raise RuntimeError(f"{name} failed: {said}")
     seconds = time.monotonic() - begun
     found = {"seconds": round(seconds, 1), "kills": 0, "half_written": [], "left": [], "raw": ""}
-    again = [*command, *(["--overwrite"] if name != "data build" else [])]
+    again = [*command, *(["--overwrite"] if name not in GOES_ON else [])]
     for _ in range(kills):
         process = started(again, killed)
         with suppress(subprocess.TimeoutExpired):
@@ -145,16 +186,20 @@ def tried(name: str, command: list[str], folder: Path, kills: int, draw: random.
     process = started(again, killed)
     found["raw"] += _traceback(process.communicate()[1])
     found["exit_code"] = process.returncode
-    found["left"] = sorted(set(names(killed)) ^ set(names(whole)))
+    found["left"] = differing(killed, whole)
+    both = [started(command, twice) for _ in range(2)]
+    for process in both:
+        found["raw"] += _traceback(process.communicate()[1])
+    found["twice_exit_codes"] = sorted(process.returncode for process in both)
+    found["twice_left"] = differing(twice, whole) + half_written(twice)
     process = started(command, full, FULL_BYTES)
     said = process.communicate()[1]
     found["full_exit_code"], found["raw"] = process.returncode, found["raw"] + _traceback(said)
     found["full_said"] = said.strip().splitlines()[-1:]
     found["half_written"] += half_written(full)
-    found["bad"] = bool(
-        found["half_written"] or found["left"] or found["raw"] or found["exit_code"]
-        or found["full_exit_code"] != 1
-    )  # fmt: skip
+    wrong = [found[key] for key in ("half_written", "left", "twice_left", "raw", "exit_code")]
+    ended = found["twice_exit_codes"] in ([0, 0], [0, 2]) and found["full_exit_code"] == 1
+    found["bad"] = any(wrong) or not ended
     return found
 
 
@@ -167,24 +212,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kill every command that writes.")
     parser.add_argument("--kills", type=int, default=4, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", action="append")
+    parser.add_argument("--only", action="append", help="name of a command")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     draw = random.Random(arguments.seed)  # noqa: S311 - moments, not secrets
-    scene, results = folder / "scene.zarr", folder / "results"
-    for program, out in (("simulate", scene), ("predict with maps", results)):
-        process = started(commands(scene, results)[program], out)
-        if said := process.communicate()[1] if process.wait() else "":
-            raise RuntimeError(said)
-    report = {}
-    for name, command in commands(scene, results).items():
+    make_inputs(folder)
+    report = json.loads(RESULT.read_text()) if arguments.only and RESULT.exists() else {}
+    for name, command in commands(folder).items():
         if arguments.only and name not in arguments.only:
             continue
-        report[name] = found = tried(name, command, folder / name, arguments.kills, draw)
+        place = folder / "tried" / name
+        report[name] = found = tried(name, command, place, arguments.kills, draw)
         told = {key: value for key, value in found.items() if value}
         print(f"{name:<20}", "BAD" if found["bad"] else "sound", told, flush=True)
+        RESULT.write_text(json.dumps(report, indent=2) + "\n")
     shutil.rmtree(folder)
-    RESULT.write_text(json.dumps(report, indent=2) + "\n")
     sys.exit(any(found["bad"] for found in report.values()))
 
 

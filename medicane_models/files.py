@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -21,6 +21,8 @@ from medicane_models.errors import CheckpointError, ConfigurationError, OutputEr
 
 __all__ = [
     "MOST_BYTES",
+    "alone_in",
+    "as_os_error",
     "clear_left_overs",
     "json_text",
     "locked",
@@ -33,6 +35,7 @@ __all__ = [
     "staging",
     "to_plain",
     "write_json",
+    "writing",
 ]
 
 
@@ -97,11 +100,25 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = _beside(path, "part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clear_left_overs(path.parent)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            clear_left_overs(path.parent)
+            _remove(temporary)
+            yield temporary
+            _take_place(temporary, path)
+    finally:
         _remove(temporary)
-        yield temporary
-        _take_place(temporary, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell of an OSError as what keeps a file or folder from being written.
+
+    Raises:
+        OutputError: if it cannot be.
+    """
+    try:
+        yield
     except OutputError:
         raise
     except OSError as error:
@@ -109,37 +126,76 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(
             f"{path} cannot be written ({reason}); free space there or choose another folder"
         ) from error
-    finally:
-        _remove(temporary)
 
 
 @contextmanager
-def staging(out: Path) -> Iterator[Path]:
+def as_os_error(*kinds: type[Exception]) -> Iterator[None]:
+    """What a library raises where it cannot write, as the OSError that `replacing` tells of."""
+    try:
+        yield
+    except kinds as error:
+        raise OSError(str(error)) from error
+
+
+@contextmanager
+def staging(out: Path, *, alone: bool = True) -> Iterator[Path]:
     """A hidden folder inside ``out`` for files that are not whole or verified yet; gone at the end.
 
     Folders that had to be made for it go too, unless they are used.
 
+    Args:
+        out: the folder.
+        alone: whether other processes are kept from staging there meanwhile.
+
     Raises:
         OutputError: if nothing can be written there.
+        ConfigurationError: if another process writes there.
     """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
+    with ExitStack() as held:
+        held.enter_context(alone_in(out) if alone else _made(out))
         try:
-            out.mkdir(parents=True, exist_ok=True)
             clear_left_overs(out)
             work = Path(tempfile.mkdtemp(prefix=".staging-", suffix=_mark("part"), dir=out))
         except OSError as error:
-            raise OutputError(
-                f"{out} cannot be written ({error.strerror or error}); choose another folder"
-            ) from error
+            raise _unwritable(out, error) from error
         try:
             yield work
         finally:
             _remove(work)
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Keep other processes from writing into a folder, made if absent and gone again if unused.
+
+    Raises:
+        OutputError: if nothing can be written there.
+        ConfigurationError: if another process writes there.
+    """
+    busy = f"another process writes into {out}; wait for it, or choose another folder"
+    with _made(out), locked(out / ".lock", busy):
+        yield
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """With all above it; those that had to be made go again, unless they are used."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        yield
     finally:
         with suppress(OSError):
-            for folder in made:
-                folder.rmdir()
+            for each in made:
+                each.rmdir()
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    reason = error.strerror or error
+    return OutputError(f"{folder} cannot be written ({reason}); choose another folder")
 
 
 @contextmanager
@@ -147,19 +203,27 @@ def locked(lock: Path, busy: str) -> Iterator[None]:
     """Keep other processes out; the lock of a killed process is gone with it.
 
     Args:
-        lock: a file for it, in a folder that is there.
+        lock: a file for it, in a folder that is there; it is there as long as the lock is held.
         busy: what to say to the others.
 
     Raises:
         ConfigurationError: if another process has it.
+        OutputError: if the file cannot be made.
     """
     from filelock import FileLock, Timeout  # it brings asyncio, which few commands need
 
+    held = FileLock(lock, timeout=0)
     try:
-        with FileLock(lock, timeout=0):
-            yield
+        held.acquire()
     except Timeout:
         raise ConfigurationError(busy) from None
+    except OSError as error:
+        raise _unwritable(lock.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # first, so that none is removed that another process has
+        held.release()
 
 
 @lru_cache(maxsize=1024)  # once for each folder that a process writes to

@@ -65,3 +65,16 @@ def test_one_version_stands_everywhere():
     changes = re.findall(r"^## (\d\S*) – ", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
     cited = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.M)
     assert (changes[0], cited) == (project["version"], [project["version"]])
+
+
+def test_links_of_the_readme_lead_into_the_repository_where_it_is_shown_alone():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (change,) = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.sub(change["pattern"], change["replacement"], readme)
+    targets = re.findall(r"\]\(([^)]+)\)", shown)
+    repository = project["project"]["urls"]["Changelog"].removesuffix("CHANGELOG.md")
+    inside = [target for target in targets if target.startswith(repository)]
+    assert len(inside) > 20
+    assert all((ROOT / t.removeprefix(repository).partition("#")[0]).exists() for t in inside)
+    assert all(target.startswith(("https://", "#")) for target in targets)

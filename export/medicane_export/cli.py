@@ -160,7 +160,8 @@ def safetensors(
         str | None, typer.Option(help="Hub id of the model that this one started from.")
     ] = None,
     license_: Annotated[
-        str | None, typer.Option("--license", help="Of the weights, as the Hub spells it.")
+        str | None,
+        typer.Option("--license", help="Of the weights, as the Hub spells it, or other:NAME."),
     ] = None,
     revision: Revision = None,
     overwrite: Overwrite = False,

@@ -71,21 +71,21 @@ def export_onnx(
         that were there stay.
 
     Raises:
-        ConfigurationError: the folder or the model does not fit the request, or a variant is
-            there already and is not to be replaced.
+        ConfigurationError: the folder or the model does not fit the request, a variant is
+            there already and is not to be replaced, or another process writes there.
         OutputError: a file cannot be written.
     """
-    check_free(*(out / name for name in request.file_names), overwrite=overwrite)
-    check_destination(out, source.model.config)
     variants = []
     with staging(out) as work:
+        check_free(*(out / name for name in request.file_names), overwrite=overwrite)
+        check_destination(out, source.model.config)
         job = _Job(source, request, work, say)
         for variant, path in job.run():
             _describe(source, out)  # first, so that a folder with files is known as this model's
             file = publish(path, out, accepted=not variant.faults)
             variants.append(Variant(file=file, faults=variant.faults, details=variant.details))
             record(out, _about(source), {file: _entry(variants[-1])})
-    write_readme(out, onnx_card(source, out))
+        write_readme(out, onnx_card(source, out))
     return variants
 
 

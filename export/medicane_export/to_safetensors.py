@@ -54,10 +54,10 @@ def export_safetensors(
     Raises:
         CheckpointError: there is no such model.
         ConfigurationError: the folder holds something else or the model itself, or the model's own
-            card says what the arguments do, or there are weights not to be replaced.
+            card says what the arguments do, or there are weights not to be replaced, or another
+            process writes there.
     """
     check_not_itself(name, out)
-    check_free(out / WEIGHTS_NAME, overwrite=overwrite)
     own = _own_card(name)
     if own is not None and (license_id or base_model):
         raise ConfigurationError(
@@ -65,7 +65,6 @@ def export_safetensors(
             f"the head of its {README}"
         )
     model, processor, said = _read(name, revision)
-    check_destination(out, model.config)
     license_id = license_id or license_of(name, revision=revision)
     card = own or model_card(
         model.config,
@@ -76,9 +75,11 @@ def export_safetensors(
     )
     model.processor = processor
     with staging(out) as work:
+        check_free(out / WEIGHTS_NAME, overwrite=overwrite)
+        check_destination(out, model.config)
         model.save_pretrained(work, dtype=_DTYPES[dtype])
         move_all(work, out, first=CONFIG_NAME)
-    write_readme(out, card)
+        write_readme(out, card)
     if processor is None:
         said = (
             *said,

@@ -50,13 +50,14 @@ def export_to_transformers(
 
     Raises:
         ConfigurationError: transformers cannot express the model, or the folder holds something
-            else, or a repository not to be replaced.
+            else, or a repository not to be replaced, or another process writes there.
         MissingExtraError: transformers is not installed.
     """
-    check_free(out / WEIGHTS_NAME, overwrite=overwrite)
     require("transformers", "export")
-    _check_folder(out, transformers_config(source.model.config))
+    config = transformers_config(source.model.config)
     with staging(out) as work:
+        check_free(out / WEIGHTS_NAME, overwrite=overwrite)
+        _check_folder(out, config)
         export_transformers(source.model, work)
         if source.processor is not None:
             _write_processor(source.processor, work)
@@ -65,7 +66,7 @@ def export_to_transformers(
         place = out / REFUSED if faults else out
         _record(source, work, measured, faults)
         move_all(work, place, first=CONFIG_NAME)
-    write_readme(place, transformers_card(source, out.name))
+        write_readme(place, transformers_card(source, out.name))
     return place, faults
 
 

@@ -101,6 +101,7 @@ def convert(
     )
     model.processor = _processor_for(model, processor)
     with staging(out) as work:
+        check_free(out / CONFIG_NAME, overwrite=overwrite)
         model.save_pretrained(work)
         if model.processor is None:  # that of an earlier model would not fit
             (out / PREPROCESSOR_FILE).unlink(missing_ok=True)

@@ -81,7 +81,7 @@ def evaluate(
     if compare:
         report["comparison"] = compare_predictions(predictions, compare, truth, settings=settings)
     if out:
-        write_evaluation(report, out)
+        write_evaluation(report, out, overwrite=overwrite)
     if json:
         print_json(report)
     else:

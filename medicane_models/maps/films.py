@@ -1,6 +1,7 @@
 """MP4 or, where there is no encoder, GIF, from frames as they come."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from medicane_models.errors import MissingExtraError, require
-from medicane_models.files import replacing
+from medicane_models.files import as_os_error, replacing
 
 __all__ = ["FilmFrame", "write_film"]
 
@@ -46,20 +47,22 @@ def _encoder() -> Any:
 
 
 def _write_mp4(path: Path, frames: Iterator[FilmFrame], encoder: Any) -> None:
-    frame = next(frames)
-    height, width, _ = frame.shape
+    last = next(frames)
+    height, width, _ = last.shape
     film = encoder.write_frames(
         str(path), (width, height), fps=FRAMES_A_SECOND, macro_block_size=2, quality=7
     )
     film.send(None)
-    try:
-        film.send(frame.tobytes())
+    count = LAST_FRAMES
+    with closing(film):
         for frame in frames:
-            film.send(frame.tobytes())
-        for _ in range(LAST_FRAMES - 1):
-            film.send(frame.tobytes())
-    finally:
-        film.close()
+            film.send(last.tobytes())
+            last, count = frame, count + 1
+        for _ in range(LAST_FRAMES):
+            film.send(last.tobytes())
+    with as_os_error(RuntimeError):  # the encoder does not tell that it could not write
+        if encoder.count_frames_and_secs(str(path))[0] != count:
+            raise OSError("it has not all frames")
 
 
 def _write_gif(path: Path, frames: Iterator[FilmFrame]) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from medicane_models.errors import CheckpointError
-from medicane_models.files import replacing, require_regular
+from medicane_models.files import as_os_error, replacing, require_regular
 
 __all__ = [
     "CONVERT",
@@ -50,7 +50,8 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
     with replacing(path) as temporary:
         temporary.touch()
         mode = temporary.stat().st_mode
-        save_file(dict(weights), temporary, metadata={"format": "pt"})
+        with as_os_error(SafetensorError):
+            save_file(dict(weights), temporary, metadata={"format": "pt"})
         temporary.chmod(mode)  # safetensors makes files that only their owner may read
 
 

@@ -172,7 +172,7 @@ class Arrivals:
         is_same = known is not None and known.marks == marks
         if known is not None and is_same and known.state != "waiting":
             return False
-        first_seen = known.first_seen if known is not None and is_same else now
+        first_seen = min(known.first_seen, now) if known is not None and is_same else now
         image = ArrivedImage(marks=marks, first_seen=first_seen, state="read", frames={})
         image = self._read(image, now)
         if image.state == "waiting" and known is not None:

@@ -29,7 +29,7 @@ PATTERNS = (
     "maps/????????_????.png",
     "films/*",
 )
-UNFINISHED = (*PATTERNS, "hours/*", "settings.json", "lock")
+UNFINISHED = (*PATTERNS, "hours/*", "settings.json")
 
 
 @contextmanager
@@ -50,18 +50,19 @@ def replacing_products(
         **chosen: of `ProductWriter`.
 
     Raises:
-        ConfigurationError: if there are some and ``overwrite`` is False.
+        ConfigurationError: if there are some and ``overwrite`` is False, or another process writes
+            there.
         OutputError: if the folder cannot be written.
         MissingExtraError: if maps are to be drawn and matplotlib is not installed.
     """
-    earlier = earlier_products(out)
-    if earlier and not overwrite:
-        raise ConfigurationError(
-            f"{out} holds results of an earlier run ({earlier[0].name}); "
-            "choose another folder or give --overwrite"
-        )
     unfinished = out / INTERRUPTED
     with staging(out) as folder:
+        earlier = earlier_products(out)
+        if earlier and not overwrite:
+            raise ConfigurationError(
+                f"{out} holds results of an earlier run ({earlier[0].name}); "
+                "choose another folder or give --overwrite"
+            )
         writer = ProductWriter(folder, plot=plot, report=report, **chosen)
         try:
             yield writer

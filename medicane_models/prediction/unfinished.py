@@ -134,8 +134,7 @@ def _digest(values: Sequence[Any]) -> str:
 
 def _remove_state(folder: Path) -> None:
     """Leave nothing of a run that has judged nothing."""
-    for name in ("lock", "settings.json"):
-        (folder / name).unlink(missing_ok=True)
+    (folder / "settings.json").unlink(missing_ok=True)
     for emptied in (folder / "hours", folder):
         with suppress(OSError):
             emptied.rmdir()

@@ -1,6 +1,7 @@
 """A simulated scene on disk: a CF Zarr store that open_scene reads, and tables of its storms."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from numcodecs import Blosc
 
 from medicane_models.checks import check_free, check_store_name
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.files import replacing
+from medicane_models.files import locked, replacing
 from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.scene import (
@@ -73,16 +74,17 @@ def write_simulation(
         progress: wraps the iteration over frames, to show how it goes.
 
     Raises:
-        ConfigurationError: if the store is not called .zarr, or exists and is not to be replaced.
+        ConfigurationError: if the store is not called .zarr, exists and is not to be replaced, or
+            is being written by another process.
     """
     path = Path(path)
     check_store_name(path)
-    check_free(path, overwrite=overwrite)
     times = times_at_cadence(start, hours, cadence_minutes)
     storms = draw_storms(rates or StormRates(), grid=grid, start=times[0], end=times[-1], seed=seed)
     frames = Frames(grid, storms, instrument or Instrument(), seed=seed)
     tracks, lookalikes = (path.with_suffix(f".{name}.csv") for name in ("tracks", "lookalikes"))
-    with replacing(path) as temporary:
+    with _alone(path), replacing(path) as temporary:
+        check_free(path, overwrite=overwrite)
         arrays = _prepare(temporary, times, grid, seed)
         for index, time in enumerate(progress(times)):
             for array, kelvin in zip(arrays, frames.at(time), strict=True):
@@ -92,6 +94,13 @@ def write_simulation(
         _write_table(storm_table(true, times), tracks)
         _write_table(storm_table([s for s in storms if s not in true], times), lookalikes)
     return Written(path, tracks, lookalikes, len(times), len(true))
+
+
+def _alone(path: Path) -> AbstractContextManager[None]:
+    """Keep other processes from writing the same store."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    busy = f"another process writes {path}; wait for it, or choose another --out"
+    return locked(path.with_name(f".{path.name}.lock"), busy)
 
 
 def _prepare(path: Path, times: pd.DatetimeIndex, grid: Grid, seed: int) -> list[zarr.Array]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medicane_models.files import replacing, write_json
+from medicane_models.checks import check_free
+from medicane_models.files import move_all, staging, write_json
 from medicane_models.verification.report import markdown_report
 from medicane_models.verification.score_card import score_card_page
 
@@ -13,16 +14,17 @@ __all__ = ["EVALUATION_FILES", "write_evaluation"]
 EVALUATION_FILES = ("scores.json", "scores.md", "score_card.html")
 
 
-def write_evaluation(report: Mapping[str, Any], out: Path) -> None:
+def write_evaluation(report: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> None:
     """Write EVALUATION_FILES of what :func:`evaluation.evaluate` returns into a folder.
 
     Raises:
         OutputError: if it cannot be written.
+        ConfigurationError: if they are there and ``overwrite`` is False, or another process writes
+            there.
     """
-    write_json(out / "scores.json", report)
-    for name, text in (
-        ("scores.md", markdown_report(report) + "\n"),
-        ("score_card.html", score_card_page(report)),
-    ):
-        with replacing(out / name) as path:
-            path.write_text(text, "utf-8")
+    with staging(out) as work:
+        check_free(*(out / name for name in EVALUATION_FILES), overwrite=overwrite)
+        write_json(work / "scores.json", report)
+        (work / "scores.md").write_text(markdown_report(report) + "\n", "utf-8")
+        (work / "score_card.html").write_text(score_card_page(report), "utf-8")
+        move_all(work, out, first="scores.json")

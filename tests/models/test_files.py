@@ -117,14 +117,15 @@ def test_what_a_killed_process_left_goes_with_the_next(kind, tmp_path):
     process, name = writing(kind, place(kind, tmp_path), end="os.kill(os.getpid(), signal.SIGKILL)")
     process.communicate()
     assert (tmp_path / name).exists()
-    write_json(tmp_path / "other.json", {})
+    with staging(tmp_path):
+        write_json(tmp_path / "other.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
 
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_what_a_living_process_writes_stays(kind, tmp_path):
     process, name = writing(kind, place(kind, tmp_path), end="input()")
-    with staging(tmp_path):
+    with staging(tmp_path, alone=False):
         assert (tmp_path / name).exists()
     process.communicate("\n")
     assert not (tmp_path / name).exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.errors import SceneError
-from medicane_models.files import replacing
+from medicane_models.files import as_os_error, replacing
 from medicane_models.prediction.tracks import as_tracks
 from medicane_models.tables import COLUMNS
 from medicane_models.times import TIME_FORMAT
@@ -42,7 +42,7 @@ def write_netcdf(
 ) -> None:
     """Write :func:`to_ragged_dataset` as netCDF-4."""
     dataset = to_ragged_dataset(tracks, provenance)
-    with replacing(Path(path)) as temporary:
+    with replacing(Path(path)) as temporary, as_os_error(RuntimeError):
         dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4")
 
 

@@ -67,7 +67,8 @@ def slots_of(paths: Sequence[Path], reader: str) -> list[Slot]:
     """The slots of one satellite and one sector, by time.
 
     Raises:
-        SceneError: if files are of several satellites, or none is of the reader.
+        SceneError: if files are of several satellites, none is of the reader, or no slot has what
+            it needs.
 
     Warns:
         SceneWarning: for slots of other sectors, for files that are doubled, and for slots,
@@ -81,8 +82,11 @@ def slots_of(paths: Sequence[Path], reader: str) -> list[Slot]:
             f"{reader} reads; choose another reader"
         )
     _require_one_satellite(files)
-    slots = [_once(slot) for slot in _grouped(_one_sector(files), reader)]
-    slots = [slot for slot in slots if _has_needed(slot)]
+    every = [_once(slot) for slot in _grouped(_one_sector(files), reader)]
+    slots = [slot for slot in every if _has_needed(slot)]
+    if not slots:
+        needed = " and ".join(SEGMENTS_TOLD[part] for part in form_of(reader).needed)
+        raise SceneError(f"none of {len(every)} slots has its {needed} ({every[0]} …); give these")
     _warn_of_absent_parts(slots)
     _warn_of_absent_slots(slots)
     return slots

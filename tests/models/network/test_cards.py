@@ -28,6 +28,7 @@ def test_the_hub_reads_the_front_matter(task):
     ("card", "expected"),
     [
         ("---\nlicense: cc-by-nc-4.0\n---\n# Storms\n", "cc-by-nc-4.0"),
+        ("---\nlicense: other\nlicense_name: by-request\n---\n", "other:by-request"),
         ("---\ntags: [video]\n---\n# Storms\n", "unknown"),
         ("# Storms\n", "unknown"),
         (None, "unknown"),
@@ -39,8 +40,17 @@ def test_weights_keep_the_licence_of_those_they_come_from(tmp_path, card, expect
     assert license_of(str(tmp_path)) == expected
 
 
-def test_embedded_weights_are_free():
+def test_licences_of_embedded_weights_are_told():
     assert license_of("medicane-tiny-detector") == "apache-2.0"
+    for name in ("medicane-ir-detector", "medicane-ir-tracker"):
+        assert license_of(name) == "other:research-use-only"
+
+
+def test_a_licence_that_the_hub_does_not_list_has_a_name():
+    card = model_card(MedicaneConfig(), name="x", license_id="other:by-request")
+    told = huggingface_hub.ModelCard(card).data
+    assert (told.license, told.license_name) == ("other", "by-request")
+    assert "## Licence\n\nOf the weights: by-request." in card
 
 
 @pytest.mark.parametrize("task", get_args(Task))

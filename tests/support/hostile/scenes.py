@@ -185,6 +185,45 @@ def abi_by_satpy(folder: Path) -> Path:
     return write_abi(folder, "2020-09-17T00:00", "2020-09-17T00:09", values)
 
 
+def hrit(folder: Path) -> Path:
+    from seviri_files import write_hrit
+
+    write_hrit(folder, "2020-09-17T00:00")
+    return folder
+
+
+def native(folder: Path) -> Path:
+    from seviri_files import write_native
+
+    return write_native(folder, "2020-09-17T00:00")
+
+
+def spoil_filled(given: Path, draw: Draw) -> str:
+    """A byte that says something, in files that are mostly zeros."""
+    files = files_of(given)
+    path = files[draw.integers(len(files))]
+    data = bytearray(path.read_bytes())
+    filled = np.flatnonzero(np.frombuffer(data, np.uint8))
+    place = int(filled[draw.integers(len(filled))])
+    before, data[place] = data[place], int(draw.integers(256))
+    path.write_bytes(data)
+    return f"{path.name}: {before} became {data[place]} at {place}"
+
+
+def other_segment(given: Path, draw: Draw) -> str:
+    """A file is missing, or called like one of another segment, time, satellite or channel."""
+    files = files_of(given)
+    path = files[draw.integers(len(files))]
+    changes = ("", ("000007", "000003"), ("000008", "000099"), ("0000", "2400"), ("MSG4", "MSG1"),
+               ("IR_108", "WV_062"), ("0000-", "0015-"), ("PRO", "EPI"))  # fmt: skip
+    change = changes[draw.integers(len(changes))]
+    if not change or change[0] not in path.name:
+        path.unlink()
+        return f"{path.name} is missing"
+    path.rename(path.with_name(path.name.replace(*change)))
+    return f"{path.name} with {change[1]} in place of {change[0]}"
+
+
 def spoil_dataset(given: Path, draw: Draw) -> str:
     """An attribute, a coordinate, a dimension, a type or the values of a netCDF file."""
     files = files_of(given, "*.nc*")
@@ -428,6 +467,15 @@ SCENES = {
     "TIFF pictures": Kind(make=lambda f: pictures(f, "tif"), read=read, wrong=wrong),
     "Airmass pictures": Kind(make=airmass, read=read, wrong=wrong, others=(bomb_picture,)),
     "raw AHI": Kind(make=ahi, read=lambda p: read(p, channels=["IR_108"]), wrong=wrong, share=0.1),
+    "raw HRIT": Kind(
+        make=hrit, wrong=wrong, others=(spoil_filled, spoil_filled, other_segment), share=0.1,
+        names=("H-000-MSG",),
+        read=lambda p: read(p, channels=["IR_108"]),
+    ),
+    "raw native": Kind(
+        make=native, wrong=wrong, others=(spoil_filled,), share=0.1,
+        read=lambda p: read(p, channels=["IR_108"]),
+    ),
     "raw ABI": Kind(
         make=abi_by_satpy, wrong=wrong, others=NETCDF, share=0.1,
         read=lambda p: read(p, reader="abi_l1b", channels=["IR_108"]),

@@ -18,6 +18,7 @@ from clip_stores import (
 from scene_files import archive_dataset, shares, write_archive
 
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
+from medicane_models.files import alone_in
 from medicane_models.scenes.opening import open_scene
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store import build as building
@@ -25,7 +26,6 @@ from medicane_training.store.build import BuildSettings, build_store
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.shards import ABSENT, MISSING
 from medicane_training.store.strata import log_odds_shift, true_rate
-from medicane_training.store.writer import alone
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +268,7 @@ def test_two_builds_at_once_do_not_mix(tmp_path):
     path = tmp_path / "s.zarr"
     build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])
     before = (path / "frames.parquet").read_bytes()
-    with alone(path), pytest.raises(ConfigurationError, match="being built by another process"):
+    with alone_in(path), pytest.raises(ConfigurationError, match="another process writes into"):
         build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])
     assert (path / "frames.parquet").read_bytes() == before
     build(path, [scene(pd.date_range("2021-01-01", periods=20, freq="15min"))])

@@ -17,6 +17,7 @@ from plane_stores import (
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.files import alone_in
 from medicane_models.verification.best_tracks import positions_at
 from medicane_training.store.clip_store import ClipStore, decode
 from medicane_training.store.known_storms import KnownStorms
@@ -24,7 +25,7 @@ from medicane_training.store.plane_build import CALM_KM, drawn_by_hardness
 from medicane_training.store.plane_index import PlaneSettings
 from medicane_training.store.plane_samples import PlaneSampleWriter
 from medicane_training.store.shards import ABSENT, MISSING
-from medicane_training.store.writer import alone, create_store
+from medicane_training.store.writer import create_store
 
 GEOD = pyproj.Geod(a=6371008.8, f=0)
 
@@ -242,7 +243,7 @@ def test_the_same_scene_again_adds_nothing(store, tmp_path):
 
 def test_two_builds_at_once_are_refused(tmp_path):
     made = create_store(tmp_path / "s.zarr", PROCESSOR)
-    with alone(made.path), pytest.raises(ConfigurationError, match="another process"):
+    with alone_in(made.path), pytest.raises(ConfigurationError, match="another process"):
         plane_store(tmp_path / "s.zarr")
 
 

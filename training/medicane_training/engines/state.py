@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medicane_models.errors import CheckpointError, shown
-from medicane_models.files import replacing, require_regular
+from medicane_models.files import as_os_error, replacing, require_regular
 from medicane_models.network.weights import check_names, check_shapes, read_weights
 from medicane_training.ranks import Ranks, any_of
 
@@ -48,7 +48,7 @@ def write_state(
         OutputError: if the file cannot be written.
     """
     common = {"steps": steps, "world_size": ranks.world_size, "random": _random(device)}
-    with replacing(folder / state_name(ranks.rank)) as temporary:
+    with replacing(folder / state_name(ranks.rank)) as temporary, as_os_error(RuntimeError):
         torch.save(common | state, temporary)
 
 

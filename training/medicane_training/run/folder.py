@@ -17,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ import torch
 
 from medicane_models.errors import CheckpointError, ConfigurationError, MedicaneError
 from medicane_models.fields import json_object
-from medicane_models.files import replacing
+from medicane_models.files import alone_in, replacing
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.versions import DISTRIBUTION, software_versions
 from medicane_training.ranks import Ranks, shared
@@ -74,6 +75,10 @@ class RunFolder:
         self.scores_file = path / "scores.json"
         self.pictures = path / "pictures"
         self.checkpoints = Checkpoints(path / CHECKPOINTS, recipe.training, ranks)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other runs out, unless this one is through; for rank 0."""
+        return nullcontext() if self.finished else alone_in(self.path)
 
     @property
     def finished(self) -> bool:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,12 @@ def run_recipe(
         NonFiniteError: a loss or gradient was not finite, and the recipe stops then.
         MedicaneError: the recipe, the data or the folder cannot be used.
     """
-    with joined(recipe.engine) as ranks, Interrupts() as interrupts:
+    with joined(recipe.engine) as ranks, ExitStack() as held, Interrupts() as interrupts:
         flow = (make or make_flow)(recipe)
         if test:
             check_test(flow)
         folder, display = RunFolder(out, recipe, ranks), Display(on=ranks.is_main)
+        on_main(lambda: held.enter_context(folder.alone()), ranks)
         source = on_main(lambda: folder.source(resume, display.say), ranks)
         if not shared(folder.finished, ranks):
             training = wire(flow, folder, ranks, display, interrupts)

@@ -64,7 +64,7 @@ def _origin(settings: ModelSettings) -> str:
     if init is None:
         return "random weights"
     terms = license_of(init, revision=settings.init_revision)
-    told = "not stated" if terms == UNKNOWN_LICENSE else terms
+    told = "not stated" if terms == UNKNOWN_LICENSE else terms.rpartition(":")[2]
     return f"{Path(init).resolve().name if _is_local(init) else init} (its licence: {told})"
 
 

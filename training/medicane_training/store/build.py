@@ -18,13 +18,14 @@ from jaxtyping import Int, UInt8
 
 from medicane_models.commands import with_progress
 from medicane_models.errors import ConfigurationError, SceneWarning
+from medicane_models.files import alone_in
 from medicane_models.scenes.clips import frame_times, with_time_convention
 from medicane_models.scenes.opening import open_scene, scene_sources
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import ClipStore, encode, save_table
 from medicane_training.store.index import build_index
 from medicane_training.store.selection import SETTINGS_FILE, BuildSettings, choose_ends
-from medicane_training.store.writer import FrameWriter, alone, create_store
+from medicane_training.store.writer import FrameWriter, create_store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,7 +77,7 @@ def build_store(
     scenes = [_opened(source, processor, **how) for source in scene_sources(sources, reader)]
     _warn_of_doubles(scenes)
     store = create_store(out, processor)
-    with alone(store.path):
+    with alone_in(store.path):
         store.refresh()
         _add(scenes, store, tracks, settings)
     return store

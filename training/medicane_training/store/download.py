@@ -17,7 +17,7 @@ import pandas as pd
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import ConfigurationError, SceneError, require
-from medicane_models.files import replacing, staging
+from medicane_models.files import as_os_error, replacing, staging
 from medicane_models.scenes.opening import open_scene, scene_grid
 from medicane_models.times import interval, utc
 
@@ -122,7 +122,8 @@ def _save(scene: "xr.Dataset", path: Path) -> None:
     shape = (1, scene.sizes["y"], scene.sizes["x"])
     encoding = {n: {**PACKING, "zlib": True, "complevel": 1, "chunksizes": shape} for n in names}
     encoding["time"] = {"units": "seconds since 1970-01-01", "dtype": "int64"}
-    with replacing(path) as temporary, dask.config.set(scheduler="synchronous"):
+    here = dask.config.set(scheduler="synchronous")
+    with replacing(path) as temporary, as_os_error(RuntimeError), here:
         scene.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
 
 
@@ -180,7 +181,7 @@ def download_products(
     for product in products:
         path = Path(out) / f"seviri_{product}.nc"
         if not path.exists():
-            with staging(path.parent) as folder:
+            with staging(path.parent, alone=False) as folder:
                 _save(_cropped(_fetched(product, folder), domain), path)
             log.info("%s", path.name)
         files.append(path)

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from medicane_models.commands import with_progress
 from medicane_models.domain import Grid, great_circle_km, local_plane, parse_box
 from medicane_models.errors import ConfigurationError
+from medicane_models.files import alone_in
 from medicane_models.scenes.clips import ClipPlan, frame_times, plan_clips
 from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
 from medicane_models.scenes.plane_sampling import PlaneSampler, is_within_limb
@@ -36,7 +37,7 @@ from medicane_training.store.plane_index import (
     require_same_settings,
 )
 from medicane_training.store.plane_samples import PlaneSample, PlaneSampleWriter, Spot
-from medicane_training.store.writer import alone, create_store
+from medicane_training.store.writer import create_store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,7 +90,7 @@ def build_plane_store(
     how = {"extent": extent, "reader": reader}
     scenes = [_opened(one, processor, domain, **how) for one in scene_sources(sources, reader)]
     store = create_store(out, processor, sample_size=sample_size)
-    with alone(store.path):
+    with alone_in(store.path):
         store.refresh()
         require_same_settings(store, settings)
         if tracks is not None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.files import replacing
+from medicane_models.files import alone_in, replacing
 from medicane_models.prediction.tracks import require_columns
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.tables import numbers, parse_table, read_text, whole_numbers
@@ -29,7 +29,7 @@ from medicane_training.store.index import describe_clip, save_index
 from medicane_training.store.labels import CYCLONE, IGNORE
 from medicane_training.store.selection import SETTINGS_FILE
 from medicane_training.store.shards import MISSING
-from medicane_training.store.writer import FrameWriter, alone, create_store
+from medicane_training.store.writer import FrameWriter, create_store
 
 __all__ = ["ResearchTable", "export_research", "import_research"]
 
@@ -73,7 +73,7 @@ def import_research(
         raise ConfigurationError(f"a PNG holds 3 bands, not {len(processor.bands)}")
     clips = _listed(Path(table), None if folder is None else Path(folder))
     store = create_store(out, processor)
-    with alone(store.path):
+    with alone_in(store.path):
         store.save_document(SETTINGS_FILE, {"imported": Path(table).name})
         _import_frames(store, clips)
         _import_index(store, clips)

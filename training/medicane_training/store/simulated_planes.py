@@ -21,6 +21,7 @@ from medicane_models.domain import Grid, local_plane
 from medicane_models.domain.azimuthal import from_azimuthal
 from medicane_models.errors import ConfigurationError
 from medicane_models.fields import from_mapping
+from medicane_models.files import alone_in
 from medicane_models.maps.coastlines import land_mask
 from medicane_models.network.configuration import SIMULATED
 from medicane_models.scenes.processing import MedicaneProcessor
@@ -41,7 +42,7 @@ from medicane_training.store.plane_index import (
 )
 from medicane_training.store.plane_samples import UNNAMED, PlaneSample, PlaneSampleWriter, Spot
 from medicane_training.store.selection import SETTINGS_FILE
-from medicane_training.store.writer import alone, create_store
+from medicane_training.store.writer import create_store
 
 __all__ = ["SampleSimulator", "add_simulated"]
 
@@ -94,7 +95,7 @@ def add_simulated(
     store = _opened(Path(out), processor, sample_size)
     simulator = SampleSimulator(store=store, seed=seed, backgrounds=behind)
     wanted = [(stormy, i) for stormy, n in ((True, storms), (False, calm)) for i in range(n)]
-    with alone(store.path):
+    with alone_in(store.path):
         store.refresh()
         settings = _settings(store)
         require_same_settings(store, settings)

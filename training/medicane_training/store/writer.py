@@ -4,9 +4,9 @@ Letters: T frames, C bands, H rows, W columns.
 """
 
 import json
+import shutil
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,14 @@ import pandas as pd
 import zarr
 from jaxtyping import Shaped, UInt8
 
-from medicane_models import files
 from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import to_plain
+from medicane_models.files import alone_in, to_plain, writing
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, SAMPLE_COLUMNS, ClipStore, save_table
 from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
 
-__all__ = ["FrameWriter", "alone", "create_store", "default_sample_size", "no_samples"]
+__all__ = ["FrameWriter", "create_store", "default_sample_size", "no_samples"]
 
 FORMAT = "medicane_clip_store"
 VERSION = 1
@@ -45,19 +44,28 @@ def create_store(
             planes; default is :func:`default_sample_size`.
 
     Raises:
-        ConfigurationError: if something else is there, or samples are smaller than a tile.
+        ConfigurationError: if something else is there, another process builds it, or samples are
+            smaller than a tile.
     """
     path = Path(path)
     grid = _stored_grid(processor, sample_size)
+    if not (path / "frames.parquet").exists():
+        with alone_in(path), writing(path):
+            _create(path, processor, grid)
+    return _same(ClipStore(path), processor, grid)
+
+
+def _create(path: Path, processor: MedicaneProcessor, grid: Grid) -> None:
+    """Unless another process has made it meanwhile."""
     if (path / "frames.parquet").exists():
-        return _same(ClipStore(path), processor, grid)
+        return
     _require_free(path)
+    _clear(path)
     _create_zarr(path, processor, grid)
     processor.save_pretrained(path)
     if processor.uses_planes:
         save_table(no_samples(), path / "samples.parquet")
     save_table(_frame_table((), (), processor), path / "frames.parquet")
-    return ClipStore(path)
 
 
 def default_sample_size(processor: MedicaneProcessor) -> int:
@@ -104,12 +112,6 @@ def _same(store: ClipStore, processor: MedicaneProcessor, grid: Grid) -> ClipSto
     return store
 
 
-def alone(path: Path) -> AbstractContextManager[None]:
-    """Keep other processes from changing the store, see `medicane_models.files.locked`."""
-    busy = f"{path} is being built by another process; wait for it, or choose another folder"
-    return files.locked(path / "build.lock", busy)
-
-
 class FrameWriter:
     """Appends frames to a store; a frame is there once ``frames.parquet`` lists it."""
 
@@ -135,6 +137,9 @@ class FrameWriter:
             times: UTC.
             sources: where each comes from.
             **columns: PLANE_FRAME_COLUMNS, where frames are local planes.
+
+        Raises:
+            OutputError: if they cannot be written.
         """
         if len(codes) > self.room:
             raise ValueError(f"{len(codes)} frames do not fit into the {self.room} left")
@@ -142,14 +147,15 @@ class FrameWriter:
         known = self.store.frames
         added = _frame_table(times, sources, self.store.processor, **columns)
         table = pd.concat([known, added], ignore_index=True)
-        frames = zarr.open_array(path / "frames", mode="r+")
-        frames.resize((len(table), *frames.shape[1:]))
-        frames[len(known) :] = codes
-        time = zarr.open_array(path / "time", mode="r+")
-        time.resize((len(table),))
-        time[len(known) :] = table["time"].iloc[len(known) :].to_numpy().astype(np.int64)
-        _consolidate(path)
-        save_table(table, path / "frames.parquet")
+        with writing(path):
+            frames = zarr.open_array(path / "frames", mode="r+")
+            frames.resize((len(table), *frames.shape[1:]))
+            frames[len(known) :] = codes
+            time = zarr.open_array(path / "time", mode="r+")
+            time.resize((len(table),))
+            time[len(known) :] = table["time"].iloc[len(known) :].to_numpy().astype(np.int64)
+            _consolidate(path)
+            save_table(table, path / "frames.parquet")
         self.store.refresh()
 
 
@@ -172,7 +178,7 @@ def _frame_table(
 
 def _require_free(path: Path) -> None:
     """Refuse a folder with anything but a store whose creation was interrupted."""
-    if not path.exists() or not any(path.iterdir()):
+    if not any(path.glob("[!.]*")):
         return
     try:
         known = FORMAT in json.loads((path / "zarr.json").read_text())["attributes"]
@@ -182,10 +188,19 @@ def _require_free(path: Path) -> None:
         raise ConfigurationError(f"{path} is no clip store but not empty; choose another folder")
 
 
+def _clear(path: Path) -> None:
+    """Remove what an interrupted creation has left, but not the lock, as zarr would."""
+    for entry in path.glob("[!.]*"):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
 def _create_zarr(path: Path, processor: MedicaneProcessor, grid: Grid) -> None:
     bands = [band.name for band in processor.bands]
     attributes = {"Conventions": "CF-1.11", FORMAT: VERSION, "bands": bands}
-    group = zarr.create_group(path, overwrite=True, attributes=attributes)
+    group = zarr.create_group(path, attributes=attributes)
     create_frames(group, len(bands), grid.height, grid.width, _frame_attributes())
     _create_coordinates(group, grid)
     _consolidate(path)
