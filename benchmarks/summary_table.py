@@ -73,27 +73,27 @@ ROWS: Mapping[str, Row] = {
     "giant new": Row(what="a new giant, s", goal="< 10", form=".1f"),
     "giant loaded": Row(what="giant loaded, s", form=".1f"),
     "giant memory": Row(what="the same, peak memory over that of its weights"),
-    "gpu matmul": Row(what="GPU: matrix product, bf16, TFLOP/s", form=".0f"),
-    "gpu base": Row(what="GPU: base, 32 clips, bf16, of the matrix product's rate"),
-    "gpu base compiled": Row(what="GPU: the same, blocks compiled", goal="≥ 0.65"),
-    "gpu tiny": Row(what="GPU: tiny, best batch, bf16, of that rate"),
-    "gpu tiny compiled": Row(what="GPU: the same, blocks compiled", goal="≥ 0.50"),
-    "gpu giant": Row(what="GPU: giant, best batch, bf16, of that rate"),
-    "gpu giant compiled": Row(what="GPU: the same, blocks compiled", goal="≥ 0.65"),
-    "gpu base peer": Row(what=f"GPU: base, 32 clips, bf16, {PEER}", goal="≤ 0.75"),
-    "gpu pretraining": Row(what="GPU: pretraining step, base, best batch, bf16, of that rate"),
-    "gpu pretraining compiled": Row(what="GPU: the same, blocks compiled", goal="≥ 0.45"),
+    "gpu matmul": Row(what="matrix product, bf16, TFLOP/s", form=".0f"),
+    "gpu base": Row(what="base, 32 clips, bf16, of the matrix product's rate"),
+    "gpu base compiled": Row(what="the same, blocks compiled", goal="≥ 0.65"),
+    "gpu tiny": Row(what="tiny, best batch, bf16, of that rate"),
+    "gpu tiny compiled": Row(what="the same, blocks compiled", goal="≥ 0.50"),
+    "gpu giant": Row(what="giant, best batch, bf16, of that rate"),
+    "gpu giant compiled": Row(what="the same, blocks compiled", goal="≥ 0.65"),
+    "gpu base peer": Row(what=f"base, 32 clips, bf16, {PEER}", goal="≤ 0.75"),
+    "gpu pretraining": Row(what="pretraining step, base, best batch, bf16, of that rate"),
+    "gpu pretraining compiled": Row(what="the same, blocks compiled", goal="≥ 0.45"),
     "gpu pretraining peer": Row(
-        what=f"GPU: pretraining step, base, 32 clips, bf16, {PEER}", goal="≤ 0.30"
+        what=f"pretraining step, base, 32 clips, bf16, {PEER}", goal="≤ 0.30"
     ),
-    "gpu pretraining compiled peer": Row(what="GPU: the same, blocks compiled", goal="≤ 0.30"),
+    "gpu pretraining compiled peer": Row(what="the same, blocks compiled", goal="≤ 0.30"),
     "gpu tracker training": Row(
-        what="GPU: training of the infrared tracker, clips/s", goal="≥ 8000", form=".0f"
+        what="training of the infrared tracker, clips/s", goal="≥ 8000", form=".0f"
     ),
-    "gpu loader idle": Row(what="GPU: waiting for the loader, share of that", goal="< 0.10"),
+    "gpu loader idle": Row(what="waiting for the loader, share of that", goal="< 0.10"),
     **{
         f"gpu onnx {name} {kind}": Row(
-            what=f"GPU: ONNX {kind}, {name}, 8 clips, of eager PyTorch's time in fp32"
+            what=f"ONNX {kind}, {name}, 8 clips, of eager PyTorch's time in fp32"
         )
         for name in ("base", "medicane-ir-detector", "medicane-ir-tracker")
         for kind in ("fp32", "fp16")
@@ -112,18 +112,31 @@ def kept(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
 
 
 def table(machines: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Markdown: a line a row that any machine has measured, a column a machine.
+    """Markdown: a table a kind of device, a column a machine, a line a row that any has measured.
 
     Raises:
         KeyError: a file tells of a row that `ROWS` does not have.
     """
+    told = [file for files in machines.values() for file in files]
+    if unknown := {name for file in told for name in file["rows"]} - set(ROWS):
+        raise KeyError(f"rows without a line in ROWS: {', '.join(sorted(unknown))}")
+    devices = dict.fromkeys(file["machine"]["device"] for file in told)
+    return "\n\n".join(
+        _of_device([files for files in machines.values() if _device(files) == device])
+        for device in devices
+    )
+
+
+def _device(files: Sequence[Mapping[str, Any]]) -> str:
+    return files[-1]["machine"]["device"]
+
+
+def _of_device(machines: Sequence[Sequence[Mapping[str, Any]]]) -> str:
     columns = [
         {name: value for told in files for name, value in told["rows"].items()}
-        for files in machines.values()
+        for files in machines
     ]
-    if unknown := {name for column in columns for name in column} - set(ROWS):
-        raise KeyError(f"rows without a line in ROWS: {', '.join(sorted(unknown))}")
-    heads = [_head(files[-1]["machine"]) for files in machines.values()]
+    heads = [_head(files[-1]["machine"]) for files in machines]
     lines = [["", "goal", *heads], ["---"] * (2 + len(heads))]
     lines += [
         [row.what, row.goal, *(_cell(column.get(name), row.form) for column in columns)]

@@ -98,10 +98,14 @@ class MedicaneModel(nn.Module):
         return model
 
     def compiled(self, **options: Any) -> nn.Module:
-        """The same model, of the same weights, through `torch.compile`.
+        """What trains or runs faster on the weights of this model, after some time of compiling.
 
         Args:
             **options: of `torch.compile`.
+
+        Returns:
+            A module around this one; of a model for pretraining this one, changed in place. Save
+            and load this one, whose weights keep their names.
         """
         return cast(nn.Module, torch.compile(self, **options))
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from timm.layers.attention import Attention
+from timm.layers.drop import DropPath
 from timm.layers.layer_scale import LayerScale
 from timm.layers.mlp import Mlp
 from timm.models.vision_transformer import Block
@@ -314,6 +315,12 @@ def make_blocks(
     return blocks.to_empty(device=device).apply(partial(initialise, draw=draw))
 
 
+class EagerDropPath(DropPath):
+    """timm's, never compiled: every block has a rate of its own, which would be compiled each."""
+
+    forward = torch.compiler.disable(DropPath.forward)
+
+
 def compile_blocks(model: nn.Module, **options: Any) -> None:
     """Compile the blocks of a model in place, all alike at once; its weights keep their names.
 
@@ -324,6 +331,8 @@ def compile_blocks(model: nn.Module, **options: Any) -> None:
     for module in model.modules():
         if isinstance(module, TargetBlock):
             module.compile(**options)
+        elif isinstance(module, DropPath):
+            module.__class__ = EagerDropPath
 
 
 def initialise(module: nn.Module, draw: Draw = draw_normal) -> None:

@@ -160,11 +160,11 @@ class MedicaneForPreTraining(MedicaneModel):
         return frames
 
     def compiled(self, **options: Any) -> nn.Module:
-        """This model with its blocks compiled.
+        """This model with its blocks compiled, for one size of batches at a time.
 
         How many tokens are asked for changes from batch to batch, so all else stays as it is.
         """
-        compile_blocks(self, **options)
+        compile_blocks(self, **{"dynamic": False, **options})
         return self
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:

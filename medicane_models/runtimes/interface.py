@@ -68,7 +68,10 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """A detector and, for centres, a tracker in PyTorch on one device."""
+    """A detector and, for centres, a tracker in PyTorch on one device.
+
+    Their stems are taken as they are now: make another runtime of models that change.
+    """
 
     def __init__(
         self,

@@ -19,9 +19,9 @@ MACHINE = {
 }
 
 
-def keep(folder: Path, machine: str, rows: dict, name: str = "a") -> None:
+def keep(folder: Path, machine: str, rows: dict, name: str = "a", device: str = "cpu") -> None:
     (folder / machine).mkdir(exist_ok=True)
-    told = {"machine": MACHINE, "rows": rows}
+    told = {"machine": MACHINE | {"device": device}, "rows": rows}
     (folder / machine / f"{name}.json").write_text(json.dumps(told))
 
 
@@ -44,6 +44,14 @@ def test_files_of_one_machine_make_one_column(tmp_path):
     keep(tmp_path, "one", {"help": {"value": 0.2}}, "a")
     keep(tmp_path, "one", {"import": {"value": 0.02}}, "b")
     assert [line.count("|") for line in table(kept(tmp_path)).splitlines()] == [4] * 4
+
+
+def test_a_gpu_has_a_table_of_its_own(tmp_path):
+    keep(tmp_path, "one", {"help": {"value": 0.2}})
+    keep(tmp_path, "other", {"gpu base": {"value": 0.59}}, device="cuda")
+    of_cpu, of_gpu = table(kept(tmp_path)).split("\n\n")
+    assert "0.59" not in of_cpu
+    assert "0.20" not in of_gpu
 
 
 def test_a_row_without_a_line_is_refused(tmp_path):

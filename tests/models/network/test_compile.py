@@ -5,6 +5,7 @@ import pytest
 
 PREPARE = """
 import torch
+from medicane_models.network.blocks import compile_blocks
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.masking import plan_tokens, running_cell_mask, tube_mask
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
@@ -65,6 +66,21 @@ fast = model.compiled(backend="aot_eager")
 torch.testing.assert_close([fast(clips, *some).loss for some in masks], expected)
 assert list(model.state_dict()) == names
 assert all(block._compiled_call_impl is not None for block in model.encoder.blocks)
+""",
+    "depth": """
+from copy import deepcopy
+from torch._dynamo.testing import CompileCounterWithBackend
+def compilations(depth):
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("eager")
+    model = MedicaneForVideoClassification(config.replace(depth=depth, drop_path_rate=0.2)).train()
+    compile_blocks(model, backend=counter)
+    model(clips)
+    copied = deepcopy(model).eval()
+    with torch.compiler.set_stance("force_eager"):
+        torch.testing.assert_close(copied(clips).logits, copied(clips).logits)
+    return counter.frame_count
+assert compilations(3) == compilations(10)
 """,
 }
 

@@ -13,10 +13,12 @@ import torch
 import yaml
 from clip_stores import small_store
 from engine_runs import ALONE, in_ranks
+from torch._dynamo.testing import CompileCounterWithBackend
 from toy_runs import EPOCHS, STEPS_PER_EPOCH, ToyFlow, lines, names, toy_recipe, toy_run
 
 from medicane_models import AutoMedicaneModel
 from medicane_models.errors import OutputError
+from medicane_models.network.blocks import compile_blocks
 from medicane_training.clips.dataset import ClipLoader
 from medicane_training.engines.choice import make_engine
 from medicane_training.engines.optim import Rates
@@ -67,6 +69,15 @@ def test_run_yaml_repeats_the_run(finished, store):
     assert told["command"] == "medicane-train 'a b'"
     assert told["versions"]["torch"] == torch.__version__
     assert told["started"].endswith("Z")
+
+
+def test_evaluation_compiles_nothing(store):
+    engine, counter = engine_of(ToyFlow(toy_recipe(store))), CompileCounterWithBackend("eager")
+    compile_blocks(engine.model, backend=counter)
+    clips = torch.zeros(1, *engine.model.config.clip_shape)
+    with engine.evaluated() as model:
+        model(clips)
+    assert counter.frame_count == 0
 
 
 def test_a_source_tree_trains_and_names_no_version_of_its_own(store, tmp_path, in_a_source_tree):

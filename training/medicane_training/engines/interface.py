@@ -126,9 +126,12 @@ class Engine(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[MedicaneModel]:
-        """The model to judge with, in evaluation mode: the EMA's weights where there is one."""
+        """The model to judge with, in evaluation mode: the EMA's weights where there is one.
+
+        Nothing is compiled for it, as batches of evaluation have other sizes.
+        """
         model = self._ema.module if self._ema else self.model
-        with evaluating(model):
+        with evaluating(model), torch.compiler.set_stance("force_eager"):
             yield model
 
     @abstractmethod
