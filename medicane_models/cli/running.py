@@ -29,9 +29,11 @@ def load_predictor(
     **options: Any,
 ) -> "MedicanePredictor":
     """What --model, --tracker, --runtime and the like name; auto is what a scene is for."""
+    from medicane_models.memory import give_back_large_arrays
     from medicane_models.prediction.predictor import MedicanePredictor
     from medicane_models.runtimes.onnx_session import OnnxSettings
 
+    give_back_large_arrays()
     return MedicanePredictor.from_pretrained(
         _detector_for(scene) if model == "auto" else model,
         None if tracker == "none" else tracker,

@@ -16,6 +16,7 @@ from medicane_models import (
     MedicaneForVideoClassification,
     MedicanePredictor,
     MedicaneProcessor,
+    memory,
 )
 from medicane_models.cli import main
 from medicane_models.domain import great_circle_km
@@ -627,6 +628,13 @@ def test_torch_computes_on_as_many_threads_as_are_given(medicane, tmp_path, monk
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     medicane("predict", tmp_path, "--out", tmp_path / "out", "--threads", "3")
     assert given == [3]
+
+
+def test_prediction_gives_back_the_memory_of_its_frames(medicane, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(memory, "give_back_large_arrays", lambda: done.append(True))
+    medicane("predict", tmp_path, "--out", tmp_path / "out")
+    assert done == [True]
 
 
 @pytest.mark.slow
