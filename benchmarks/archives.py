@@ -111,10 +111,16 @@ def predict(
         while len(list(hours.glob("*.json"))) < killed_after:
             time.sleep(0.1)
         process.kill()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    costs = ended(process)
     if killed_after is None and process.returncode:
         raise SystemExit(f"predict left with {process.returncode}")
+    return costs
+
+
+def ended(process: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """What a process cost, once it has come to its end."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     return {
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "peak_mb": round(usage.ru_maxrss / 1024),

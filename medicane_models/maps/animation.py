@@ -73,6 +73,7 @@ def basin_frames(
         shown = _opened(picture.content, sheet, kelvin=kelvin, box=box / grid.width)
         painting = Painting(shown, sheet)
         painting.coasts()
+        painting.graticule(size=15)
         for storm in storms:
             _draw_track(painting, storm, picture.time)
         yield _finished(painting, moment_text(picture.taken), note)
@@ -84,6 +85,7 @@ def _storm_frame(
     sheet = Sheet(grid=picture.plane, width=STORM_PIXELS)
     painting = Painting(_opened(picture.content, sheet, kelvin=kelvin), sheet)
     painting.coasts()
+    painting.graticule(size=15)
     _draw_fix(painting, fix, CENTRE)
     if known(fix.get("true_lon")):
         painting.ring(*_place(sheet, fix["true_lon"], fix["true_lat"]), "white")

@@ -12,6 +12,8 @@ __all__ = ["Painting"]
 
 OUTLINE = "black"
 COAST = "#E8E8E8"
+GRATICULE = "#A0A0A0"
+NAMES_ABOVE = 36  # pixels from the lower border, where other words are
 DASH = 8  # points of a line that are drawn, and then left out
 
 
@@ -60,6 +62,16 @@ class Painting:
     def coasts(self) -> None:
         """Draw all coast lines."""
         self.lines(self.sheet.coast(), COAST, width=1)
+
+    def graticule(self, size: int) -> None:
+        """Draw meridians and parallels, named beside the lower and the left border."""
+        lines, across, down = self.sheet.degrees()
+        for line in lines:
+            self._draw.line(line.ravel().tolist(), fill=GRATICULE, width=1)
+        for name, x in across:
+            self.text(x, self.sheet.height - NAMES_ABOVE, name, size=size, anchor="ms")
+        for name, y in down:
+            self.text(12, y - 4, name, size=size, anchor="ls")
 
     def scale(self, size: int) -> None:
         """Draw the scale bar with its length, if there is one."""

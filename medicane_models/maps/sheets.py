@@ -29,7 +29,11 @@ WIDEST_BAR = 0.25  # of a sheet's width
 BAR_END = (0.96, 0.965)  # of a sheet's width and height
 NEAREST_LABEL = 0.1  # of a sheet's width, from its corners
 
+BESIDE_BAR = 0.05  # of a sheet's width, that a scale bar is kept clear of names
+COARSER = 1.25  # from one try to draw a coast to the next
+
 Lines = Sequence[Float[np.ndarray, "_ 2"]]
+Names = list[tuple[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,7 @@ class Sheet:
         lines, finest = [self._placed(line) for line in coast_lines(self.grid)], FINEST
         lines = _coarsened(lines, finest)
         while sum(map(len, lines)) > self.most_points and finest < self.width:
-            finest *= 2
+            finest *= COARSER
             lines = _coarsened(lines, finest)
         return lines
 
@@ -105,20 +109,34 @@ class Sheet:
         """All coast lines."""
         return node("path", d=path_data(self.coast()), class_="coast")
 
+    def degrees(self) -> tuple[Lines, Names, Names]:
+        """Meridians and parallels; what these are called, and where they cross two borders.
+
+        Returns:
+            Lines; names of meridians at the lower border, none under the scale bar, and of
+            parallels at the left one.
+        """
+        meridians, parallels = graticule(self.grid)
+        drawn = [line for each in (*meridians, *parallels) for line in each.lines]
+        lines = [part for line in drawn for part in _seen(self._placed(line))]
+        across, down = self._names(meridians, self.width), self._names(parallels, self.height)
+        if bar := self.bar():
+            (start, _), (end, _) = bar[1] + np.outer((-1, 1), (BESIDE_BAR * self.width, 0))
+            across = [(name, at) for name, at in across if not start < at < end]
+        return lines, across, down
+
     def graticule(self) -> ET.Element:
         """Meridians and parallels, named at the lower and the left border."""
-        meridians, parallels = graticule(self.grid)
-        lines = [self._placed(line) for each in (*meridians, *parallels) for line in each.lines]
+        lines, across, down = self.degrees()
         path = node("path", d=path_data(_coarsened(lines, GRATICULE_STEP)))
-        across = [
-            node("text", name, x=at, y=self.height, dy="-.4em", class_="meridian")
-            for name, at in self._names(meridians, self.width)
+        names = [
+            *(
+                node("text", name, x=at, y=self.height, dy="-.4em", class_="meridian")
+                for name, at in across
+            ),
+            *(node("text", name, x=0, y=at, dx=".3em", dy="-.3em") for name, at in down),
         ]
-        down = [
-            node("text", name, x=0, y=at, dx=".3em", dy="-.3em")
-            for name, at in self._names(parallels, self.height)
-        ]
-        return node("g", path, *across, *down, class_="graticule")
+        return node("g", path, *names, class_="graticule")
 
     def track(self, lon: ArrayLike, lat: ArrayLike, **attributes: str) -> ET.Element:
         """A line from point to point."""
@@ -144,7 +162,7 @@ class Sheet:
         text = node("text", name, x=(start + end) / 2, y=y, dy="-.5em")
         return node("g", path, text, class_="scale")
 
-    def _names(self, lines: Sequence[DegreeLine], length: float) -> list[tuple[str, float]]:
+    def _names(self, lines: Sequence[DegreeLine], length: float) -> Names:
         """What lines are called, and where they cross their border; none near the corners."""
         unit, margin = self.width / self.grid.width, NEAREST_LABEL * self.width
         places = [(line.label, (tick + 0.5) * unit) for line in lines for tick in line.ticks]

@@ -15,7 +15,7 @@ from medicane_models.maps.wording import Fix, fix_text, known, moment_text, moti
 __all__ = ["storm_viewer"]
 
 WIDTH = 320  # units of a drawing
-MOST_COAST_POINTS = 500
+MOST_COAST_POINTS = 800
 PAST_HOURS = 24  # of the track, before a picture
 GAP, ARM, RING = 3, 7, 4  # of the marks of centres
 

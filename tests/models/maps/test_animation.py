@@ -61,8 +61,8 @@ def test_the_marks_are_around_the_centre():
 def test_temperatures_are_shown_in_enhanced_colours():
     (grey, *_) = storm_frames(storm(), None, note="n")
     (enhanced, *_) = storm_frames(storm(), (310.0, 150.0), note="n")
-    assert np.ptp(grey[600, 320].astype(int)) <= 2
-    assert np.ptp(enhanced[600, 320].astype(int)) > 50
+    assert np.ptp(grey[560, 290].astype(int)) <= 2
+    assert np.ptp(enhanced[560, 290].astype(int)) > 50
 
 
 def test_an_unknown_radius_has_no_circle():
@@ -77,6 +77,16 @@ def test_a_basin_has_a_frame_a_scene_of_even_size_and_the_track_grows():
     assert not any(length % 2 for length in frames[0].shape[:2])
     reach = [np.ptp(coloured(frame, (230, 159, 0))[:, 1]) for frame in frames]
     assert reach[0] < reach[1] < reach[2]
+
+
+def test_a_basin_has_meridians_and_parallels():
+    (frame, *_) = basin_frames(GRID, [], scenes(), None, note="n")
+    grey = coloured(frame, (160, 160, 160))
+    columns, counts = np.unique(grey[:, 1], return_counts=True)
+    meridians = columns[counts > 400]
+    west, width = np.array([10, 15, 20, 25]), frame.shape[1]  # 140, 135 …°W
+    expected = (west + 0.05) / 30.1 * width
+    assert {round(at) for at in expected} <= {at + d for at in meridians for d in (-1, 0, 1)}
 
 
 def test_a_basin_without_a_track_is_all_of_the_scene():

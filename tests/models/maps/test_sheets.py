@@ -38,6 +38,15 @@ def test_a_scale_bar_is_as_long_as_it_says(sheet):
     assert float(end) - float(start) == pytest.approx(200 / 3 * 2, abs=0.2)
 
 
+def test_no_meridian_is_named_under_the_scale_bar(sheet):
+    lines, across, down = sheet.degrees()
+    (start, _), (end, _) = sheet.bar()[1]
+    assert [name for name, _ in across] == ["22°E", "24°E", "26°E"]  # 28°E is under it
+    assert start < sheet.points([28.0], [33.6])[0, 0] < end
+    assert {name for name, _ in down} == {"34°N", "36°N", "38°N", "40°N"}
+    assert np.isfinite(np.concatenate(lines)).all()
+
+
 def test_coasts_are_coarser_where_there_are_too_many(sheet):
     fine = sheet.coasts().get("d")
     coarse = Sheet(grid=AEGEAN, width=640, most_points=500).coasts().get("d")
