@@ -126,6 +126,14 @@ def test_forecasts_are_held_against_the_storm_that_their_track_followed(tmp_path
     assert value(twelve, "mean_km") == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("column", ["track_id", "issued", "valid_time", "lon", "lead_hours"])
+def test_a_column_that_forecasts_lack_is_named(column, truth, tmp_path):
+    lacking = forecast(6, 37.4).drop(columns=column)
+    folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=lacking)
+    with pytest.raises(SceneError, match=rf"forecasts\.csv has no column {column}"):
+        evaluate(folder, truth, settings=DAY)
+
+
 def test_a_forecast_beyond_the_truth_is_not_judged(truth, tmp_path):
     folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=forecast(6, 37.4))
     sections = evaluate(folder, truth, settings=DAY)["tracks"]["sections"]

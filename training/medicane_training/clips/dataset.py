@@ -43,7 +43,7 @@ from medicane_training.clips.random_views import (
     hide_block,
 )
 from medicane_training.clips.sampling import ClipKey, ClipSampler
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.selection import BuildSettings
