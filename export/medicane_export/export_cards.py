@@ -8,7 +8,7 @@ from typing import Any
 from medicane_export.destination import PARITY_FILE
 from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import RANDOM
-from medicane_models.network.cards import data_caution, license_parts, license_of, model_card
+from medicane_models.network.cards import data_caution, license_of, license_parts, model_card
 
 __all__ = ["onnx_card", "transformers_card"]
 

@@ -9,7 +9,7 @@ from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import SIMULATED, MedicaneConfig
 from medicane_models.scenes.processing import ANY_SENSOR, MedicaneProcessor
 
-__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_parts", "license_of", "model_card"]
+__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_of", "license_parts", "model_card"]
 
 UNKNOWN_LICENSE = "unknown"
 """As the Hub calls the licence of weights of which nobody stated one."""
