@@ -13,6 +13,7 @@ import pandas as pd
 
 from medicane_models.simulation.cyclones import LOOKALIKES, Cyclone, CycloneKind
 from medicane_models.simulation.noise import generator
+from medicane_models.simulation.plane import ramp
 from medicane_models.times import Instant, utc
 
 __all__ = ["draw_cyclone", "draw_lookalike"]
