@@ -30,7 +30,7 @@ from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.simulation import simulate_scene
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.clips.sampling import ClipKey
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.build import BuildSettings, build_store
 from medicane_training.store.clip_store import ClipStore
 from medicane_training.store.research_import import export_research

@@ -19,7 +19,8 @@ from measuring import interleave, keep, print_table, spread
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.clips.sampling import ClipKey
 from medicane_training.recipes.named import INFRARED_VIEWS
 from medicane_training.store.clip_store import ClipStore

@@ -36,13 +36,11 @@ import xarray as xr
 from medicane_models.domain import Grid, great_circle_km
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.scores import error_summary
+from medicane_training.recipes.data_sections import Augmentation, DataSettings, SplitSettings
 from medicane_training.recipes.kinds import ClassificationRecipe, Recipe, TrackingRecipe
 from medicane_training.recipes.sections import (
-    Augmentation,
-    DataSettings,
     ModelSettings,
     OptimizerSettings,
-    SplitSettings,
     TrackingSettings,
     TrainingSettings,
 )

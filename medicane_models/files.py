@@ -27,6 +27,7 @@ __all__ = [
     "json_text",
     "locked",
     "move_all",
+    "output_errors",
     "parse_json",
     "read_bytes",
     "read_json",
@@ -35,7 +36,6 @@ __all__ = [
     "staging",
     "to_plain",
     "write_json",
-    "writing",
 ]
 
 
@@ -100,7 +100,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = _beside(path, "part")
     try:
-        with writing(path):
+        with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             clear_left_overs(path.parent)
             _remove(temporary)
@@ -111,7 +111,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def output_errors(path: Path) -> Iterator[None]:
     """Tell of an OSError as what keeps a file or folder from being written.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 from medicane_export.destination import PARITY_FILE
 from medicane_export.loaded_model import LoadedModel
 from medicane_export.sample_clips import RANDOM
-from medicane_models.network.cards import data_caution, license_fields, license_of, model_card
+from medicane_models.network.cards import data_caution, license_of, license_parts, model_card
 
 __all__ = ["onnx_card", "transformers_card"]
 
@@ -51,8 +51,10 @@ def transformers_card(source: LoadedModel, name: str) -> str:
     frames, channels, height, width = config.clip_shape
     auto = f"AutoModelFor{_AUTO[config.task]}"
     trained = config.trained_on or "nothing; the weights are random and the outputs mean nothing."
+    known, license_name = license_parts(license_of(source.name, revision=source.revision))
     told = ModelCardData(
-        **license_fields(license_of(source.name, revision=source.revision)),
+        license=known,
+        license_name=license_name,
         library_name="transformers",
         pipeline_tag=_PIPELINE.get(config.task),
         tags=["video", "videomae"],

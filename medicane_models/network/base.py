@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from medicane_models.errors import CheckpointError, MissingFileError
 from medicane_models.hub import WEIGHTS_NAME, HubOptions, resolve_file, split_options, upload
 from medicane_models.network.cards import model_card
-from medicane_models.network.configuration import UNTRAINED, MedicaneConfig, Task
+from medicane_models.network.configuration import MedicaneConfig, Task
+from medicane_models.network.presets import UNTRAINED
 from medicane_models.network.weights import (
     CONVERT,
     as_type,

@@ -9,7 +9,7 @@ from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import SIMULATED, MedicaneConfig
 from medicane_models.scenes.processing import ANY_SENSOR, MedicaneProcessor
 
-__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_fields", "license_of", "model_card"]
+__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_of", "license_parts", "model_card"]
 
 UNKNOWN_LICENSE = "unknown"
 """As the Hub calls the licence of weights of which nobody stated one."""
@@ -91,7 +91,7 @@ def model_card(
         config: the model's configuration.
         name: short name or Hub id of the model.
         processor: of the model; None if it has none.
-        license_id: of the weights, as :func:`license_fields` takes it.
+        license_id: of the weights, as :func:`license_parts` takes it.
         base_model: Hub id of the model that this one started from.
         evaluation: what a final test reports, or a validation if its ``part`` is that: ``table``,
             its rows to print, and if there are any ``scores`` (of the ``model`` and others, each
@@ -118,7 +118,7 @@ def model_card(
 
 
 def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
-    """Licence of a model's weights as :func:`license_fields` takes it, or ``unknown``.
+    """Licence of a model's weights as :func:`license_parts` takes it, or ``unknown``.
 
     Args:
         name: as in :func:`medicane_models.hub.resolve_file`.
@@ -135,14 +135,14 @@ def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
     return ":".join(filter(None, parts)) or UNKNOWN_LICENSE
 
 
-def license_fields(license_id: str) -> dict[str, str | None]:
-    """What the head of a card says of a licence.
+def license_parts(license_id: str) -> tuple[str, str | None]:
+    """What the head of a card says of a licence: ``license``, and ``license_name`` of another.
 
     Args:
         license_id: an identifier that the Hub knows, such as ``mit``, or ``other:`` and a name.
     """
     known, _, name = license_id.partition(":")
-    return {"license": known, "license_name": name or None}
+    return known, name or None
 
 
 def data_caution(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> str:
@@ -179,8 +179,10 @@ def _front_matter(
     scenes = () if processor is None else ("satellite", "cyclone")
     simulated = ("simulated-data",) if config.data_kind == SIMULATED else ()
     results = _results(config, evaluation or {})
+    known, license_name = license_parts(license_id)
     data = ModelCardData(
-        **license_fields(license_id),
+        license=known,
+        license_name=license_name,
         library_name="medicane-models",
         pipeline_tag=_PIPELINE.get(config.task),
         base_model=base_model,

@@ -28,15 +28,9 @@ from medicane_models.network.checkpoints import (
     read_file,
     read_folder,
 )
-from medicane_models.network.configuration import (
-    CONFIG_NAME,
-    PRESETS,
-    UNTRAINED,
-    DataKind,
-    MedicaneConfig,
-    Task,
-)
+from medicane_models.network.configuration import CONFIG_NAME, DataKind, MedicaneConfig, Task
 from medicane_models.network.positions import position_table
+from medicane_models.network.presets import PRESETS, UNTRAINED
 from medicane_models.network.weights import write_weights
 
 __all__ = ["ConversionReport", "export_transformers", "from_foreign"]

@@ -22,10 +22,11 @@ from medicane_models.network.blocks import (
     initialise,
     make_blocks,
 )
-from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
+from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.heads import HeatmapHead, RegressionHead, make_tracking_head
 from medicane_models.network.outputs import ClassificationOutput, TrackingOutput
 from medicane_models.network.positions import position_table
+from medicane_models.network.presets import UNTRAINED
 
 __all__ = [
     "MedicaneForTracking",

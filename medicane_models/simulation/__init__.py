@@ -20,12 +20,8 @@ looks like them, over simulated weather or in real scenes (:mod:`simulation.infr
     scene, truth = simulate_infrared(start="2021-02-10", hours=24)
 """
 
-from medicane_models.simulation.cyclones import (
-    Cyclone,
-    CycloneKind,
-    draw_cyclone,
-    draw_lookalike,
-)
+from medicane_models.simulation.cyclone_draws import draw_cyclone, draw_lookalike
+from medicane_models.simulation.cyclones import Cyclone, CycloneKind
 from medicane_models.simulation.infrared import simulate_infrared
 from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS

@@ -15,7 +15,8 @@ from medicane_models.domain.projections import geostationary_crs
 from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation.backdrops import Backdrop, WeatherMix, draw_mix
 from medicane_models.simulation.cyclone_clouds import CycloneClouds
-from medicane_models.simulation.cyclones import Cyclone, CycloneKind, draw_cyclone
+from medicane_models.simulation.cyclone_draws import draw_cyclone
+from medicane_models.simulation.cyclones import Cyclone, CycloneKind
 from medicane_models.simulation.places import Locality
 from medicane_models.simulation.qualities import PictureQuality
 from medicane_models.simulation.scene import lazy_frames, scene_coordinates, times_at_cadence

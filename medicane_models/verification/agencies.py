@@ -107,6 +107,8 @@ def _hurdat2(text: str, source: str) -> pd.DataFrame:
             "wind_kt": re.sub("-.*", "", wind),  # unknown is -99, pressure -999
             "pressure_hpa": re.sub("-.*", "", pressure),
         }
+    if not rows:
+        raise SceneError(f"{source} holds no position of a storm; copy it again")
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
 from medicane_models.prediction.track_positions import SIX_HOURLY, positions_at
+from medicane_models.prediction.tracks import require_columns
 from medicane_models.tables import read_table
 from medicane_models.times import utc_times
 from medicane_models.verification.cases import Case, inside_domain
@@ -98,7 +100,9 @@ def _forecasts(case: Case, positions: pd.DataFrame) -> pd.DataFrame:
     path = Path(case.source).with_name("forecasts.csv")
     if not path.is_file():
         return pd.DataFrame()
-    table = read_table(path).astype({"track_id": str})
+    table = read_table(path)
+    require_columns(table, FORECAST_COLUMNS, source=str(path))
+    table = table.astype({"track_id": str})
     for name in ("issued", "valid_time"):
         table[name] = utc_times(table[name], source=str(path))
     both = positions["happened"] & positions["forecast"]

@@ -24,9 +24,9 @@ from medicane_training.engines.deepspeed import deepspeed_config
 from medicane_training.engines.interface import Engine
 from medicane_training.engines.optim import Rates
 from medicane_training.ranks import Ranks, any_of, barrier, gathered, joined, mean, shared
+from medicane_training.recipes.data_sections import DataSettings
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import (
-    DataSettings,
     EngineSettings,
     ModelSettings,
     OptimizerSettings,

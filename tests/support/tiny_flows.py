@@ -10,14 +10,13 @@ import torch
 from clip_stores import GRID, PROCESSOR, SETTINGS, TRACKS, frame_times, kelvin, scene
 
 from medicane_training.flows.interface import Flow, Step
+from medicane_training.recipes.data_sections import DataSettings, SplitSettings
 from medicane_training.recipes.kinds import ClassificationRecipe, SpecializationRecipe
 from medicane_training.recipes.sections import (
     ClassificationSettings,
-    DataSettings,
     MaskingSettings,
     ModelSettings,
     OptimizerSettings,
-    SplitSettings,
     TrainingSettings,
 )
 from medicane_training.store.build import build_store

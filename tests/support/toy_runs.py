@@ -21,13 +21,12 @@ from medicane_models.network.modeling import MedicaneForVideoClassification
 from medicane_training.clips.parts import Clips
 from medicane_training.flows.interface import Flow, Step
 from medicane_training.interrupts import InterruptedRunError
+from medicane_training.recipes.data_sections import DataSettings, SplitSettings
 from medicane_training.recipes.kinds import ClassificationRecipe
 from medicane_training.recipes.sections import (
-    DataSettings,
     EngineSettings,
     ModelSettings,
     OptimizerSettings,
-    SplitSettings,
     TrainingSettings,
 )
 from medicane_training.run import loop, reporting

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from medicane_models.errors import CheckpointError, ConfigurationError
-from medicane_models.network.configuration import PRESETS, MedicaneConfig
+from medicane_models.network.configuration import MedicaneConfig
+from medicane_models.network.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

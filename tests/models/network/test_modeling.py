@@ -4,8 +4,9 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
+from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.network.presets import UNTRAINED
 from medicane_models.network.pretraining import MedicaneForPreTraining
 
 SMALL = MedicaneConfig(

@@ -10,8 +10,9 @@ from medicane_models.errors import CheckpointError
 from medicane_models.hub import embedded_models
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.base import load_backbone
-from medicane_models.network.configuration import UNTRAINED, MedicaneConfig
+from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking, MedicaneForVideoClassification
+from medicane_models.network.presets import UNTRAINED
 from medicane_models.network.pretraining import MedicaneForPreTraining
 from medicane_models.scenes.processing import MedicaneProcessor
 

@@ -11,13 +11,8 @@ from medicane_models.domain.azimuthal import from_azimuthal
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.simulation.backdrops import draw_mix
-from medicane_models.simulation.cyclones import (
-    LOOKALIKES,
-    Cyclone,
-    CycloneKind,
-    draw_cyclone,
-    draw_lookalike,
-)
+from medicane_models.simulation.cyclone_draws import draw_cyclone, draw_lookalike
+from medicane_models.simulation.cyclones import LOOKALIKES, Cyclone, CycloneKind
 from medicane_models.simulation.infrared import (
     InfraredScene,
     cyclone_table,

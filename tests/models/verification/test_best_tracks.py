@@ -259,6 +259,7 @@ def test_tables_without_positions_are_refused(shared_data, name):
         (PLAIN.replace("lon", "longitude"), "no column lon"),
         (PLAIN + "a,b,c,d,e\n", "as CSV"),
         (HURDAT2 + "20201115, 0600\n", "line 6 is no HURDAT2 row"),
+        (HURDAT2.partition("\n")[0], "holds no position of a storm"),
         (HURDAT2.replace("34.7N", "34.7"), r"valid lat \(line 3; first '34.7'\); .*N or S"),
         (HURDAT2.replace("76.6W", "76.6"), r"valid lon \(line 3; first '76.6'\); .*E or W"),
         (HURDAT2.replace("76.6W", "76.6N"), r"valid lon \(line 3"),

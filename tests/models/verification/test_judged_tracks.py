@@ -149,6 +149,14 @@ def test_forecasts_of_a_storm_of_unknown_strength_are_in_no_class(tmp_path):
     assert not [name for name in report["groups"] if name.startswith("intensity, forecasts")]
 
 
+@pytest.mark.parametrize("column", ["track_id", "issued", "valid_time", "lon", "lead_hours"])
+def test_a_column_that_forecasts_lack_is_named(column, truth, tmp_path):
+    lacking = forecast(6, 37.4).drop(columns=column)
+    folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=lacking)
+    with pytest.raises(SceneError, match=rf"forecasts\.csv has no column {column}"):
+        evaluate(folder, truth, settings=DAY)
+
+
 def test_a_forecast_beyond_the_truth_is_not_judged(truth, tmp_path):
     folder = results(tmp_path / "r", track(1, 18, [0]), forecasts=forecast(6, 37.4))
     sections = evaluate(folder, truth, settings=DAY)["tracks"]["sections"]

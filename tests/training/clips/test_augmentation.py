@@ -27,7 +27,7 @@ from medicane_training.clips.random_views import (
     draw_tile,
     hide_block,
 )
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.clip_store import decode, encode
 from medicane_training.store.shards import MISSING
 

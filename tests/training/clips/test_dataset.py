@@ -16,7 +16,7 @@ from medicane_training.clips.sampling import (
     present_shares,
     shuffled,
 )
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.clip_store import decode
 from medicane_training.store.shards import shard_path
 

@@ -10,7 +10,7 @@ from plane_stores import plane_store
 from medicane_models.errors import ConfigurationError
 from medicane_training.clips.parts import Clips
 from medicane_training.flows.interface import Step
-from medicane_training.recipes.sections import Augmentation, DataSettings, SplitSettings
+from medicane_training.recipes.data_sections import Augmentation, DataSettings, SplitSettings
 
 BY_DATES = SplitSettings(
     by="dates",

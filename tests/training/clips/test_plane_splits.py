@@ -10,7 +10,7 @@ from medicane_training.clips.nearness import near
 from medicane_training.clips.plane_splits import plane_folds, split_planes
 from medicane_training.clips.split_settings import split_by_settings
 from medicane_training.clips.splits import PARTS, UNUSED, check_leaks
-from medicane_training.recipes.sections import SplitSettings
+from medicane_training.recipes.data_sections import SplitSettings
 
 BASINS = {"west": (140.0, 15.0), "east": (-110.0, 12.0), "south": (80.0, -15.0)}
 

@@ -22,7 +22,7 @@ from medicane_training.clips.dataset import ClipDataset
 from medicane_training.clips.plane_views import draw_plane, fill_patches, own_plane
 from medicane_training.clips.random_views import draw_borders, dropped_frames
 from medicane_training.clips.sampling import ClipKey
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.clip_store import decode
 from medicane_training.store.plane_samples import Spot
 from medicane_training.store.shards import MISSING

@@ -8,7 +8,7 @@ import pytest
 
 from medicane_models.errors import ConfigurationError
 from medicane_training.clips.sampling import balanced
-from medicane_training.recipes.sections import DataSettings
+from medicane_training.recipes.data_sections import DataSettings
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from medicane_models.errors import ConfigurationError
 from medicane_training.clips.split_settings import split_by_dates, split_by_settings, split_by_table
 from medicane_training.clips.splits import k_folds, split_by_season, split_by_storm
-from medicane_training.recipes.sections import SplitSettings
+from medicane_training.recipes.data_sections import SplitSettings
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import json_text
 from medicane_models.verification.scores import roc_area
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.classification import ClassificationFlow, drawn_frequencies
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import save_table

@@ -9,9 +9,10 @@ from tiny_flows import judged, specialization, step, train, visible_store
 
 from medicane_models.files import json_text
 from medicane_models.network.masking import decoder_mask, no_data_share, tube_mask
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.specialization import SpecializationFlow
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.shards import MISSING
 
 GRID = (2, 4, 4)

@@ -11,10 +11,9 @@ from medicane_models.errors import ConfigurationError
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.sureness import label_weights, label_widths_km, strength
 from medicane_training.flows.tracking import TrackingFlow
+from medicane_training.recipes.data_sections import Augmentation, DataSettings
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.recipes.sections import (
-    Augmentation,
-    DataSettings,
     ModelSettings,
     OptimizerSettings,
     TrackingSettings,

@@ -15,13 +15,11 @@ from medicane_models.verification.matching import Blocks
 from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.interface import Step
 from medicane_training.flows.tracking import JUDGED_COLUMNS, TrackingFlow, trackable
+from medicane_training.recipes.data_sections import Augmentation, DataSettings, SplitSettings
 from medicane_training.recipes.kinds import TrackingRecipe
 from medicane_training.recipes.sections import (
-    Augmentation,
-    DataSettings,
     ModelSettings,
     OptimizerSettings,
-    SplitSettings,
     TrackingSettings,
     TrainingSettings,
 )

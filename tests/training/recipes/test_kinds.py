@@ -8,6 +8,7 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.network.auto import model_class
 from medicane_models.network.averaging import average_classification, average_tracking
 from medicane_models.network.configuration import MedicaneConfig
+from medicane_training.recipes.data_sections import DataSettings, SplitSettings
 from medicane_training.recipes.kinds import (
     ClassificationRecipe,
     SpecializationRecipe,
@@ -16,12 +17,10 @@ from medicane_training.recipes.kinds import (
 from medicane_training.recipes.model_fields import FREE
 from medicane_training.recipes.sections import (
     ClassificationSettings,
-    DataSettings,
     EngineSettings,
     MaskingSettings,
     ModelSettings,
     OptimizerSettings,
-    SplitSettings,
     TrainingSettings,
 )
 

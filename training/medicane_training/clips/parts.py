@@ -23,7 +23,7 @@ from medicane_training.clips.sampling import (
 )
 from medicane_training.clips.split_settings import split_by_settings
 from medicane_training.clips.splits import GUARD_HOURS, PARTS, UNUSED, check_leaks, part_counts
-from medicane_training.recipes.sections import DataSettings
+from medicane_training.recipes.data_sections import DataSettings
 from medicane_training.store import strata
 from medicane_training.store.clip_store import ClipStore
 

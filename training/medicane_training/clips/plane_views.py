@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from medicane_models.domain import Tile
 from medicane_training.clips.random_views import TRIES, any_matrix, same_side
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.shards import MISSING
 
 __all__ = ["PlaneView", "draw_plane", "fill_patches", "own_plane"]

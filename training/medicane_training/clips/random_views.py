@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 
 from medicane_models.domain import Grid, Tile
 from medicane_models.scenes.clips import nearest_slots
-from medicane_training.recipes.sections import Augmentation
+from medicane_training.recipes.data_sections import Augmentation
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.shards import MISSING
 

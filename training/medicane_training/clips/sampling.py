@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch.utils.data import Sampler
 
 from medicane_models.errors import ConfigurationError
-from medicane_training.recipes.sections import BALANCED_SHARES
+from medicane_training.recipes.data_sections import BALANCED_SHARES
 from medicane_training.store.strata import STRATA
 
 __all__ = [

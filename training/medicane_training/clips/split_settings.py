@@ -22,7 +22,7 @@ from medicane_training.clips.splits import (
     split_by_season,
     split_by_storm,
 )
-from medicane_training.recipes.sections import SplitSettings
+from medicane_training.recipes.data_sections import SplitSettings
 from medicane_training.store.clip_store import CLIP_KEY, clip_name
 
 __all__ = ["split_by_dates", "split_by_settings", "split_by_table"]

@@ -20,7 +20,7 @@ from medicane_models.errors import ConfigurationError
 from medicane_models.network.averaging import VIEWS, View, average_classification
 from medicane_models.network.base import LoadReport, MedicaneModel
 from medicane_models.network.modeling import MedicaneForVideoClassification
-from medicane_training.clips.dataset import ClipBatch
+from medicane_training.clips.batches import ClipBatch
 from medicane_training.clips.mixing import ClipMixer
 from medicane_training.clips.parts import Clips
 from medicane_training.clips.sampling import present_shares

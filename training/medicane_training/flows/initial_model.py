@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.hub import WEIGHTS_NAME
 from medicane_models.network.base import LoadReport, MedicaneModel
-from medicane_models.network.configuration import CONFIG_NAME, UNTRAINED, MedicaneConfig
+from medicane_models.network.configuration import CONFIG_NAME, MedicaneConfig
+from medicane_models.network.presets import UNTRAINED
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.recipes.loading import RUN_FILE
 from medicane_training.recipes.sections import ModelSettings

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from medicane_models.network.base import LoadReport, MedicaneModel
-from medicane_training.clips.dataset import ClipBatch
+from medicane_training.clips.batches import ClipBatch
 from medicane_training.clips.parts import Clips
 from medicane_training.engines.interface import Forward
 from medicane_training.recipes.kinds import Recipe

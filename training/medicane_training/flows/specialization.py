@@ -21,7 +21,8 @@ from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.masking import decoder_mask, make_targets, no_data_share, tube_mask
 from medicane_models.network.pretraining import MedicaneForPreTraining
 from medicane_training.clips.augmentation import normalised
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import Columns, Flow, Step, Table

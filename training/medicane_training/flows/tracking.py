@@ -20,7 +20,8 @@ from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
 from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_models.prediction.uncertainty import calibrated_radii
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config, start_model
 from medicane_training.flows.interface import Columns, Flow, Step, Table

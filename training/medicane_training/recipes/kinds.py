@@ -8,10 +8,10 @@ from typing import ClassVar, Literal
 
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import Task
+from medicane_training.recipes.data_sections import DataSettings
 from medicane_training.recipes.model_fields import check_changes
 from medicane_training.recipes.sections import (
     ClassificationSettings,
-    DataSettings,
     EngineSettings,
     MaskingSettings,
     ModelSettings,

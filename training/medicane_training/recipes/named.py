@@ -7,6 +7,7 @@ otherwise. Recipes without a preset start from the flow before, by ``--init``.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from medicane_training.recipes.data_sections import Augmentation, DataSettings
 from medicane_training.recipes.kinds import (
     ClassificationRecipe,
     FlowName,
@@ -15,9 +16,7 @@ from medicane_training.recipes.kinds import (
     TrackingRecipe,
 )
 from medicane_training.recipes.sections import (
-    Augmentation,
     ClassificationSettings,
-    DataSettings,
     EngineSettings,
     MaskingSettings,
     ModelSettings,

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from medicane_models.network.base import MedicaneModel
-from medicane_training.clips.dataset import ClipBatch
+from medicane_training.clips.batches import ClipBatch
 from medicane_training.engines.interface import autocast
 from medicane_training.flows.interface import Columns, Flow, Table
 from medicane_training.ranks import Ranks, gathered, shared

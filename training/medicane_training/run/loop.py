@@ -14,7 +14,7 @@ import torch
 from medicane_models.errors import MedicaneError
 from medicane_models.files import replacing
 from medicane_models.signals import Interrupts
-from medicane_training.clips.dataset import ClipBatch
+from medicane_training.clips.batches import ClipBatch
 from medicane_training.engines.interface import Engine
 from medicane_training.flows.choice import make_flow
 from medicane_training.flows.interface import Flow, Step

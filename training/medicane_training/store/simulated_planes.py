@@ -26,7 +26,8 @@ from medicane_models.maps.coastlines import land_mask
 from medicane_models.network.configuration import SIMULATED
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.simulation.backdrops import draw_mix
-from medicane_models.simulation.cyclones import Cyclone, CycloneKind, draw_cyclone, draw_lookalike
+from medicane_models.simulation.cyclone_draws import draw_cyclone, draw_lookalike
+from medicane_models.simulation.cyclones import Cyclone, CycloneKind
 from medicane_models.simulation.infrared import InfraredScene, lay_over
 from medicane_models.simulation.noise import generator
 from medicane_models.simulation.places import Locality

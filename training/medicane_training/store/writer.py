@@ -17,7 +17,7 @@ from jaxtyping import Shaped, UInt8
 
 from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import alone_in, to_plain, writing
+from medicane_models.files import alone_in, output_errors, to_plain
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, SAMPLE_COLUMNS, ClipStore, save_table
 from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
@@ -50,7 +50,7 @@ def create_store(
     path = Path(path)
     grid = _stored_grid(processor, sample_size)
     if not (path / "frames.parquet").exists():
-        with alone_in(path), writing(path):
+        with alone_in(path), output_errors(path):
             _create(path, processor, grid)
     return _same(ClipStore(path), processor, grid)
 
@@ -147,7 +147,7 @@ class FrameWriter:
         known = self.store.frames
         added = _frame_table(times, sources, self.store.processor, **columns)
         table = pd.concat([known, added], ignore_index=True)
-        with writing(path):
+        with output_errors(path):
             frames = zarr.open_array(path / "frames", mode="r+")
             frames.resize((len(table), *frames.shape[1:]))
             frames[len(known) :] = codes
