@@ -5,7 +5,7 @@ from contextlib import suppress
 
 __all__ = ["give_back_large_arrays"]
 
-MMAP_THRESHOLD = -3  # of mallopt, M_MMAP_THRESHOLD in malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt, as malloc.h has them
 LARGE_BYTES = 2**24
 
 
@@ -16,4 +16,7 @@ def give_back_large_arrays() -> None:
     gaps: half a gigabyte after some frames of a full disk. Other C libraries are left alone.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(MMAP_THRESHOLD, LARGE_BYTES)
+        # who sets one sets both; at 128 kB every layer of a network would go back and be asked anew
+        mallopt(TRIM_THRESHOLD, 4 * LARGE_BYTES)

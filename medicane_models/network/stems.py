@@ -18,7 +18,7 @@ from medicane_models.network.configuration import MedicaneConfig
 __all__ = ["Stem", "with_folded_norms"]
 
 M = TypeVar("M", bound=nn.Module)
-Count = int | torch.SymInt
+FrameCount = int | torch.SymInt
 """A number of frames, which is a symbol where a model is exported for any number of clips."""
 
 
@@ -57,7 +57,7 @@ class Stem(nn.Module):
         return [*finer, torch.cat((older, newest), 1)]
 
     def _views(
-        self, frames: Float[Tensor, "f c h w"], *, older: Count
+        self, frames: Float[Tensor, "f c h w"], *, older: FrameCount
     ) -> list[Float[Tensor, "f _ _ _"]]:
         frames = frames.to(next(self.parameters()).dtype)
         frames = frames.contiguous(memory_format=torch.channels_last)
@@ -79,7 +79,9 @@ class Stage(nn.Module):
         self.halving = ConvNormAct(inputs, width, kernel_size=3, stride=2)
         self.block = BasicBlock(width, width) if residual else None
 
-    def forward(self, frames: Float[Tensor, "f c h w"], older: Count) -> Float[Tensor, "f _ _ _"]:
+    def forward(
+        self, frames: Float[Tensor, "f c h w"], older: FrameCount
+    ) -> Float[Tensor, "f _ _ _"]:
         """Half as many rows and columns of frames, the first ``older`` not the newest of clips."""
         frames = self.halving(frames)
         if self.block is None:
