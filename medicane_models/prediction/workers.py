@@ -72,7 +72,9 @@ def judged_by_processes(make_run: RunMaker, plans: Chunk, workers: int) -> HourS
                         worker.give(waiting.popleft())
     finally:
         for worker in team:
-            worker.process.kill()
+            worker.connection.close()
+        for worker in team:
+            worker.end()
 
 
 def judged_by_dask(make_run: RunMaker, plans: Chunk, address: str) -> HourStream:
@@ -190,6 +192,11 @@ class _Worker:
         _warn(told)
         self.left.pop(0)
         return hour
+
+    def end(self) -> None:
+        """Let the process end when nobody listens any more; killed, it would leave semaphores."""
+        self.process.join(SECONDS_TO_DIE)
+        self.process.kill()
 
     def replaced(self, make_run: RunMaker) -> Self:
         """Another one that does what this one has left."""

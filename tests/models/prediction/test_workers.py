@@ -1,5 +1,7 @@
+import multiprocessing
 import warnings
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from distributed import LocalCluster
 from shared_runs import failing, killed_always, killed_once, run_over
 
 from medicane_models.errors import ConfigurationError, SceneError, SceneWarning, WorkerError
+from medicane_models.prediction import workers
 from medicane_models.prediction.workers import judged_by_dask, judged_by_processes, judged_here
 
 WORKERS = 2
@@ -69,6 +72,17 @@ def test_clips_that_kill_every_process_are_given_up(path, plans):
 def test_what_goes_wrong_elsewhere_goes_wrong_here(path, plans):
     with pytest.raises(SceneError, match="the frame of 02:00 is unreadable"):
         by_processes(partial(failing, path), plans)
+
+
+@pytest.mark.parametrize("taken", [1, None])
+def test_processes_end_by_themselves_when_nobody_listens(taken, path, plans, monkeypatch):
+    monkeypatch.setattr(workers, "SECONDS_TO_DIE", 120.0)  # of a busy machine
+    hours = judged_by_processes(partial(run_over, path), plans, WORKERS)
+    next(hours)
+    team = multiprocessing.active_children()
+    list(islice(hours, taken))
+    hours.close()
+    assert [process.exitcode for process in team] == [0] * WORKERS  # killed ones leave semaphores
 
 
 def test_nothing_to_judge_starts_nobody(path):
