@@ -49,7 +49,8 @@ from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_models.runtimes.interface import limit_threads
 from medicane_models.verification.scores import precision_recall_area, roc_area
-from medicane_training.clips.dataset import ClipBatch, ClipDataset
+from medicane_training.clips.batches import ClipBatch
+from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.tracking import HEATMAP, TrackingFlow
 from medicane_training.ranks import Ranks
 from medicane_training.recipes.kinds import TrackingRecipe

@@ -27,7 +27,7 @@ from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.heads import HeatmapHead
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.network.outputs import TrackingOutput
-from medicane_training.clips.dataset import ClipBatch
+from medicane_training.clips.batches import ClipBatch
 from medicane_training.engines.interface import Forward
 from medicane_training.flows.initial_model import start_config
 from medicane_training.flows.interface import Step, Table
