@@ -33,6 +33,7 @@ from scipy import interpolate, io, ndimage, optimize
 
 from medicane_models.domain import EARTH_RADIUS_KM, Grid, Tile, great_circle_km, local_plane
 from medicane_models.domain.azimuthal import plane_crs
+from medicane_models.files import alone_in
 from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.scenes.readers.overlays import without_overlay
@@ -42,7 +43,6 @@ from medicane_training.store.known_storms import STRENGTH, KnownStorms
 from medicane_training.store.plane_build import build_plane_store, nearest_spot
 from medicane_training.store.plane_index import PlaneSettings, build_plane_index
 from medicane_training.store.plane_samples import UNNAMED, PlaneSample, PlaneSampleWriter, Spot
-from medicane_training.store.writer import alone
 
 PROCESSOR = MedicaneProcessor.planes()
 SETTINGS = PlaneSettings(negatives_per_frame=12)
@@ -574,7 +574,7 @@ def main() -> None:
         add_scenes(arguments.out, arguments.data, tracks, folder)
         print(f"{folder}: {(time.perf_counter() - began) / 60:.1f} min", flush=True)
     store = ClipStore(arguments.out)
-    with alone(store.path):
+    with alone_in(store.path):
         for folder, add in CENTRED.items():
             with PlaneSampleWriter(store) as writer:
                 add(arguments.data / folder, Samples(writer, tracks, folder))
