@@ -9,7 +9,14 @@ from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import SIMULATED, MedicaneConfig
 from medicane_models.scenes.processing import ANY_SENSOR, MedicaneProcessor
 
-__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_fields", "license_of", "model_card"]
+__all__ = [
+    "UNKNOWN_LICENSE",
+    "data_caution",
+    "license_fields",
+    "license_of",
+    "license_told",
+    "model_card",
+]
 
 UNKNOWN_LICENSE = "unknown"
 """As the Hub calls the licence of weights of which nobody stated one."""
@@ -131,18 +138,28 @@ def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
         found = ModelCard(text, ignore_metadata_errors=True).data.to_dict()
     except (CheckpointError, OSError, ValueError):
         return UNKNOWN_LICENSE
-    parts = [str(found.get(key) or "") for key in ("license", "license_name")]
-    return ":".join(filter(None, parts)) or UNKNOWN_LICENSE
+    known, name, link = (found.get(f"license{key}") for key in ("", "_name", "_link"))
+    told = ":".join(str(part) for part in (known, name) if part)
+    elsewhere = told and "://" in str(link)  # a file beside that card is not beside others
+    return f"{told} <{link}>" if elsewhere else told or UNKNOWN_LICENSE
 
 
 def license_fields(license_id: str) -> dict[str, str | None]:
     """What the head of a card says of a licence.
 
     Args:
-        license_id: an identifier that the Hub knows, such as ``mit``, or ``other:`` and a name.
+        license_id: an identifier that the Hub knows, such as ``mit``, or ``other:NAME`` or
+            ``other:NAME <LINK>``.
     """
-    known, _, name = license_id.partition(":")
-    return {"license": known, "license_name": name or None}
+    told, _, link = license_id.removesuffix(">").partition(" <")
+    known, _, name = told.partition(":")
+    return {"license": known, "license_name": name or None, "license_link": link or None}
+
+
+def license_told(license_id: str) -> str:
+    """What text calls a licence that :func:`license_fields` takes."""
+    told = license_fields(license_id)
+    return told["license_name"] or told["license"] or UNKNOWN_LICENSE
 
 
 def data_caution(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> str:
@@ -379,4 +396,4 @@ def _license(license_id: str) -> str:
             "## Licence\n\nNot stated while the head of this page says `license: unknown`; the "
             "data may set terms of their own."
         )
-    return f"## Licence\n\nOf the weights: {license_id.rpartition(':')[2]}."
+    return f"## Licence\n\nOf the weights: {license_told(license_id)}."
