@@ -138,8 +138,8 @@ def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
         found = ModelCard(text, ignore_metadata_errors=True).data.to_dict()
     except (CheckpointError, OSError, ValueError):
         return UNKNOWN_LICENSE
-    known, name, link = (found.get(f"license{key}") for key in ("", "_name", "_link"))
-    told = ":".join(str(part) for part in (known, name) if part)
+    known, own_name, link = (found.get(f"license{key}") for key in ("", "_name", "_link"))
+    told = ":".join(str(part) for part in (known, own_name) if part)
     elsewhere = told and "://" in str(link)  # a file beside that card is not beside others
     return f"{told} <{link}>" if elsewhere else told or UNKNOWN_LICENSE
 
