@@ -76,6 +76,11 @@ from medicane_training.store.labels import CYCLONE
 
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
 JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
+LICENSE = (
+    "other:research-use-only "
+    "<https://github.com/medicane-models/medicane-models/blob/main/docs/licences.md>"
+)
+"""Some of the pictures are for research alone."""
 PLAIN = "plain net"
 MIRRORED = "INSAT-3D full disks"
 BATCH = 64
@@ -133,7 +138,7 @@ def settings_of(
     shares = {name: of.get(name, LEAST_SHARE) for name in datasets}
     parts = {"test_storms": options.test_storms, **split}
     settings = {
-        "model.license": "other",  # some of the pictures are for research alone
+        "model.license": LICENSE,
         "engine.precision": "bf16",
         "data.datasets": json.dumps(shares),
         **{f"data.split.{name}": value for name, value in parts.items()},

@@ -80,7 +80,7 @@ def check_folder(out: Path | None) -> None:
     Raises:
         ConfigurationError: it is one.
     """
-    if out is not None and out.is_file():
+    if out is not None and out.exists() and not out.is_dir():
         raise ConfigurationError(f"{out} is a file; choose another folder with --out")
 
 

@@ -26,11 +26,13 @@ __all__ = [
     "clear_left_overs",
     "json_text",
     "locked",
+    "making",
     "move_all",
     "output_errors",
     "parse_json",
     "read_bytes",
     "read_json",
+    "remove",
     "replacing",
     "require_regular",
     "staging",
@@ -103,11 +105,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with output_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             clear_left_overs(path.parent)
-            _remove(temporary)
+            remove(temporary)
             yield temporary
             _take_place(temporary, path)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 @contextmanager
@@ -129,11 +131,18 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def as_os_error(*kinds: type[Exception]) -> Iterator[None]:
-    """What a library raises where it cannot write, as the OSError that `replacing` tells of."""
+def as_os_error(kind: type[Exception], saying: str = "") -> Iterator[None]:
+    """What a library raises where it cannot write, as the OSError that `replacing` tells of.
+
+    Args:
+        kind: of its errors.
+        saying: a regular expression, where errors of that kind tell of other things, too.
+    """
     try:
         yield
-    except kinds as error:
+    except kind as error:
+        if not re.search(saying, str(error)):
+            raise
         raise OSError(str(error)) from error
 
 
@@ -149,10 +158,10 @@ def staging(out: Path, *, alone: bool = True) -> Iterator[Path]:
 
     Raises:
         OutputError: if nothing can be written there.
-        ConfigurationError: if another process writes there.
+        ConfigurationError: if it is a file, or another process writes there.
     """
     with ExitStack() as held:
-        held.enter_context(alone_in(out) if alone else _made(out))
+        held.enter_context(alone_in(out) if alone else making(out))
         try:
             clear_left_overs(out)
             work = Path(tempfile.mkdtemp(prefix=".staging-", suffix=_mark("part"), dir=out))
@@ -161,7 +170,7 @@ def staging(out: Path, *, alone: bool = True) -> Iterator[Path]:
         try:
             yield work
         finally:
-            _remove(work)
+            remove(work)
 
 
 @contextmanager
@@ -170,19 +179,27 @@ def alone_in(out: Path) -> Iterator[None]:
 
     Raises:
         OutputError: if nothing can be written there.
-        ConfigurationError: if another process writes there.
+        ConfigurationError: if it is a file, or another process writes there.
     """
     busy = f"another process writes into {out}; wait for it, or choose another folder"
-    with _made(out), locked(out / ".lock", busy):
+    with making(out), locked(out / ".lock", busy):
         yield
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """With all above it; those that had to be made go again, unless they are used."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+def making(folder: Path) -> Iterator[None]:
+    """Make a folder and all above it; those that had to be made go again, unless they are used.
+
+    Raises:
+        ConfigurationError: if it is a file.
+        OutputError: if it cannot be made.
+    """
+    made: list[Path] = []
     try:
         try:
+            made += [each for each in (folder, *folder.parents) if not each.exists()]
+            if not made and not folder.is_dir():
+                raise ConfigurationError(f"{folder} is a file; choose another folder")
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(folder, error) from error
@@ -241,7 +258,7 @@ def clear_left_overs(folder: Path) -> None:
         if left["kind"] == "former" and not final.exists():
             path.rename(final)
         else:
-            _remove(path)
+            remove(path)
 
 
 def _mark(kind: str) -> str:
@@ -272,10 +289,10 @@ def _take_place(temporary: Path, path: Path) -> None:
     former = _beside(path, "former")
     path.rename(former)
     temporary.rename(path)
-    _remove(former)
+    remove(former)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a file or folder, if there is one and it can be."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -176,6 +176,7 @@ MISTYPED = {
     "medicane predict . --out o --model no/model.onnx": "no/model.onnx is not a folder",
     "medicane predict . --out o --tracker no": "no is not a folder",
     "medicane predict . --out file": "file is a file",
+    "medicane demo --out /dev/null": "/dev/null is a file",
     "medicane predict . --out o --domain 1,2": "WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --extent 1,2": "extent '1,2' is not WEST,SOUTH,EAST,NORTH",
     "medicane predict . --out o --formats pdf": "pdf; choose from csv",

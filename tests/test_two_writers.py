@@ -16,12 +16,14 @@ from medicane_models import MedicaneConfig, MedicaneForVideoClassification
 from medicane_models.cli import app as models
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import alone_in, locked
+from medicane_models.prediction.follow import following_alone
 from medicane_training.cli import app as training
 from medicane_training.store.clip_store import ClipStore
 
 SIZES = {"embed_dim": 24, "depth": 1, "num_heads": 3, "mlp_hidden_dim": 48, "image_size": 32}
 LINES = {
     "predict haiyan --no-plot": models,
+    "predict haiyan --once --no-plot": models,
     "demo": models,
     "evaluate haiyan/ibtracs.WP.list.v04r01.csv haiyan/ibtracs.WP.list.v04r01.csv": models,
     "convert w.safetensors --set num_heads=3 --set image_size=32": models,
@@ -61,6 +63,16 @@ def test_a_command_leaves_a_folder_to_the_one_that_writes_there(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("line", ["predict haiyan --no-plot", "predict haiyan --once", "demo"])
+def test_a_command_leaves_a_folder_to_the_one_that_follows_into_it(
+    line, material, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(material)
+    with following_alone(tmp_path):
+        said = refusal(models, line, tmp_path)
+    assert said.startswith(f"another process writes into {tmp_path}; ")
+
+
 def test_a_simulation_leaves_a_store_to_the_one_that_writes_it(tmp_path):
     with locked(tmp_path / ".a.zarr.lock", "busy"):
         said = refusal(models, "simulate --hours 0.1", tmp_path / "a.zarr")
@@ -76,6 +88,8 @@ def test_a_run_leaves_a_folder_to_the_one_that_trains_there(tmp_path):
     toy_run(recipe, tmp_path / "run")
     with alone_in(tmp_path / "run"):  # what is through may be looked at meanwhile
         toy_run(recipe, tmp_path / "run")
+        with pytest.raises(ConfigurationError, match="another process"):
+            toy_run(recipe, tmp_path / "run", test=True)
 
 
 WRITE = """

@@ -161,7 +161,9 @@ def safetensors(
     ] = None,
     license_: Annotated[
         str | None,
-        typer.Option("--license", help="Of the weights, as the Hub spells it, or other:NAME."),
+        typer.Option(
+            "--license", help="Of the weights, as the Hub spells it, or other:NAME <LINK>."
+        ),
     ] = None,
     revision: Revision = None,
     overwrite: Overwrite = False,

@@ -34,8 +34,6 @@ def check_destination(out: Path, config: MedicaneConfig) -> None:
     Raises:
         ConfigurationError: naming what is there.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"{out} is a file; give a folder with --out")
     present = present_files(out)
     if not present:
         return

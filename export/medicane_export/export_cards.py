@@ -51,10 +51,11 @@ def transformers_card(source: LoadedModel, name: str) -> str:
     frames, channels, height, width = config.clip_shape
     auto = f"AutoModelFor{_AUTO[config.task]}"
     trained = config.trained_on or "nothing; the weights are random and the outputs mean nothing."
-    known, license_name = license_parts(license_of(source.name, revision=source.revision))
+    known, own_name, link = license_parts(license_of(source.name, revision=source.revision))
     told = ModelCardData(
         license=known,
-        license_name=license_name,
+        license_name=own_name,
+        license_link=link,
         library_name="transformers",
         pipeline_tag=_PIPELINE.get(config.task),
         tags=["video", "videomae"],

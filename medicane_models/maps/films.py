@@ -1,7 +1,7 @@
 """MP4 or, where there is no encoder, GIF, from frames as they come."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from medicane_models.errors import MissingExtraError, require
-from medicane_models.files import as_os_error, replacing
+from medicane_models.files import replacing
 
 __all__ = ["FilmFrame", "write_film"]
 
@@ -47,22 +47,38 @@ def _encoder() -> Any:
 
 
 def _write_mp4(path: Path, frames: Iterator[FilmFrame], encoder: Any) -> None:
-    last = next(frames)
-    height, width, _ = last.shape
+    first = next(frames)
+    height, width, _ = first.shape
     film = encoder.write_frames(
         str(path), (width, height), fps=FRAMES_A_SECOND, macro_block_size=2, quality=7
     )
     film.send(None)
-    count = LAST_FRAMES
+    count = 0
     with closing(film):
-        for frame in frames:
-            film.send(last.tobytes())
-            last, count = frame, count + 1
-        for _ in range(LAST_FRAMES):
-            film.send(last.tobytes())
-    with as_os_error(RuntimeError):  # the encoder does not tell that it could not write
+        for frame in _lingering(first, frames):
+            with _in_short():
+                film.send(frame.tobytes())
+            count += 1
+    with _in_short():  # the encoder does not tell that it could not write
         if encoder.count_frames_and_secs(str(path))[0] != count:
-            raise OSError("it has not all frames")
+            raise OSError
+
+
+def _lingering(last: FilmFrame, frames: Iterator[FilmFrame]) -> Iterator[FilmFrame]:
+    """A frame and those after it, the last one for a while."""
+    for frame in frames:
+        yield last
+        last = frame
+    yield from [last] * LAST_FRAMES
+
+
+@contextmanager
+def _in_short() -> Iterator[None]:
+    """The encoder's errors print all that it has to say."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise OSError("the encoder could not write all frames") from error
 
 
 def _write_gif(path: Path, frames: Iterator[FilmFrame]) -> None:

@@ -2,14 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from medicane_models.errors import CheckpointError
 from medicane_models.hub import HubOptions, resolve_file
 from medicane_models.network.configuration import SIMULATED, MedicaneConfig
 from medicane_models.scenes.processing import ANY_SENSOR, MedicaneProcessor
 
-__all__ = ["UNKNOWN_LICENSE", "data_caution", "license_of", "license_parts", "model_card"]
+__all__ = [
+    "UNKNOWN_LICENSE",
+    "LicenseParts",
+    "data_caution",
+    "license_of",
+    "license_parts",
+    "license_told",
+    "model_card",
+]
 
 UNKNOWN_LICENSE = "unknown"
 """As the Hub calls the licence of weights of which nobody stated one."""
@@ -131,18 +139,36 @@ def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
         found = ModelCard(text, ignore_metadata_errors=True).data.to_dict()
     except (CheckpointError, OSError, ValueError):
         return UNKNOWN_LICENSE
-    parts = [str(found.get(key) or "") for key in ("license", "license_name")]
-    return ":".join(filter(None, parts)) or UNKNOWN_LICENSE
+    known, own_name, link = (found.get(f"license{key}") for key in ("", "_name", "_link"))
+    told = ":".join(str(part) for part in (known, own_name) if part)
+    elsewhere = told and "://" in str(link)  # a file beside that card is not beside others
+    return f"{told} <{link}>" if elsewhere else told or UNKNOWN_LICENSE
 
 
-def license_parts(license_id: str) -> tuple[str, str | None]:
-    """What the head of a card says of a licence: ``license``, and ``license_name`` of another.
+class LicenseParts(NamedTuple):
+    """What the head of a card says of a licence: which the Hub knows, or another's name and link."""
+
+    known: str
+    own_name: str | None
+    link: str | None
+
+
+def license_parts(license_id: str) -> LicenseParts:
+    """Take a licence apart.
 
     Args:
-        license_id: an identifier that the Hub knows, such as ``mit``, or ``other:`` and a name.
+        license_id: an identifier that the Hub knows, such as ``mit``, or ``other:NAME`` or
+            ``other:NAME <LINK>``.
     """
-    known, _, name = license_id.partition(":")
-    return known, name or None
+    told, _, link = license_id.removesuffix(">").partition(" <")
+    known, _, name = told.partition(":")
+    return LicenseParts(known, name or None, link or None)
+
+
+def license_told(license_id: str) -> str:
+    """What text calls a licence that :func:`license_parts` takes."""
+    parts = license_parts(license_id)
+    return parts.own_name or parts.known or UNKNOWN_LICENSE
 
 
 def data_caution(config: MedicaneConfig, evaluation: Mapping[str, Any]) -> str:
@@ -179,10 +205,11 @@ def _front_matter(
     scenes = () if processor is None else ("satellite", "cyclone")
     simulated = ("simulated-data",) if config.data_kind == SIMULATED else ()
     results = _results(config, evaluation or {})
-    known, license_name = license_parts(license_id)
+    known, own_name, link = license_parts(license_id)
     data = ModelCardData(
         license=known,
-        license_name=license_name,
+        license_name=own_name,
+        license_link=link,
         library_name="medicane-models",
         pipeline_tag=_PIPELINE.get(config.task),
         base_model=base_model,
@@ -381,4 +408,4 @@ def _license(license_id: str) -> str:
             "## Licence\n\nNot stated while the head of this page says `license: unknown`; the "
             "data may set terms of their own."
         )
-    return f"## Licence\n\nOf the weights: {license_id.rpartition(':')[2]}."
+    return f"## Licence\n\nOf the weights: {license_told(license_id)}."

@@ -19,7 +19,7 @@ import pandas as pd
 
 from medicane_models.domain import Grid
 from medicane_models.errors import ConfigurationError, OutputError, SceneError
-from medicane_models.files import locked, write_json
+from medicane_models.files import alone_in, write_json
 from medicane_models.prediction.arrivals import PATIENCE_SECONDS, Arrivals, are_unchanged
 from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.heartbeat import Status
@@ -52,7 +52,7 @@ class Follower:
     Args:
         predictor: with its models.
         folders: where files arrive.
-        out: where products go; one process at a time may have it.
+        out: where products go; one process at a time may have it, see `following_alone`.
         products: of `ProductWriter`.
         domain: as of ``MedicanePredictor.open``, as are extent and reader.
         extent: see there.
@@ -275,13 +275,14 @@ class Follower:
 
 @contextmanager
 def following_alone(out: Path) -> Iterator[None]:
-    """Keep other processes from following into ``out``, made if absent.
+    """Keep other processes from writing into ``out``, made if absent, while it is followed into.
 
     Raises:
         ConfigurationError: if one does, or results are there that no following made.
+        OutputError: if nothing can be written there.
     """
-    busy = f"{out} is followed into by another process; end that, or choose another folder"
-    with locked(_state(out) / "lock", busy):
+    with alone_in(out):
+        _state(out)
         yield
 
 

@@ -84,14 +84,14 @@ def updating_products(
     """Yield a writer whose files take the places of earlier ones in ``out``, if all went well.
 
     Args:
-        out: the folder, made if absent.
+        out: the folder, made if absent; who calls keeps other processes from it.
         kept: ends of clips whose earlier maps stay.
         **chosen: of `ProductWriter`.
 
     Raises:
         OutputError: if the folder cannot be written.
     """
-    with staging(out) as folder:
+    with staging(out, alone=False) as folder:
         writer = ProductWriter(folder, **chosen)
         yield writer
         maps = {map_path(out, end) for end in kept}

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import json_text, locked
+from medicane_models.files import json_text
 from medicane_models.prediction.arrivals import mark_of
 from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.judged_hours import HourFiles
@@ -75,25 +75,23 @@ class UnfinishedRun:
 def going_on(
     folder: Path, run: PredictionRun, *, files: Sequence[Path], overwrite: bool
 ) -> Iterator[HourFiles]:
-    """Yield what was judged of a run before, and keep other processes from it.
+    """Yield what was judged of a run before.
 
     Args:
-        folder: where it lies; made, and left if anything was judged.
+        folder: where it lies; made, and left if anything was judged. Who calls keeps other
+            processes from it.
         run: the one that goes on.
         files: what it reads.
         overwrite: whether what was judged with other settings or files may be removed.
 
     Raises:
-        ConfigurationError: if something was, or another process judges into the folder.
+        ConfigurationError: if something was.
     """
     hours = HourFiles(folder / "hours", run.processor)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(
-            folder / "lock", f"another process judges into {folder.parent}; end that first"
-        ):
-            _keep_settings(hours, _settings(run, files), overwrite=overwrite)
-            yield hours
+        _keep_settings(hours, _settings(run, files), overwrite=overwrite)
+        yield hours
     finally:
         if not any(len(hour.clip.table) for hour in hours.stored()):
             hours.clear()

@@ -1,7 +1,7 @@
 """A simulated scene on disk: a CF Zarr store that open_scene reads, and tables of its storms."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from numcodecs import Blosc
 
 from medicane_models.checks import check_free, check_store_name
 from medicane_models.domain import MEDITERRANEAN, Grid
-from medicane_models.files import locked, replacing
+from medicane_models.files import locked, making, replacing
 from medicane_models.simulation.instrument import Instrument
 from medicane_models.simulation.radiances import CHANNELS
 from medicane_models.simulation.scene import (
@@ -76,6 +76,7 @@ def write_simulation(
     Raises:
         ConfigurationError: if the store is not called .zarr, exists and is not to be replaced, or
             is being written by another process.
+        OutputError: if it cannot be written.
     """
     path = Path(path)
     check_store_name(path)
@@ -96,11 +97,12 @@ def write_simulation(
     return Written(path, tracks, lookalikes, len(times), len(true))
 
 
-def _alone(path: Path) -> AbstractContextManager[None]:
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
     """Keep other processes from writing the same store."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     busy = f"another process writes {path}; wait for it, or choose another --out"
-    return locked(path.with_name(f".{path.name}.lock"), busy)
+    with making(path.parent), locked(path.with_name(f".{path.name}.lock"), busy):
+        yield
 
 
 def _prepare(path: Path, times: pd.DatetimeIndex, grid: Grid, seed: int) -> list[zarr.Array]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from medicane_models.checks import check_free
-from medicane_models.files import move_all, staging, write_json
+from medicane_models.files import json_text, move_all, output_errors, staging
 from medicane_models.verification.report import markdown_report
 from medicane_models.verification.score_card import score_card_page
 
@@ -24,7 +24,8 @@ def write_evaluation(report: Mapping[str, Any], out: Path, *, overwrite: bool = 
     """
     with staging(out) as work:
         check_free(*(out / name for name in EVALUATION_FILES), overwrite=overwrite)
-        write_json(work / "scores.json", report)
-        (work / "scores.md").write_text(markdown_report(report) + "\n", "utf-8")
-        (work / "score_card.html").write_text(score_card_page(report), "utf-8")
-        move_all(work, out, first="scores.json")
+        texts = (json_text(report) + "\n", markdown_report(report) + "\n", score_card_page(report))
+        with output_errors(out):
+            for name, text in zip(EVALUATION_FILES, texts, strict=True):
+                (work / name).write_text(text, "utf-8")
+            move_all(work, out, first=EVALUATION_FILES[0])

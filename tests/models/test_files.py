@@ -1,7 +1,10 @@
+import errno
+import fcntl
 import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
@@ -11,10 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medicane_models.errors import OutputError
+from medicane_models.errors import ConfigurationError, OutputError
 from medicane_models.files import (
     MACHINE,
+    alone_in,
     json_text,
+    locked,
+    making,
     read_bytes,
     replacing,
     staging,
@@ -165,6 +171,50 @@ def test_staging_leaves_no_folder_that_nobody_used(tmp_path):
     with staging(tmp_path / "new" / "out"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", [staging, alone_in, making])
+def test_a_file_is_no_folder_to_write_into(place, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="file is a file; choose another folder"):
+        place(tmp_path / "file").__enter__()
+
+
+def test_a_lock_file_that_its_holder_removes_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    lock, flock = tmp_path / ".lock", fcntl.flock
+
+    def too_late(descriptor, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with (
+        suppress(ConfigurationError),  # refused, or with a new file
+        locked(lock, "busy"),
+        pytest.raises(ConfigurationError, match="busy"),
+        locked(lock, "busy"),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported")
+def test_where_the_disk_knows_no_locks_one_process_has_the_folder_all_the_same(
+    tmp_path, monkeypatch
+):
+    def unknown(descriptor, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    for _ in range(2):
+        with (
+            locked(tmp_path / ".lock", "busy"),
+            pytest.raises(ConfigurationError, match="busy"),
+            locked(tmp_path / ".lock", "busy"),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def endless(path, kind):

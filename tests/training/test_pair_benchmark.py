@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sample_stores import PROCESSOR, sample_store
 
+from medicane_models.network.cards import license_of
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_training.scores import intervals
@@ -39,6 +40,12 @@ def benchmark(monkeypatch):
     bootstrap = intervals.bootstrap
     monkeypatch.setattr(intervals, "bootstrap", few)
     return pair
+
+
+def test_the_pair_has_the_licence_of_the_embedded_one(benchmark):
+    assert (
+        benchmark.LICENSE == license_of("medicane-ir-tracker") == license_of("medicane-ir-detector")
+    )
 
 
 @pytest.fixture(scope="module")

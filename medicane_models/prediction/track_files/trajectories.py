@@ -42,7 +42,7 @@ def write_netcdf(
 ) -> None:
     """Write :func:`to_ragged_dataset` as netCDF-4."""
     dataset = to_ragged_dataset(tracks, provenance)
-    with replacing(Path(path)) as temporary, as_os_error(RuntimeError):
+    with replacing(Path(path)) as temporary, as_os_error(RuntimeError, "^NetCDF: "):
         dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4")
 
 

@@ -8,6 +8,8 @@ from medicane_models.network.cards import license_of, model_card
 from medicane_models.network.configuration import MedicaneConfig, Task
 from medicane_models.scenes.processing import MedicaneProcessor
 
+LINK = "https://example.org/terms"
+
 
 def infrared(**settings) -> MedicaneProcessor:
     return MedicaneProcessor.infrared(low=300, high=200, mean=(0.0,), std=(1.0,), **settings)
@@ -29,6 +31,11 @@ def test_the_hub_reads_the_front_matter(task):
     [
         ("---\nlicense: cc-by-nc-4.0\n---\n# Storms\n", "cc-by-nc-4.0"),
         ("---\nlicense: other\nlicense_name: by-request\n---\n", "other:by-request"),
+        (
+            f"---\nlicense: other\nlicense_name: ours\nlicense_link: {LINK}\n---\n",
+            f"other:ours <{LINK}>",
+        ),
+        ("---\nlicense: other\nlicense_name: ours\nlicense_link: LICENSE\n---\n", "other:ours"),
         ("---\ntags: [video]\n---\n# Storms\n", "unknown"),
         ("# Storms\n", "unknown"),
         (None, "unknown"),
@@ -43,14 +50,19 @@ def test_weights_keep_the_licence_of_those_they_come_from(tmp_path, card, expect
 def test_licences_of_embedded_weights_are_told():
     assert license_of("medicane-tiny-detector") == "apache-2.0"
     for name in ("medicane-ir-detector", "medicane-ir-tracker"):
-        assert license_of(name) == "other:research-use-only"
+        assert license_of(name).startswith("other:research-use-only <https://")
 
 
-def test_a_licence_that_the_hub_does_not_list_has_a_name():
-    card = model_card(MedicaneConfig(), name="x", license_id="other:by-request")
+@pytest.mark.parametrize("name", ["by-request", "a:b", "Our Terms"])
+@pytest.mark.parametrize("link", [None, LINK])
+def test_a_licence_that_the_hub_does_not_list_has_a_name(name, link, tmp_path):
+    stated = f"other:{name} <{link}>" if link else f"other:{name}"
+    card = model_card(MedicaneConfig(), name="x", license_id=stated)
     told = huggingface_hub.ModelCard(card).data
-    assert (told.license, told.license_name) == ("other", "by-request")
-    assert "## Licence\n\nOf the weights: by-request." in card
+    assert (told.license, told.license_name, told.get("license_link")) == ("other", name, link)
+    assert f"## Licence\n\nOf the weights: {name}." in card
+    (tmp_path / "README.md").write_text(card)
+    assert license_of(str(tmp_path)) == stated
 
 
 @pytest.mark.parametrize("task", get_args(Task))

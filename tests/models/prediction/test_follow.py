@@ -240,7 +240,14 @@ def test_one_process_at_a_time_follows_into_a_folder(tmp_path):
     other += f"with following_alone(Path({str(tmp_path)!r})): pass"
     with following_alone(tmp_path):
         ended = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
-    assert "followed into by another process" in ended.stderr
+    assert "another process writes into" in ended.stderr
+
+
+def test_rounds_publish_while_other_processes_are_kept_out(source, there, tmp_path, at_once):
+    arrive(there, *source)
+    with following_alone(tmp_path / "out"):
+        once(there, tmp_path / "out")
+    assert tables(tmp_path / "out") == at_once
 
 
 def test_a_source_that_is_no_folder_is_refused(source, tmp_path):

@@ -139,12 +139,3 @@ def test_nothing_else_is_gone_on_with(path, tmp_path, changed):
 def test_a_run_that_has_judged_nothing_leaves_nothing(path, tmp_path):
     gone_on(path, tmp_path / "state", clips=0)
     assert not (tmp_path / "state").exists()
-
-
-def test_one_process_at_a_time_judges_into_a_folder(path, tmp_path):
-    run = run_over(path)
-    with (
-        going_on(tmp_path / "state", run, files=[path], overwrite=False),
-        pytest.raises(ConfigurationError, match="another process judges into"),
-    ):
-        gone_on(path, tmp_path / "state")

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from medicane_models.cli import app
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km
-from medicane_models.errors import ConfigurationError, SceneWarning
+from medicane_models.errors import ConfigurationError, OutputError, SceneWarning
 from medicane_models.maps.coastlines import land_mask
 from medicane_models.scenes.opening import open_scene
 from medicane_models.simulation import (
@@ -317,9 +317,15 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         yield times[0]
         raise OSError("disk full")
 
+    path = tmp_path / "new" / "a.zarr"
     with pytest.raises(OSError, match="disk full"):
-        write_simulation(tmp_path / "a.zarr", start=MATURE, hours=1, grid=GRID, progress=fail)
+        write_simulation(path, start=MATURE, hours=1, grid=GRID, progress=fail)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_whose_folder_cannot_be_made_is_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot be written \(File name too long\)"):
+        write_simulation(tmp_path / ("n" * 300) / "a.zarr", start=MATURE, hours=0, grid=GRID)
 
 
 def test_an_existing_store_is_not_overwritten(tmp_path):

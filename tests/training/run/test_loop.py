@@ -238,6 +238,16 @@ def test_a_full_disk_leaves_the_former_checkpoint(store, tmp_path, monkeypatch):
     assert found.name == "step-00000002"
 
 
+def test_a_device_without_memory_is_not_told_of_as_a_full_disk(store, tmp_path, monkeypatch):
+    def fail(self, folder):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PlainEngine, "save", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        toy_run(toy_recipe(store), tmp_path / "run")
+    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
 def test_patience_ends_a_run(store, tmp_path):
     flow = ToyFlow(toy_recipe(store, epochs=9, patience=2))
     worse = iter(range(9))

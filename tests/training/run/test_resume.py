@@ -1,4 +1,3 @@
-import itertools
 import multiprocessing
 import shutil
 import signal
@@ -237,16 +236,3 @@ def test_a_finished_run_is_left_alone(recipe, whole, tmp_path):
     flow = toy_run(recipe, out)
     assert flow.batches == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-
-
-def test_a_clock_that_is_set_back_loses_no_step_and_no_checkpoint(
-    recipe, whole, tmp_path, monkeypatch
-):
-    out, clock = tmp_path / "run", itertools.count(2e9, -1e4)
-    monkeypatch.setattr(time, "time", lambda: next(clock))
-    for step in (3, 6):
-        interrupted(recipe, out, events=step)
-    toy_run(recipe, out)
-    assert lines(out) == lines(whole)
-    assert same_weights(out, whole)
-    assert names(out / "checkpoints") == names(whole / "checkpoints")

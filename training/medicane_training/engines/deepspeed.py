@@ -29,6 +29,7 @@ from medicane_training.engines.state import (
     read_state,
     restore_random,
     together,
+    torch_writing,
     write_state,
 )
 from medicane_training.ranks import Ranks, own_device
@@ -118,7 +119,7 @@ class DeepSpeedEngine(Engine):
         """Write the whole model by rank 0, and beside it what DeepSpeed needs to go on."""
         self._gather(keep=self._ranks.is_main)
         # first, since ranks wait for each other in it: none must have failed to write before
-        with _quietly():
+        with _quietly(), torch_writing():
             self._engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
         state = {"zero_stage": self._stage}
         write_state(folder, state, steps=self._steps, ranks=self._ranks, device=self.device)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "seed_random",
     "state_name",
     "together",
+    "torch_writing",
     "write_state",
 ]
 
@@ -48,8 +49,13 @@ def write_state(
         OutputError: if the file cannot be written.
     """
     common = {"steps": steps, "world_size": ranks.world_size, "random": _random(device)}
-    with replacing(folder / state_name(ranks.rank)) as temporary, as_os_error(RuntimeError):
+    with replacing(folder / state_name(ranks.rank)) as temporary, torch_writing():
         torch.save(common | state, temporary)
+
+
+def torch_writing() -> AbstractContextManager[None]:
+    """Where torch.save cannot write, an OSError; errors of the device stay RuntimeErrors."""
+    return as_os_error(RuntimeError, "iostream error|inline_container")
 
 
 def read_state(folder: Path, rank: int) -> dict[str, Any]:

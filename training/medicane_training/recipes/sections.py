@@ -31,8 +31,8 @@ class ModelSettings:
         init_revision: branch, tag or commit of an initial model on the Hub.
         changes: fields of :class:`medicane_models.MedicaneConfig` that differ from
             the preset's or the initial model's.
-        license: of the weights, as the Hub spells it, or other:NAME; None where nobody has chosen
-            one.
+        license: of the weights, as the Hub spells it, or other:NAME, or other:NAME <LINK>; None
+            where nobody has chosen one.
     """
 
     preset: str | None = None

@@ -43,8 +43,8 @@ __all__ = [
 MANIFEST = "manifest.json"
 PROGRESS_FILE = "progress.json"
 PREFIX = "step-"
-_CANNOT_WRITE = (OSError, RuntimeError, SafetensorError)
-"""What Python, torch and safetensors raise when the disk is full."""
+_FAILURES = (OSError, RuntimeError, SafetensorError)
+"""What the disk and the device raise, after which no rank may wait for another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +186,7 @@ class Checkpoints:
 
         Raises:
             OutputError: if a rank cannot write; the former checkpoints are as they were.
+        RuntimeError: of this rank's device.
         """
         final = self.at(progress.step)
         temporary = final.with_name(f".{final.name}.part")
@@ -200,13 +201,15 @@ class Checkpoints:
         failure: Exception | None = None
         try:
             work()
-        except _CANNOT_WRITE as error:
+        except _FAILURES as error:
             failure = error
         if not any_of(failure is not None, self.ranks):
             return
         barrier(self.ranks)
         if self.ranks.is_main:
             shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(failure, RuntimeError):  # of the device, not of the disk
+            raise failure
         reason = "another process could not write" if failure is None else _reason(failure)
         raise OutputError(
             f"{temporary.parent / temporary.name[1:-5]} cannot be written ({reason}); the former "

@@ -76,9 +76,9 @@ class RunFolder:
         self.pictures = path / "pictures"
         self.checkpoints = Checkpoints(path / CHECKPOINTS, recipe.training, ranks)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Keep other runs out, unless this one is through; for rank 0."""
-        return nullcontext() if self.finished else alone_in(self.path)
+    def alone(self, *, test: bool) -> AbstractContextManager[None]:
+        """Keep other runs out, unless this one is through and no final test is; for rank 0."""
+        return nullcontext() if self.finished and not test else alone_in(self.path)
 
     @property
     def finished(self) -> bool:
@@ -108,7 +108,8 @@ class RunFolder:
             raise ConfigurationError(
                 f"{self.path} holds a model that no run has written; choose another --out"
             )
-        self.checkpoints.recover()
+        if not self.finished:
+            self.checkpoints.recover()
         if self.finished or saved(self.checkpoints.folder):
             self._compare(say)
             return None if self.finished else newest_sound(self.checkpoints.folder, say)

@@ -89,7 +89,7 @@ def run_recipe(
         if test:
             check_test(flow)
         folder, display = RunFolder(out, recipe, ranks), Display(on=ranks.is_main)
-        on_main(lambda: held.enter_context(folder.alone()), ranks)
+        on_main(lambda: held.enter_context(folder.alone(test=test)), ranks)
         source = on_main(lambda: folder.source(resume, display.say), ranks)
         if not shared(folder.finished, ranks):
             training = wire(flow, folder, ranks, display, interrupts)

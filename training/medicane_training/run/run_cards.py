@@ -6,7 +6,7 @@ from typing import Any
 
 from medicane_models.hub import local_folder
 from medicane_models.network.base import MedicaneModel
-from medicane_models.network.cards import UNKNOWN_LICENSE, license_of, model_card
+from medicane_models.network.cards import UNKNOWN_LICENSE, license_of, license_told, model_card
 from medicane_training.flows.provenance import UNKNOWN
 from medicane_training.recipes.kinds import Recipe
 from medicane_training.recipes.sections import ModelSettings
@@ -64,7 +64,7 @@ def _origin(settings: ModelSettings) -> str:
     if init is None:
         return "random weights"
     terms = license_of(init, revision=settings.init_revision)
-    told = "not stated" if terms == UNKNOWN_LICENSE else terms.rpartition(":")[2]
+    told = "not stated" if terms == UNKNOWN_LICENSE else license_told(terms)
     return f"{Path(init).resolve().name if _is_local(init) else init} (its licence: {told})"
 
 

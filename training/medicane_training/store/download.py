@@ -123,7 +123,7 @@ def _save(scene: "xr.Dataset", path: Path) -> None:
     encoding = {n: {**PACKING, "zlib": True, "complevel": 1, "chunksizes": shape} for n in names}
     encoding["time"] = {"units": "seconds since 1970-01-01", "dtype": "int64"}
     here = dask.config.set(scheduler="synchronous")
-    with replacing(path) as temporary, as_os_error(RuntimeError), here:
+    with replacing(path) as temporary, as_os_error(RuntimeError, "^NetCDF: "), here:
         scene.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
 
 

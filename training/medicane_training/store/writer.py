@@ -4,7 +4,6 @@ Letters: T frames, C bands, H rows, W columns.
 """
 
 import json
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from jaxtyping import Shaped, UInt8
 
 from medicane_models.domain import Grid, local_plane
 from medicane_models.errors import ConfigurationError
-from medicane_models.files import alone_in, output_errors, to_plain
+from medicane_models.files import alone_in, output_errors, remove, to_plain
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_training.store.clip_store import LEVELS, SAMPLE_COLUMNS, ClipStore, save_table
 from medicane_training.store.shards import CHUNK_FRAMES, MISSING, create_frames
@@ -191,10 +190,7 @@ def _require_free(path: Path) -> None:
 def _clear(path: Path) -> None:
     """Remove what an interrupted creation has left, but not the lock, as zarr would."""
     for entry in path.glob("[!.]*"):
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        remove(entry)
 
 
 def _create_zarr(path: Path, processor: MedicaneProcessor, grid: Grid) -> None:
