@@ -24,7 +24,7 @@ from medicane_models.network.stems import Stem
 __all__ = [
     "INIT_STD",
     "BiasedAttention",
-    "Draw",
+    "Initialiser",
     "PatchEmbed",
     "TargetBlock",
     "compile_blocks",
@@ -38,7 +38,7 @@ __all__ = [
 INIT_STD = 0.02
 
 
-Draw = Callable[[Tensor], object]
+Initialiser = Callable[[Tensor], object]
 """Fills the weight of a linear map with its start values."""
 
 
@@ -288,7 +288,7 @@ def make_blocks(
     proj_drop: float = 0.0,
     attn_drop: float = 0.0,
     layer_scale: float | None = None,
-    draw: Draw = draw_normal,
+    draw: Initialiser = draw_normal,
 ) -> nn.ModuleList:
     """Pre-norm blocks whose stochastic depth rises linearly from 0 to ``drop_path``.
 
@@ -335,7 +335,7 @@ def compile_blocks(model: nn.Module, **options: Any) -> None:
             module.__class__ = EagerDropPath
 
 
-def initialise(module: nn.Module, draw: Draw = draw_normal) -> None:
+def initialise(module: nn.Module, draw: Initialiser = draw_normal) -> None:
     """Start values of one of a model's parts, whose linear maps are drawn."""
     if isinstance(module, nn.Linear):
         draw(module.weight)

@@ -146,7 +146,7 @@ def license_of(name: str, **hub_options: Unpack[HubOptions]) -> str:
 
 
 class LicenseParts(NamedTuple):
-    """What the head of a card says of a licence: which the Hub knows, or another's name and link."""
+    """What the head of a card says of a licence: one of the Hub, or another by name and link."""
 
     known: str
     own_name: str | None

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.base import MedicaneModel
 from medicane_models.network.blocks import (
-    Draw,
+    Initialiser,
     PatchEmbed,
     draw_normal,
     initialise,
@@ -43,7 +43,7 @@ class VideoTransformer(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: MedicaneConfig, *, draw: Draw = draw_normal) -> None:
+    def __init__(self, config: MedicaneConfig, *, draw: Initialiser = draw_normal) -> None:
         super().__init__()
         self.clip_shape = config.clip_shape
         self.grad_checkpointing = False
