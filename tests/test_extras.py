@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 import medicane_models
 from medicane_models import errors
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("medicane_models", "training/medicane_training", "export/medicane_export")

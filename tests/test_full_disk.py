@@ -31,6 +31,8 @@ from medicane_training.store.clip_store import save_table
 from medicane_training.store.download import _save, download_archive
 from medicane_training.store.writer import create_store
 
+pytestmark = pytest.mark.slow
+
 LARGEST_BYTES = 2000
 NUMBERS = np.random.default_rng(0).random(20_000)
 TRACKS = path_of(1, NUMBERS * 90, NUMBERS * 45)

@@ -8,6 +8,8 @@ import pytest
 
 from benchmarks.summary_table import ROWS
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("base", "tiny", "giant", "pretraining", "tracker", "onnx")
 
 

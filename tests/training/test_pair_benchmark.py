@@ -13,6 +13,8 @@ from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_training.scores import intervals
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "model.changes.embed_dim": 24,
     "model.changes.depth": 1,
@@ -71,7 +73,6 @@ def test_the_plain_net_trains_tests_and_tells_presence(benchmark, store, tmp_pat
     assert judged["error_km"].isna().any()  # weather without a cyclone is judged for its presence
 
 
-@pytest.mark.slow
 def test_folds_are_pooled_and_not_run_again(benchmark, store, tmp_path, monkeypatch):
     found = run(benchmark, "folds", store, tmp_path, "--folds", "3", "--plain")
     assert found["counts"]["storms"] == 4  # of six, two of which nobody may look at
