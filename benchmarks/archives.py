@@ -13,7 +13,6 @@ What was kept of other lengths and ways stays.
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 from distributed import LocalCluster
+from measuring import cost_of
 
 from medicane_models.domain import Grid
 from medicane_models.simulation import simulate_infrared
@@ -99,32 +99,20 @@ def count_of(scene: Path) -> int:
 def predict(
     scene: Path, out: Path, shared: Sequence[str], *, killed_after: int | None = None
 ) -> dict[str, float]:
-    """Run the command, or kill it when it has judged so many hours; what it cost."""
+    """Run the command, or kill it when it has judged so many hours; what it cost if it ended."""
     options = ["--out", str(out), "--no-plot", "--threads", "1", "--json", *shared]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "medicane_models", "predict", str(scene), *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    if killed_after is not None:
+    command = [sys.executable, "-m", "medicane_models", "predict", str(scene), *options]
+    null = subprocess.DEVNULL
+    if killed_after is None:
+        done, cost = cost_of(command, stdout=null, stderr=null)
+        done.check_returncode()
+        return without(cost, "wall_s")
+    with subprocess.Popen(command, stdout=null, stderr=null) as process:
         hours = out / "interrupted" / "hours"
         while len(list(hours.glob("*.json"))) < killed_after:
             time.sleep(0.1)
         process.kill()
-    costs = ended(process)
-    if killed_after is None and process.returncode:
-        raise SystemExit(f"predict left with {process.returncode}")
-    return costs
-
-
-def ended(process: "subprocess.Popen[bytes]") -> dict[str, float]:
-    """What a process cost, once it has come to its end."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return {
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
-    }
+    return {}
 
 
 if __name__ == "__main__":

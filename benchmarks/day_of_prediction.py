@@ -11,11 +11,9 @@ the infrared pair. The command runs in a process of its own, without maps unless
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from measuring import keep, print_table
+from measuring import cost_of, keep, print_table
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER, DETECTOR, TRACKER
@@ -139,18 +137,15 @@ def scaled(frame: xr.Dataset) -> np.ndarray:
 
 def measure(arguments: list[str]) -> dict[str, Any]:
     """Run the command and read what it cost."""
-    load, begin = os.getloadavg()[0], time.perf_counter()
+    load = os.getloadavg()[0]
     command = [sys.executable, "-m", "medicane_models", "predict", *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    wall = time.perf_counter() - begin
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done, cost = cost_of(command, stdout=subprocess.PIPE)
+    done.check_returncode()
     rows = json.loads(done.stdout)["detections"]
     return {
         "detections": len(rows),
         "located": sum(row["lon"] is not None for row in rows),
-        "wall_s": round(wall, 1),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
+        **cost,
         "load_before": load,
     }
 

@@ -11,10 +11,7 @@ OUT::
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +27,7 @@ from imager_files import (  # pyright: ignore[reportMissingImports] - of the tes
     gridsat_dataset,
     merged_ir_dataset,
 )
-from measuring import machine, report
+from measuring import cost_of, machine, report
 from numpy.typing import ArrayLike
 from scipy.io import loadmat
 from scipy.ndimage import gaussian_filter
@@ -234,19 +231,10 @@ def predict(scene: list[Path], out: Path, options: tuple[str, ...]) -> dict[str,
         sys.executable, "-m", "medicane_models", "predict", *map(str, scene),
         "--out", str(out), "--overwrite", *options,
     ]  # fmt: skip
-    begin = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        told = [stream.read().decode() for stream in (process.stdout, process.stderr) if stream]
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    (out.parent / f"{out.name}.log").write_text("\n".join(told), encoding="utf-8")
-    return {
-        "exit": process.returncode,
-        "seconds": round(time.perf_counter() - begin, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss / 1024),
-        **(_left(out) if process.returncode == 0 else {}),
-    }
+    log = out.parent / f"{out.name}.log"
+    with log.open("w", encoding="utf-8") as file:
+        done, cost = cost_of(command, stdout=file, stderr=file)
+    return {"exit": done.returncode, **cost, **(_left(out) if done.returncode == 0 else {})}
 
 
 def _left(out: Path) -> dict[str, Any]:
@@ -282,7 +270,7 @@ def main() -> None:
     if not arguments.only:
         head = (
             *("kind", "frames", "pixels", "planes", "tracks"),
-            *("seconds", "cpu_seconds", "peak_mb", "exit"),
+            *("wall_s", "cpu_s", "peak_mb", "exit"),
         )
         rows = [(name, *(str(r.get(key, "–")) for key in head)) for name, r in results.items()]
         report("imagers", {**machine("cpu"), **results}, [("scene", *head), *rows])

@@ -1,11 +1,13 @@
 """What the benchmarks share: interleaved timing, peak memory, the machine's own rate."""
 
+import json
 import os
 import platform
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +75,38 @@ def peak_memory(script: str, name: str, arguments: Sequence[str]) -> float:
     command = [sys.executable, script, *arguments, "--memory-of", name]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(result.stdout.split()[-1])
+
+
+WATCHED = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+code = subprocess.run(sys.argv[2:]).returncode
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump({
+        "wall_s": round(time.perf_counter() - begin, 1),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mb": usage.ru_maxrss // 1024,
+    }, file)
+sys.exit(code)
+"""
+
+
+def cost_of(
+    command: Sequence[str], **options: Any
+) -> tuple[subprocess.CompletedProcess[str], dict[str, float]]:
+    """Run a command; what it left, and its wall and processor seconds and peak megabytes.
+
+    A small process starts it: the peak of one that starts another counts as the other's, too.
+
+    Args:
+        command: a program and its arguments.
+        **options: of `subprocess.run`.
+    """
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as told:
+        launched = [sys.executable, "-c", WATCHED, told.name, *command]
+        done = subprocess.run(launched, text=True, check=False, **options)
+        return done, json.load(told)
 
 
 def own_peak_memory(build: Callable[[], Callable[[], object]], device: str) -> float:
