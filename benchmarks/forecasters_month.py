@@ -15,6 +15,7 @@ What was kept of other scenes stays.
 
 import argparse
 import json
+import os
 import random
 import shutil
 import signal
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from archives import TABLES, ended, predict
+from archives import TABLES, predict
 from distributed import LocalCluster
 from measuring import RESULTS, report
 from scipy import ndimage
@@ -252,6 +253,16 @@ def kill_while_judging(process: "subprocess.Popen[bytes]", out: Path) -> None:
     while len(list(hours.glob("*.json"))) < before + ARRIVING // 4:
         time.sleep(0.1)
     process.kill()
+
+
+def ended(process: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """What a process cost, once it has come to its end; its peak is at least this one's."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return {
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_mb": round(usage.ru_maxrss / 1024),
+    }
 
 
 def wait_until_judged(out: Path) -> None:
