@@ -91,7 +91,8 @@ def measure(
     steps = {name: step_of(model, pixels, dtype) for name, model in models.items()}
     product, product_flops = matmul(options.device, dtype)
     turns = max(options.repetitions // batch, 2)
-    seconds = interleave(steps | {"matmul": product}, turns, clock=options.clock)
+    is_first = batch == options.batches[0]
+    seconds = interleave(steps | {"matmul": product}, turns, clock=options.clock, warm_up=is_first)
     rate = product_flops / min(seconds.pop("matmul"))
     times, flops = summary(seconds), batch * forward_flops(config)
     apart = (steps[NAMES[0]]() - steps[NAMES[1]]()).abs().max() if batch == 1 else None

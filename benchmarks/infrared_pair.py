@@ -24,12 +24,10 @@ intervals are over whole storms.
 """
 
 import argparse
-import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,115 +35,46 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from pair_cards import FAILURES, SHOWN, detector_card, tracker_card
+from pair_judging import (
+    PLAIN,
+    aligned,
+    changes,
+    guided_errors,
+    presence_scores,
+    printed_changes,
+    printed_scenes,
+)
+from pair_recipes import FRACTIONS, detection_recipe, tracking_recipe
 from plain_tracker import PlainFlow, plain_recipe
 
 from medicane_models.files import replacing, write_json
-from medicane_models.network.averaging import average_tracking
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_models.prediction.predictor import MedicanePredictor
-from medicane_models.prediction.refinement import HeatMaps, HeatMapTrust
 from medicane_models.runtimes.interface import limit_threads
-from medicane_models.verification.scores import precision_recall_area, roc_area
-from medicane_training.clips.batches import ClipBatch
-from medicane_training.clips.dataset import ClipDataset
 from medicane_training.flows.tracking import HEATMAP, TrackingFlow
 from medicane_training.ranks import Ranks
 from medicane_training.recipes.kinds import TrackingRecipe
-from medicane_training.recipes.loading import load_recipe
 from medicane_training.run.journal import show_table
 from medicane_training.run.judging import judge_part
 from medicane_training.run.loop import run_recipe
 from medicane_training.scores.baselines import baseline_errors
 from medicane_training.scores.centres import classes_of_clips
-from medicane_training.scores.detection import coldness
-from medicane_training.scores.first_guess import first_guess_errors, first_guess_scores
+from medicane_training.scores.first_guess import first_guess_scores
 from medicane_training.scores.intervals import (
     printable,
-    score_text,
     weather_blocks,
-    with_intervals,
 )
-from medicane_training.scores.robustness import CHANGES, Change, changed_codes, changed_errors
 from medicane_training.scores.scene_detection import SceneRules, scene_scores
 from medicane_training.scores.storm_tables import error_table, judged_tables, printed_table
 from medicane_training.store.clip_store import ClipStore
-from medicane_training.store.labels import CYCLONE
 
 TEST_STORMS = Path(__file__).parent / "test_storms.txt"
 JUDGED_SETS = ("typhoon_ir_hourly", "himawari_ir_png", "cwb_ir1")
-LICENSE = (
-    "other:research-use-only "
-    "<https://github.com/medicane-models/medicane-models/blob/main/docs/licences.md>"
-)
-"""Some of the pictures are for research alone."""
-PLAIN = "plain net"
 MIRRORED = "INSAT-3D full disks"
-BATCH = 64
-SHARES = {
-    "hursat_png": 0.3,
-    "simulated": 0.22,
-    "cwb_ir1": 0.2,
-    "himawari_ir_png": 0.1,
-    "insat3d_storms": 0.08,
-    "typhoon_ir_hourly": 0.06,
-    "storms_single": 0.02,
-}
-"""Of what is drawn in training; the rest is hardly drawn."""
-DETECTION_SHARES = SHARES | {"himawari_ir_png": 0.2, "simulated": 0.1, "north_indian_ir": 0.1}
-"""Nearly all weather without a cyclone is of these three; the real is what matters."""
-LEAST_SHARE = 0.01
-DETECTION = {
-    "model.changes.newest_only": "true",
-    "data.least_wind_kt": 25.0,
-    "optimizer.lr": 1e-3,
-    "training.epochs": 12,
-    "training.ema_decay": 0.99,
-    "classification.select_by": "loss",
-    "classification.deployment_rate": 0.006,
-}
-"""Of all planes, hours and seasons six in a thousand show a cyclone: by IBTrACS of 1990–2022, 1.8
-storms of 25 kt and more are within 50° of the equator at a time. Real weather without a cyclone
-has one frame a clip, as most real storms have, and simulated weather has four: how many there are
-must tell nothing. Disturbances that nobody calls a cyclone teach nothing either, and the tracker's
-features are good already."""
-FRACTIONS = "[0.8, 0.2, 0.0]"
 TRACKER, DETECTOR = "medicane-ir-tracker", "medicane-ir-detector"
 ALONE = Ranks(rank=0, local_rank=0, world_size=1)
-
-
-def tracking_recipe(options: argparse.Namespace, split: Mapping[str, Any]) -> TrackingRecipe:
-    """The tracker's recipe, on a split that leaves the test storms out."""
-    changes = [*settings_of(options, split), *options.changes]
-    recipe = load_recipe(
-        "track",
-        name="infrared-tracker",
-        changes=changes,
-        store=str(options.store),
-        seed=options.seed,
-    )
-    assert isinstance(recipe, TrackingRecipe)
-    return recipe
-
-
-def settings_of(
-    options: argparse.Namespace, split: Mapping[str, Any], of: Mapping[str, float] = SHARES
-) -> list[str]:
-    """What all recipes of the pair set alike, but for the shares of data sets."""
-    datasets = sorted(set(ClipStore(options.store).clips["dataset"]))
-    shares = {name: of.get(name, LEAST_SHARE) for name in datasets}
-    parts = {"test_storms": options.test_storms, **split}
-    settings = {
-        "model.license": LICENSE,
-        "engine.precision": "bf16",
-        "data.datasets": json.dumps(shares),
-        **{f"data.split.{name}": value for name, value in parts.items()},
-    }
-    if options.epochs is not None:
-        settings["training.epochs"] = options.epochs
-    return [f"{name}={value}" for name, value in settings.items()]
 
 
 def train(options: argparse.Namespace) -> None:
@@ -153,19 +82,7 @@ def train(options: argparse.Namespace) -> None:
     parts = {"by": "storm", "fractions": options.fractions}
     tracker = options.out / TRACKER
     run_recipe(tracking_recipe(options, parts), tracker, command=sys.argv)
-    detection = load_recipe(
-        "classify",
-        name="infrared-detector",
-        changes=[
-            *settings_of(options, parts, DETECTION_SHARES),
-            *(f"{name}={value}" for name, value in DETECTION.items()),
-            *options.detection,
-        ],
-        store=str(options.store),
-        init=str(tracker),
-        seed=options.seed,
-    )
-    run_recipe(detection, options.out / DETECTOR, command=sys.argv)
+    run_recipe(detection_recipe(options, parts, tracker), options.out / DETECTOR, command=sys.argv)
 
 
 def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame:
@@ -175,13 +92,6 @@ def judged_by(recipe: TrackingRecipe, out: Path, *, plain: bool) -> pd.DataFrame
         run_recipe(given, out, test=True, command=sys.argv, make=make.open)
     judged = pd.read_parquet(out / "test.parquet")
     return judged.loc[judged["error_km"].notna()].reset_index(drop=True)
-
-
-def aligned(others: pd.DataFrame, clips: pd.DataFrame) -> np.ndarray:
-    """Errors of another model on the same clips, which another store may number otherwise."""
-    name = ["sample", "tile_x", "tile_y"]
-    asked = pd.MultiIndex.from_frame(clips.loc[:, name])
-    return others.set_index(name)["error_km"].reindex(asked).to_numpy(float)
 
 
 def tell(tables: Mapping[str, Any], title: str) -> None:
@@ -208,26 +118,6 @@ def baseline(options: argparse.Namespace) -> None:
     presence = presence_scores(store, pd.read_parquet(options.out / "test.parquet"))
     show_table(printable(presence["scores"]), title="is a cyclone in the tile?")
     finish(options, {**tables, "presence": presence})
-
-
-def presence_scores(store: ClipStore, judged: pd.DataFrame) -> dict[str, Any]:
-    """How well cyclones are told from other weather, beside the coldest 60 km."""
-    clips = judged["clip"].to_numpy(int)
-    index = store.clips.iloc[clips]
-    truth, blocks = index["label"].to_numpy() == CYCLONE, weather_blocks(store, index)
-    rankings = {PLAIN: judged["presence"].to_numpy(float), "coldest 60 km": coldness(store, clips)}
-
-    def areas(ranking: np.ndarray) -> Mapping[str, Any]:
-        return with_intervals(
-            lambda rows: {
-                "roc_area": roc_area(ranking[rows], truth[rows]),
-                "pr_area": precision_recall_area(ranking[rows], truth[rows]),
-            },
-            blocks,
-        )
-
-    counts = {"clips": len(truth), "cyclones": int(truth.sum())}
-    return {"counts": counts, "scores": {name: areas(one) for name, one in rankings.items()}}
 
 
 def folds(options: argparse.Namespace) -> None:
@@ -260,38 +150,6 @@ def of_judged_sets(store: ClipStore, judged: pd.DataFrame) -> pd.DataFrame:
     return judged.loc[np.isin(datasets, JUDGED_SETS)].reset_index(drop=True)
 
 
-def guided_errors(store: ClipStore, run: Path, judged: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Errors of drawn first guesses and of what a fold's model makes of them; kept beside it."""
-    path = run / "first_guess.parquet"
-    if not path.is_file():
-        model, dataset = MedicaneForTracking.from_pretrained(run), ClipDataset(store)
-        clips = judged["clip"].to_numpy(int)
-        maps = [
-            mean_map(model, dataset.__getitems__(some.tolist()), store)
-            for some in np.array_split(clips, -(-len(clips) // BATCH))
-        ]
-        errors = first_guess_errors(
-            HeatMaps.of(model.config, np.concatenate(maps)),
-            judged[["true_x", "true_y"]].to_numpy(float),
-            km_per_px=store.processor.grid.x_step / 1000,
-            trust=HeatMapTrust.of(model.config),
-        )
-        with replacing(path) as temporary:
-            pd.DataFrame({name: list(values) for name, values in errors.items()}).to_parquet(
-                temporary
-            )
-    kept = pd.read_parquet(path)
-    return {str(name): np.stack(kept[name].to_list()) for name in kept}
-
-
-def mean_map(model: MedicaneForTracking, batch: ClipBatch, store: ClipStore) -> np.ndarray:
-    """The heat maps of clips as they are."""
-    with torch.no_grad():
-        found = average_tracking(model, batch.pixel_values(store.processor)[0])
-    assert found.heatmap is not None  # the recipe's head has them
-    return found.heatmap.numpy()
-
-
 def test(options: argparse.Namespace) -> None:
     """Models by the fixed test storms, by changed pictures and, of a detector, by whole scenes."""
     flow = TrackingFlow.open(tracking_recipe(options, {"by": "storm", "fractions": FRACTIONS}))
@@ -319,43 +177,6 @@ def keep(judged: pd.DataFrame, others: Mapping[str, np.ndarray], out: Path) -> N
     kept.to_parquet(out / "judged.parquet")
 
 
-def changes(flow: TrackingFlow, model: MedicaneForTracking) -> list[dict[str, Any]]:
-    """How much the median error of test and validation clips grows with changed pictures."""
-    store = flow.clips.store
-    rows = np.concatenate([flow.clips.rows(part) for part in ("test", "validation")])
-    blocks = weather_blocks(store, store.clips.iloc[rows])
-    plain = errors_of(flow, model, rows, None)
-    return [
-        {"change": name, **changed_errors(plain, errors_of(flow, model, rows, change), blocks)}
-        for name, change in CHANGES.items()
-    ]
-
-
-def errors_of(
-    flow: TrackingFlow, model: MedicaneForTracking, rows: np.ndarray, change: Change | None
-) -> np.ndarray:
-    """Kilometres of clips whose pictures are changed; None judges them as they are."""
-    errors, dataset = [], ClipDataset(flow.clips.store)
-    for some in np.array_split(rows, -(-len(rows) // BATCH)):
-        batch = dataset.__getitems__(some.tolist())
-        if change is not None:
-            codes = changed_codes(batch.codes, flow.clips.processor, change)
-            batch = replace(batch, codes=codes)
-        with torch.no_grad():
-            errors.append(flow.judge_released(model, batch)["error_km"])
-    return np.concatenate(errors).astype(float)
-
-
-def printed_changes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Rows to print."""
-    scores = {"plain_km": "as it is", "changed_km": "changed", "percent": "percent"}
-    return [
-        {name: str(row[name]) for name in ("change", "clips", "storms")}
-        | {title: score_text(row[name], ".1f") for name, title in scores.items()}
-        for row in rows
-    ]
-
-
 def scenes(options: argparse.Namespace) -> dict[str, Any]:
     """What the pair finds in whole scenes, by scene and in all."""
     from pair_scenes import SCENES, judged_moments, known_storms, mirror_errors_km, opened
@@ -380,16 +201,6 @@ def scenes(options: argparse.Namespace) -> dict[str, Any]:
     mirror = {"scene": MIRRORED, "fixes": len(apart), "greatest_km": float(apart.max(initial=0))}
     settings = {"threshold": predictor.threshold, "rules": vars(rules), "mirror": mirror}
     return {**settings, "scores": told}
-
-
-def printed_scenes(told: Mapping[str, Any]) -> list[dict[str, str]]:
-    """A row a count or score, a column a scene."""
-    kinds = [("counts", str), ("scores", lambda score: score_text(score, ".2f"))]
-    return [
-        {"": name, **{scene: form(found[kind][name]) for scene, found in told.items()}}
-        for kind, form in kinds
-        for name in told["all"][kind]
-    ]
 
 
 def pictures(options: argparse.Namespace) -> None:

@@ -23,9 +23,15 @@ MEGABYTE = 2**20
 
 
 def interleave(
-    steps: Mapping[str, Callable[[], object]], repetitions: int, *, clock: str = "wall"
+    steps: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    *,
+    clock: str = "wall",
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
     """Seconds of each step, taken in turns so that a busy machine slows all alike.
+
+    Each is done once before, unless ``warm_up`` says that something like it was.
 
     With the clock ``"cpu"`` one thread computes and its processor time counts, which is the only
     fair clock on a machine that others use at the same time.
@@ -33,7 +39,7 @@ def interleave(
     if clock == "cpu":
         torch.set_num_threads(1)
     now = time.process_time if clock == "cpu" else time.perf_counter
-    for step in steps.values():
+    for step in steps.values() if warm_up else ():
         step()
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repetitions):

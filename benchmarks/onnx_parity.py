@@ -3,16 +3,18 @@
     python benchmarks/onnx_parity.py --clips SCENE_OR_STORE --count 100
 
 Every precision and both inputs; int8 with ranges that are measured clip by clip, and with ranges
-fixed on other simulated clips. Refused variants show their numbers, too.
+fixed on other simulated clips. Refused variants show their numbers, too. Each model's are kept as
+soon as they are there; what was kept of other models stays.
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-from measuring import report
+from measuring import RESULTS, report
 
 from medicane_export.comparing.parity import machine
 from medicane_export.exporting import OnnxRequest, Variant, export_onnx
@@ -21,6 +23,7 @@ from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER, DETECTOR, TRA
 from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 
 EMBEDDED = (DETECTOR, TRACKER, AIRMASS_DETECTOR, AIRMASS_TRACKER)
+RESULT = RESULTS / "onnx_parity.json"
 HEAD = ("file", "int8 ranges", "MB", "clips", "difference", "decisions", "km p90", "km max", "")
 
 
@@ -59,8 +62,8 @@ def entry(ranges: str, variant: Variant) -> dict[str, Any]:
 def rows_of(result: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """The printed table, a row a variant and set of clips."""
     yield HEAD
-    for model, variants in result["models"].items():
-        for variant in variants:
+    for model, found in result["models"].items():
+        for variant in found["variants"]:
             for name, found in variant["sets"].items():
                 centre = found.get("centre_km", {})
                 yield (
@@ -87,12 +90,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Export, compare, print and keep."""
     options = arguments()
-    models = {
-        model: [entry(ranges, variant) for ranges, variant in variants_of(model, options)]
-        for model in options.models
-    }
-    result = {"machine": machine(), "models": models}
-    report("onnx_parity", result, list(rows_of(result)))
+    kept = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"models": {}}
+    for model in options.models:
+        variants = [entry(ranges, variant) for ranges, variant in variants_of(model, options)]
+        kept["models"][model] = {"machine": machine(), "variants": variants}
+        report(RESULT.stem, kept, list(rows_of(kept)))
 
 
 if __name__ == "__main__":

@@ -32,19 +32,19 @@ SAMPLES = 64
 ALL = "all of a training's step"
 
 
-def build(path: Path, num_frames: int) -> ClipStore:
+def build(path: Path, num_frames: int, samples: int = SAMPLES) -> ClipStore:
     """Samples of noise with a storm each."""
     store = create_store(path, MedicaneProcessor.planes(num_frames=num_frames))
     size, rng = store.grid.width, np.random.default_rng(0)
     middle = (size - 1) / 2
     with PlaneSampleWriter(store) as writer:
-        for number in range(SAMPLES):
+        for number in range(samples):
             pixels = rng.random((num_frames, 1, size, size), dtype=np.float32)
             writer.add(
                 PlaneSample(
                     name=str(number),
                     stretched=pixels,
-                    end=pd.Timestamp(2020, 1 + number // 28, 1 + number % 28),
+                    end=pd.Timestamp(2020, 1, 1) + pd.Timedelta(days=number),
                     lon=0.0,
                     lat=20.0,
                     sensor="any",

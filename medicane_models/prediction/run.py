@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionRun"]
 
+GLANCE = 0.05  # of the threshold: what the first view gives less is not turned and mirrored
+
 
 class PredictionRun:
     """An iterator over a scene's clips, each judged as it comes; then :meth:`link` joins them.
@@ -266,7 +268,9 @@ class PredictionRun:
             return DetectedClip.skipped_whole(clip.end, (clip,))
         if not clip.tiles:
             return DetectedClip.skipped_whole(clip.end, clip.skipped)
-        probability = self.runtime.probabilities(self._pixels(clip.tiles))
+        probability = self.runtime.probabilities(
+            self._pixels(clip.tiles), rough_below=GLANCE * self.threshold
+        )
         table = pd.DataFrame(
             {
                 "time": clip.end,

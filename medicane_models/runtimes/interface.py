@@ -3,7 +3,8 @@
 Letters: B clips, T frames, C bands, H rows, W columns, R and K rows and columns of heatmap cells.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_args, runtime_checkable
 
@@ -17,6 +18,7 @@ from medicane_models.network.configuration import MedicaneConfig
 if TYPE_CHECKING:
     import torch
 
+    from medicane_models.network.averaging import View
     from medicane_models.network.base import MedicaneModel
 
 __all__ = [
@@ -58,8 +60,13 @@ class Runtime(Protocol):
         """How many of the CPU's they compute on, as does all that prepares their clips."""
         ...
 
-    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
-        """Calibrated probability of each clip that a cyclone's centre is in the tile."""
+    def probabilities(
+        self, clips: Iterable[PixelValues], *, rough_below: float = 0.0
+    ) -> Float[np.ndarray, " B"]:
+        """Calibrated probability of each clip that a cyclone's centre is in the tile.
+
+        Of a clip that comes out below ``rough_below`` fewer views may have been asked.
+        """
         ...
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
@@ -95,19 +102,29 @@ class TorchRuntime:
 
         return torch.get_num_threads()
 
-    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
-        """As :meth:`Runtime.probabilities`."""
-        from medicane_models.network.averaging import average_classification
+    def probabilities(
+        self, clips: Iterable[PixelValues], *, rough_below: float = 0.0
+    ) -> Float[np.ndarray, " B"]:
+        """As :meth:`Runtime.probabilities`: below ``rough_below`` it is that of the plain view."""
+        from medicane_models.network.averaging import VIEWS
 
-        outputs = self._run(average_classification, self._detector, clips)
-        return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
+        views = VIEWS[self._detector.config.views]
+        if rough_below <= 0 or len(views) == 1:
+            return self._classified(clips, views)
+        remaining, found = iter(clips), []
+        while batch := list(islice(remaining, self.batch_size * len(views))):
+            found.append(self._classified(batch, views[:1], batch_size=len(batch)))
+            worth = np.flatnonzero(found[-1] >= rough_below)
+            if worth.size:
+                found[-1][worth] = self._classified([batch[row] for row in worth], views)
+        return np.concatenate(found)
 
     def centres(self, clips: Iterable[PixelValues]) -> Centres:
         """As :meth:`Runtime.centres`."""
         from medicane_models.network.averaging import average_tracking
 
         assert self._tracker is not None
-        outputs = list(self._run(average_tracking, self._tracker, clips))
+        outputs = list(self._run(average_tracking, self._tracker, clips, self.batch_size))
         maps = [_numpy(out.heatmap) for out in outputs if out.heatmap is not None]
         return Centres(
             np.concatenate([_numpy(out.center) for out in outputs]),
@@ -115,14 +132,32 @@ class TorchRuntime:
             np.concatenate(maps) if maps else None,
         )
 
+    def _classified(
+        self,
+        clips: Iterable[PixelValues],
+        views: "Sequence[View]",
+        *,
+        batch_size: int | None = None,
+    ) -> Float[np.ndarray, " B"]:
+        """Probabilities of a cyclone by the mean over views."""
+        from medicane_models.network.averaging import average_classification
+
+        average = partial(average_classification, views=views)
+        outputs = self._run(average, self._detector, clips, batch_size or self.batch_size)
+        return np.concatenate([_numpy(out.probabilities[:, self._cyclone]) for out in outputs])
+
     def _run(
-        self, average: Callable[..., Any], model: "MedicaneModel", clips: Iterable[PixelValues]
+        self,
+        average: Callable[..., Any],
+        model: "MedicaneModel",
+        clips: Iterable[PixelValues],
+        batch_size: int,
     ) -> Iterator[Any]:
         """Outputs of batches of at least one clip; no more than one batch is held."""
         import torch
 
         remaining = iter(clips)
-        while batch := list(islice(remaining, self.batch_size)):
+        while batch := list(islice(remaining, batch_size)):
             pixels = torch.from_numpy(np.stack(batch)).to(self.device)  # B T C H W
             with torch.inference_mode():
                 yield average(model, pixels)

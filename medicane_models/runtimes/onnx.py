@@ -206,8 +206,13 @@ class OnnxRuntime:
         """Where they run, and in what."""
         return f"{self.detector.device} ({onnxruntime_build()})"
 
-    def probabilities(self, clips: Iterable[PixelValues]) -> Float[np.ndarray, " B"]:
-        """As :meth:`medicane_models.runtimes.interface.Runtime.probabilities`."""
+    def probabilities(
+        self, clips: Iterable[PixelValues], *, rough_below: float = 0.0
+    ) -> Float[np.ndarray, " B"]:
+        """As :meth:`medicane_models.runtimes.interface.Runtime.probabilities`.
+
+        A graph holds all its views: nothing is rough.
+        """
         outputs = self.detector.run(clips)
         return np.concatenate([out["probabilities"][:, self._cyclone] for out in outputs])
 

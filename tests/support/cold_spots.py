@@ -20,7 +20,7 @@ class ColdestPixel:
     device = torch.device("cpu")
     threads = 1
 
-    def probabilities(self, clips):
+    def probabilities(self, clips, *, rough_below=0.0):
         return np.array([float(clip[-1, 0].max()) for clip in clips])
 
     def centres(self, clips):

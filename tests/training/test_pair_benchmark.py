@@ -46,7 +46,9 @@ def benchmark(monkeypatch):
 
 def test_the_pair_has_the_licence_of_the_embedded_one(benchmark):
     assert (
-        benchmark.LICENSE == license_of("medicane-ir-tracker") == license_of("medicane-ir-detector")
+        importlib.import_module("pair_recipes").LICENSE
+        == license_of("medicane-ir-tracker")
+        == license_of("medicane-ir-detector")
     )
 
 

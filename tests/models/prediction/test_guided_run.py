@@ -26,7 +26,7 @@ PLANES = MedicaneProcessor.planes(size=32, km=20.0, low=300.0, high=200.0, mean=
 class MappedPixel(ColdestPixel):
     """With a heat map about the coldest pixel, half a cell wide; no detector ever fires."""
 
-    def probabilities(self, clips):
+    def probabilities(self, clips, *, rough_below=0.0):
         return np.array([0.01 for _ in clips])
 
     def centres(self, clips):

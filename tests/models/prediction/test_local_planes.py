@@ -163,7 +163,7 @@ def test_a_fix_is_sought_again_around_itself_until_all_planes_agree():
 class OffCentre(ColdestPixel):
     """Sees cyclones that lie off the middle of their plane only."""
 
-    def probabilities(self, clips):
+    def probabilities(self, clips, *, rough_below=0.0):
         clips = list(clips)
         middle = slice(PROCESSOR.tile_size // 2 - 2, PROCESSOR.tile_size // 2 + 2)
         centred = [float(clip[-1, 0, middle, middle].max()) > 0.5 for clip in clips]
