@@ -25,6 +25,7 @@ SIZES = {
     "decoder_num_heads": 3,
     "decoder_mlp_hidden_dim": 48,
 }
+QUICK = {"count": 3}  # clips to compare on
 
 
 def tiny_model(task: str = "classification", **settings: object) -> MedicaneModel:

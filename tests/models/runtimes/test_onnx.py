@@ -1,17 +1,14 @@
 import json
-import logging
 import os
 import subprocess
-from dataclasses import replace
 
 import numpy as np
 import onnx
-import onnxruntime
 import pandas as pd
 import pytest
 import torch
 from absent import run_without
-from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, metadata, write_onnx
+from onnx_files import PROCESSOR, SIZES, cold_position, cold_scene, write_onnx
 
 from medicane_export.graphs.tracing import metadata_of, save_onnx, trace
 from medicane_export.loaded_model import LoadedModel
@@ -25,31 +22,10 @@ from medicane_models.errors import (
 from medicane_models.network.auto import model_class
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.runtimes import onnx as onnx_runtime
-from medicane_models.runtimes import onnx_session
-from medicane_models.runtimes.accelerators import OnnxRuntimeBuild
 from medicane_models.runtimes.interface import Runtime
 from medicane_models.runtimes.onnx import OnnxModel, OnnxRuntime, batch_size_for, find_onnx
-from medicane_models.runtimes.onnx_metadata import OnnxMetadata
 from medicane_models.runtimes.onnx_session import OnnxSettings, open_session
 from medicane_models.simulation import simulate_scene
-
-CUDA_BUILD = OnnxRuntimeBuild(
-    package="onnxruntime-gpu",
-    version="9.9",
-    cuda="13.0",
-    providers=("CUDAExecutionProvider", "CPUExecutionProvider"),
-    missing_libraries=("libcublasLt.so.13",),
-)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Folders of a detector and a tracker."""
-    folder = tmp_path_factory.mktemp("onnx")
-    return tuple(
-        write_onnx(folder / task / "model.onnx", task).parent
-        for task in ("classification", "tracking")
-    )
 
 
 def clips(count: int) -> np.ndarray:
@@ -269,132 +245,9 @@ def test_weights_in_a_file_of_their_own_are_found(models, tmp_path):
     assert probabilities(found, clips(2)) == pytest.approx(clips(2)[:, -1].max((1, 2, 3)), abs=1e-7)
 
 
-@pytest.mark.skipif(
-    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this build has CUDA"
-)
-def test_cuda_that_is_not_there_is_refused_with_what_is(models):
-    with pytest.raises(ConfigurationError) as caught:
-        OnnxModel(models[0] / "model.onnx", ["probabilities"], device="cuda")
-    said = str(caught.value)
-    assert "device cuda was asked for" in said
-    assert f"onnxruntime {onnxruntime.__version__} offers only" in said
-    assert "CPUExecutionProvider" in said
-    assert 'pip uninstall -y onnxruntime onnxruntime-gpu && pip install "medicane-models[gpu]"' in (
-        said
-    )
-
-
-@pytest.fixture
-def listed_but_not_loading(monkeypatch):
-    """A build that says it has CUDA, and sessions that end on the CPU, as the real ones do."""
-    session = onnxruntime.InferenceSession
-    monkeypatch.setattr(
-        onnxruntime,
-        "InferenceSession",
-        lambda source, options, _, **more: session(source, options, ["CPUExecutionProvider"]),
-    )
-    for module in ("accelerators", "onnx_session"):
-        monkeypatch.setattr(
-            f"medicane_models.runtimes.{module}.onnxruntime_build", lambda: CUDA_BUILD
-        )
-        monkeypatch.setattr(f"medicane_models.runtimes.{module}.nvidia_driver", lambda: "a driver")
-    monkeypatch.setattr("medicane_models.runtimes.accelerators.onnx_runtimes", lambda: {"a": "1"})
-
-
-def test_a_session_that_ends_elsewhere_is_refused(models, listed_but_not_loading):
-    with pytest.raises(ConfigurationError, match=r"does not find libcublasLt\.so\.13; run: pip"):
-        open_session(models[0] / "model.onnx", "cuda")
-
-
-def test_auto_takes_the_cpu_and_says_why(models, listed_but_not_loading, caplog):
-    with caplog.at_level(logging.WARNING):
-        _, place = open_session(models[0] / "model.onnx", "auto")
-    assert place == "cpu"
-    assert "taking the CPU, not the GPU" in caplog.text
-    assert "libcublasLt.so.13" in caplog.text
-
-
-@pytest.mark.parametrize("given", [{}, {"use_tf32": 1}])
-def test_auto_takes_cuda_where_it_loads_exact_unless_told(models, monkeypatch, given):
-    class OnCuda:
-        def __init__(self, source, options, providers, **more):
-            self.providers, self.more = providers, more
-
-        def get_providers(self):
-            return [name for name, _ in self.providers] + ["CPUExecutionProvider"]
-
-    monkeypatch.setattr(onnx_session, "onnxruntime_build", lambda: CUDA_BUILD)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
-    settings = OnnxSettings(provider_options=given)
-    session, place = open_session(models[0] / "model.onnx", "auto", settings)
-    assert place == "cuda"
-    assert session.providers == [("CUDAExecutionProvider", {"use_tf32": 0} | given)]
-    assert session.more == {"enable_fallback": 0}
-
-
-@pytest.mark.parametrize(
-    ("settings", "complaint"),
-    [
-        ({"threads": 0}, "threads is 0"),
-        ({"batch_size": -1}, "batch_size is -1"),
-        ({"cuda_graph": True}, "cuda_graph needs batch_size"),
-        ({"provider_options": {"device_id": 1}}, "choose with CUDA_VISIBLE_DEVICES"),
-    ],
-)
-def test_impossible_settings_are_refused(settings, complaint):
-    with pytest.raises(ConfigurationError, match=complaint):
-        OnnxSettings(**settings)
-
-
 def test_a_graph_on_the_cpu_is_refused(models):
     with pytest.raises(ConfigurationError, match="cuda_graph needs device cuda, not cpu"):
         detector(models, batch_size=2, cuda_graph=True)
-
-
-def test_unknown_devices_are_refused(models):
-    with pytest.raises(ConfigurationError, match="'tpu' is none of auto, cpu, cuda, tensorrt"):
-        open_session(models[0] / "model.onnx", "tpu")
-
-
-def test_files_tell_the_kind_of_data_and_older_ones_that_nobody_said():
-    properties = metadata("classification").to_properties()
-    assert properties["medicane.data_kind"] == "real"
-    assert OnnxMetadata.from_properties(properties, "file").config.data_kind == "real"
-    older = json.loads(properties["medicane.config"])
-    del older["data_kind"]
-    properties |= {"medicane.config": json.dumps(older)}
-    assert OnnxMetadata.from_properties(properties, "file").config.data_kind is None
-
-
-NEWER = metadata("classification").to_properties() | {"medicane.format": "2"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "complaint"),
-    [
-        ({"properties": {}}, CheckpointError, "has no metadata of medicane-models; make it with"),
-        ({"properties": NEWER}, CheckpointError, "has format 2, this version reads 1; upgrade"),
-        ({"input_form": "kelvin"}, ConfigurationError, "takes temperatures in kelvin"),
-        ({"processor": None}, ConfigurationError, "has no processor"),
-        ({"processor": replace(PROCESSOR, num_frames=5)}, ConfigurationError, "processor makes"),
-        ({"processor": replace(PROCESSOR, sensor="abi")}, ConfigurationError, "read different cli"),
-    ],
-)
-def test_files_that_do_not_fit_are_refused(models, tmp_path, changes, error, complaint):
-    path = write_onnx(tmp_path / "model.onnx", "classification", **changes)
-    with pytest.raises(error, match=complaint):
-        OnnxPredictor.from_pretrained(path, models[1], device="cpu")
-
-
-def test_a_tracker_cannot_take_the_detector_s_place(models):
-    with pytest.raises(ConfigurationError, match="is a tracking model with the outputs center"):
-        OnnxPredictor.from_pretrained(models[1], models[1], device="cpu")
-
-
-def test_a_file_that_is_no_model_is_named(tmp_path):
-    (tmp_path / "model.onnx").write_bytes(b"\xff" * 40)
-    with pytest.raises(CheckpointError, match=r"model\.onnx cannot be run by onnxruntime"):
-        open_session(tmp_path / "model.onnx", "cpu")
 
 
 def test_a_model_that_was_never_exported_says_how_to(tmp_path):

@@ -12,7 +12,7 @@ from mutations import OTHERS, REMOVED
 from sample_tracks import two_tracks
 
 from hostile.damage import Draw, Kind, files_of, spoil_text
-from hostile.scenes import spoil_dataset
+from hostile.datasets import spoil_dataset
 from medicane_models.prediction.track_files.formats import save_tracks
 from medicane_models.verification.best_tracks import read_tracks
 from medicane_models.verification.cases import EvaluationSettings
