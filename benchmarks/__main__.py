@@ -21,13 +21,14 @@ from benchmarks.summary_table import ROOT, kept, table, with_table
 
 FOLDER = Path(__file__).parent
 PARTS = ("__init__", "__main__", "measuring", "summary_table")
+BRIEF = ("--batches", "1", "8", "--repetitions", "5")
 SUITES: dict[str, tuple[tuple[str, ...], ...]] = {
     "cpu": (
         ("machine_limits",),
         ("forward_vs_transformers", "--size", "tiny"),
         ("forward_vs_transformers", "--size", "small"),
-        ("forward_vs_transformers", "--size", "base"),
-        ("onnx_inference", "--batches", "1", "8", "--decisions", "0", "--no-compile"),
+        ("forward_vs_transformers", "--size", "base", "--batches", "1", "4"),
+        ("onnx_inference", "--decisions", "0", "--no-compile", *BRIEF),
         ("pretraining_step_vs_transformers", "--batch", "1"),
         ("pretraining_step_vs_transformers", "--batch", "4", "--repetitions", "5"),
         ("plane_views",),

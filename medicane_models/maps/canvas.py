@@ -17,8 +17,10 @@ from medicane_models.maps.annotations import halo
 from medicane_models.maps.coastlines import coast_lines, graticule, land_mask
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.offsetbox import AnchoredOffsetbox
 
 __all__ = [
@@ -38,7 +40,6 @@ MAP_INCHES = (11.2, 8.4)  # the largest map, width and height
 NARROWEST_INCHES = 7.5  # of the figure, so that title and legend fit
 LEFT_INCHES, RIGHT_INCHES, GAP_INCHES = 0.6, 0.25, 0.12
 LEGEND_ROW_INCHES, TICKS_INCHES = 0.24, 0.35
-LEGEND_COLUMN_INCHES = 2.1
 DPI = 150
 
 TITLE = {"size": 13, "weight": "bold"}
@@ -123,14 +124,28 @@ def add_legend(axes: "Axes", note: str = "") -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     marks, names = list(entries.values())[::-1], list(entries)[::-1]
-    columns = max(int(figure.get_figwidth() / LEGEND_COLUMN_INCHES), 1)
-    rows = -(-len(names) // columns) + bool(note)
-    grow(axes, LEGEND_ROW_INCHES * rows + GAP_INCHES)
-    columns = max(-(-len(names) // max(rows - bool(note), 1)), 1)
-    legend = figure.legend(marks, names, loc="lower center", ncols=columns, **LEGEND)
+    rows = _rows_that_fit(figure, marks, names)
+    grow(axes, LEGEND_ROW_INCHES * (rows + bool(note)) + GAP_INCHES)
+    legend = _legend(figure, marks, names, rows)
     if note:
         legend.set_title(note)
         legend.get_title().set(color="white", size=9)
+
+
+def _rows_that_fit(figure: "Figure", marks: "list[Artist]", names: list[str]) -> int:
+    """The fewest rows of a legend no wider than the page; 0 without entries."""
+    for rows in range(1, len(names)):
+        tried = _legend(figure, marks, names, rows)
+        width = tried.get_window_extent().width
+        tried.remove()
+        if width <= figure.bbox.width:
+            return rows
+    return len(names)
+
+
+def _legend(figure: "Figure", marks: "list[Artist]", names: list[str], rows: int) -> "Legend":
+    columns = -(-len(names) // max(rows, 1)) or 1
+    return figure.legend(marks, names, loc="lower center", ncols=columns, **LEGEND)
 
 
 def save(figure: "Figure", path: str | Path) -> None:

@@ -123,18 +123,22 @@ class FrameReader:
 
 def _refuse_other_units(frame: Frame, name: str, layer: Float32[np.ndarray, "y x"]) -> None:
     """Units are believed only where values fit them."""
-    seen = layer[np.isfinite(layer)]
-    lowest, highest = seen.min(), seen.max()
+    lowest, highest = _extremes(layer)
     what = next((u for u, (a, b) in OTHER_UNITS.items() if a <= lowest and highest <= b), None)
-    dark = seen[seen > 0]  # 0 is what many files fill gaps with
-    is_count = bool((seen == np.round(seen)).all()) and lowest >= 0 and highest <= MOST_COUNTS
-    if is_count and dark.size and dark.min() < POSSIBLE_KELVIN[0]:
+    if lowest >= 0 and highest <= MOST_COUNTS and _are_counts(layer):
         what = "counts of 0 … 255"
     if what is not None:
         raise SceneError(
             f"{name} of {frame} is marked K and holds {_span(layer)}, which look like {what}; "
             "convert them to kelvin, or mark the units they have"
         )
+
+
+def _are_counts(layer: Float32[np.ndarray, "y x"]) -> bool:
+    """Whether all values are whole, and some too low for kelvin."""
+    seen = layer[np.isfinite(layer)]
+    dark = seen[seen > 0]  # 0 is what many files fill gaps with
+    return bool(dark.size and dark.min() < POSSIBLE_KELVIN[0] and (seen == np.round(seen)).all())
 
 
 def _warn_of_unusual(
@@ -164,11 +168,22 @@ def _span(layer: Float32[np.ndarray, "y x"]) -> str:
     return f"values from {np.nanmin(layer):.6g} to {np.nanmax(layer):.6g}"
 
 
+def _extremes(layer: Float32[np.ndarray, "y x"]) -> tuple[float, float]:
+    """The lowest and the highest finite value; +inf and -inf where there is none."""
+    seen = np.isfinite(layer)
+    return (
+        float(layer.min(where=seen, initial=np.inf)),
+        float(layer.max(where=seen, initial=-np.inf)),
+    )
+
+
 def _is_blank(layer: Float32[np.ndarray, "y x"], *, or_constant: bool) -> bool:
     """Whether nothing is there; of what was measured, few pixels are all alike, of greys many."""
-    seen = layer[np.isfinite(layer)]
-    constant = seen.size >= FEWEST_JUDGED_PIXELS and seen.min() == seen.max()
-    return seen.size == 0 or (or_constant and bool(constant))
+    lowest, highest = _extremes(layer)
+    if lowest < highest:
+        return False
+    seen = int(np.isfinite(layer).sum())
+    return seen == 0 or (or_constant and seen >= FEWEST_JUDGED_PIXELS)
 
 
 def _colours(

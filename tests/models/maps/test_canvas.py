@@ -13,11 +13,13 @@ from drawn_maps import (
     texts,
     tracks_table,
 )
+from matplotlib.figure import Figure
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from PIL import Image
 
 from medicane_models.domain import MEDITERRANEAN, Grid
 from medicane_models.errors import SceneError
+from medicane_models.maps.canvas import add_legend
 from medicane_models.maps.drawing import airmass_map, save, track_map
 
 
@@ -103,6 +105,22 @@ def test_title_captions_map_and_legend_share_no_space(grid):
     edges = np.array([part.extents for part in parts])
     assert (edges[:, :2] >= 0).all()
     assert (edges[:, 2:] <= figure.bbox.extents[2:]).all()
+
+
+@pytest.mark.parametrize("words", [2, 6, 12])
+def test_a_legend_is_no_wider_than_its_page_and_no_higher_than_it_need_be(words):
+    figure = Figure(figsize=(7.5, 4))
+    axes = figure.add_subplot()
+    for number in range(7):
+        axes.plot([0, 1], label=f"{number} {'mark ' * words}".strip())
+    add_legend(axes, "a note")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 7
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.height < (3 if words == 2 else 8) * 0.3 * figure.dpi
 
 
 def test_the_plain_map_shows_no_sea_off_the_earth():
