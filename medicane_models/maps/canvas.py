@@ -4,6 +4,7 @@ Needs matplotlib (extra ``plots``) only when a map is drawn, and no display.
 """
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from medicane_models.domain import Grid, nearest_turn
 from medicane_models.errors import SceneError, require
 from medicane_models.files import replacing
 from medicane_models.maps.annotations import halo
-from medicane_models.maps.coastlines import coast_lines, graticule, land_mask
+from medicane_models.maps.coastlines import DegreeLine, coast_lines, graticule, land_mask
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -54,6 +55,7 @@ COAST = ("black", "#FFFFFFA0")  # the line and its outline; the other way round 
 DARK = 0.5  # mean of a picture, below which it is dark
 LAND, SEA = (0.86, 0.84, 0.78), (0.95, 0.97, 0.99)
 CLOSEST_TICKS = 0.04  # of the map's longer side
+LABELS_APART = 0.055  # likewise, of names of meridians and parallels within the map
 WIDEST_SCALE = 0.2  # of the map's width
 LEGEND = {"fontsize": 9, "facecolor": PAGE, "labelcolor": "white", "framealpha": 1}
 
@@ -233,10 +235,22 @@ def _draw_graticule(axes: "Axes", grid: Grid) -> None:
         set_ticks([tick for tick, _ in ticks], [label for _, label in ticks], size=9)
         for line in family:
             draw_lines(axes, line.lines, colors=GRATICULE, linewidths=0.6, linestyles="--")
-            if line.lines and not ticks:
-                longest = max(line.lines, key=len)
-                style = {"color": "white", "size": 8, "path_effects": halo(2)}
-                axes.annotate(line.label, longest[len(longest) // 2], ha="center", **style)
+        if not ticks:
+            _label_within(axes, family, apart=LABELS_APART * max(grid.width, grid.height))
+
+
+def _label_within(axes: "Axes", lines: Sequence[DegreeLine], *, apart: float) -> None:
+    """Names half-way along the lines, but for those too near to one that stands."""
+    standing: list[np.ndarray] = []
+    for line in lines:
+        if not line.lines:
+            continue
+        longest = max(line.lines, key=len)
+        place = longest[len(longest) // 2]
+        if all(np.hypot(*(place - other)) > apart for other in standing):
+            style = {"color": "white", "size": 8, "path_effects": halo(2)}
+            axes.annotate(line.label, place, ha="center", **style)
+            standing.append(place)
 
 
 def round_length(most: float) -> float:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyproj
 import pytest
@@ -121,6 +123,25 @@ def test_a_legend_is_no_wider_than_its_page_and_no_higher_than_it_need_be(words)
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
     assert box.height < (3 if words == 2 else 8) * 0.3 * figure.dpi
+
+
+def disk(longitude: float, pixels: int) -> Grid:
+    """The full disk of SEVIRI from another place and with fewer pixels."""
+    whole = Grid.full_disk(longitude)
+    times = whole.width / pixels
+    return replace(
+        whole, width=pixels, height=pixels, x_step=whole.x_step * times, y_step=whole.y_step * times
+    )
+
+
+@pytest.mark.parametrize("longitude", [-75, 0, 82])
+def test_names_of_meridians_that_meet_at_the_limb_do_not_touch(longitude):
+    grid = disk(longitude, pixels=464)
+    figure = track_map(None, grid, tracks_table([(longitude, 30.0)]).iloc[:0], title="")
+    figure.draw_without_rendering()
+    names = [text for text in figure.axes[0].texts if text.get_text().endswith(("°E", "°W"))]
+    assert len(names) > 4
+    assert overlapping_pairs([name.get_window_extent() for name in names]) == 0
 
 
 def test_the_plain_map_shows_no_sea_off_the_earth():
