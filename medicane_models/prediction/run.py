@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from medicane_models.domain import Grid
 from medicane_models.errors import SceneError
+from medicane_models.memory import give_back_free_memory
 from medicane_models.prediction.close_ups import CloseUp, close_ups_of
 from medicane_models.prediction.detected_clips import DetectedClip
 from medicane_models.prediction.detections import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictionRun"]
 
+TIDIED_AFTER = 8  # clips; more often would cost a tenth of a small scene's time
 GLANCE = 0.05  # of the threshold: what the first view gives less is not turned and mirrored
 
 
@@ -134,8 +136,11 @@ class PredictionRun:
 
     def judge(self, plans: Sequence[ClipPlan]) -> Iterator[DetectedClip]:
         """Judge some of its clips, in order of time, for whoever takes them."""
-        for clip in self._read(plans):
+        for number, clip in enumerate(self._read(plans), start=1):
             yield self._detect(clip)
+            if number % TIDIED_AFTER == 0:
+                give_back_free_memory()
+        give_back_free_memory()
 
     def take(self, clip: DetectedClip) -> None:
         """Count a clip as judged, whoever judged it; clips come in order of time."""
