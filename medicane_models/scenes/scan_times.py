@@ -29,7 +29,7 @@ def scan_coordinates(frames: Sequence[Frame], source: Grid, target: Grid) -> dic
             source that they cross.
     """
     shares = _outer_rows(source, target) / max(source.height - 1, 1)
-    known = [(np.datetime64("NaT"),) * 2 if f.scan is None else f.scan for f in frames]
+    known = [(np.datetime64("NaT", "ns"),) * 2 if f.scan is None else f.scan for f in frames]
     north, south = np.array(known, "datetime64[ns]").reshape(-1, 2).T
     return {
         name: (("time",), _between(north, south, share), {"long_name": f"when the {row} was seen"})

@@ -3,9 +3,11 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, cast
 
+import numcodecs.registry
 import numpy as np
 import zarr
 import zarr.errors
@@ -18,6 +20,14 @@ from medicane_models.scenes.readers.sizes import MOST_ALONG
 
 __all__ = ["Location", "dimensions", "opened_group", "unreachable", "values", "zarr_store"]
 
+CODEC_MODULES = {"blosc2": "ocf_blosc2", "imagecodecs": "imagecodecs.numcodecs"}
+"""By a word in what is said of a codec that is not there."""
+
+# numcodecs finds by themselves those of packages that announce them, which imagecodecs does not
+numcodecs.registry.entries.setdefault(
+    "imagecodecs_jpegxl",
+    EntryPoint("imagecodecs_jpegxl", "imagecodecs.numcodecs:Jpegxl", "numcodecs.codecs"),
+)
 
 Location = str | Path
 
@@ -76,10 +86,13 @@ def opened_group(location: Location) -> Iterator[zarr.Group]:
         SceneError: if a URL cannot be reached.
     """
     store = zarr_store(location)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _naming_codecs():
         # Text in Zarr v3 is not specified yet; channel names have no other form.
         warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
-        group = _opened(store, location)
+        try:
+            group = zarr.open_group(store, mode="r")
+        except OSError as error:
+            raise unreachable(location, error) from error
         try:
             yield group
         finally:
@@ -87,14 +100,20 @@ def opened_group(location: Location) -> Iterator[zarr.Group]:
                 store.close()
 
 
-def _opened(store: Any, location: Location) -> zarr.Group:
+@contextmanager
+def _naming_codecs() -> Iterator[None]:
+    """Tell which extra brings the codec of an array that cannot be decoded.
+
+    Raises:
+        MissingExtraError: if it is one of the public archive's that is not installed.
+    """
     try:
-        return zarr.open_group(store, mode="r")
-    except UnknownCodecError as error:
-        _provide_codec(str(error))
-        return zarr.open_group(store, mode="r")
-    except OSError as error:
-        raise unreachable(location, error) from error
+        yield
+    except (UnknownCodecError, zarr.errors.UnknownCodecError, ModuleNotFoundError) as error:
+        for word, module in CODEC_MODULES.items():
+            if word in str(error):
+                require(module, "satellite")
+        raise
 
 
 def unreachable(location: Location, error: OSError) -> Exception:
@@ -102,13 +121,6 @@ def unreachable(location: Location, error: OSError) -> Exception:
     if isinstance(location, Path):
         return error
     return SceneError(f"{location} cannot be reached: {error}; try again later")
-
-
-def _provide_codec(message: str) -> None:
-    if "blosc2" in message:
-        require("ocf_blosc2", "satellite")  # where it is installed, numcodecs finds it by itself
-    if "jpegxl" in message:
-        require("imagecodecs.numcodecs", "satellite").register_codecs(verbose=False)
 
 
 def dimensions(array: zarr.Array) -> list[str]:
