@@ -1,9 +1,11 @@
 import json
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from northward_tracks import judged_folder
 
 from medicane_models.cli import main
 from medicane_models.domain import MEDITERRANEAN, Grid
@@ -18,6 +20,7 @@ HOURS = pd.date_range("2020-09-17", periods=12, freq="h")
 FIRST, LAST = "2020-09-17T00:00", "2020-09-17T11:00"
 PACIFIC = Grid.lonlat(west=150, south=-40, east=210, north=10, step_degrees=0.1)
 QUICK = EvaluationSettings(samples=20)
+results = partial(judged_folder, hours=HOURS)
 
 
 def track(name, lon, lat, times=HOURS):
@@ -35,24 +38,6 @@ def write(table, path):
 def yasa(tmp_path):
     """A storm of the Pacific that crosses the antimeridian, as truth."""
     return write(track("yasa", np.linspace(179, 181.2, 12), -17), tmp_path / "truth.csv")
-
-
-def results(folder, grid, *, tile_size=224):
-    """Every tile of a grid at every hour, a cyclone in the first, with provenance."""
-    tiles = [(t, x, y) for t in HOURS for x, y in grid.tiles(tile_size)]
-    table = pd.DataFrame(tiles, columns=["time", "tile_x", "tile_y"])
-    detected = (table["tile_x"] == 0) & (table["tile_y"] == 0)
-    table = table.assign(probability=np.where(detected, 0.9, 0.1), detected=detected)
-    lon, lat = grid.pixel_to_lonlat(112, 112)
-    table = table.assign(lon=float(lon), lat=float(lat), radius_50_km=np.nan, radius_95_km=np.nan)
-    table.loc[~detected, ["lon", "lat"]] = np.nan
-    write(table, folder / "detections.csv")
-    provenance = {"scene": {"grid": grid.to_dict()}, "processor": {"tile_size": tile_size}}
-    records = table.assign(time=table["time"].astype(str)).astype(object)
-    rows = records.where(records.notna(), None).to_dict("records")
-    text = json.dumps({"provenance": provenance, "detections": rows})
-    (folder / "detections.json").write_text(text)
-    return folder
 
 
 def counts(report, section="positions"):

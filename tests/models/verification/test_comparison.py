@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from northward_tracks import DAY, HOURS, STORMS, track, write
+from northward_tracks import DAY, HOURS, STORMS, judged_folder, track, write
 
 from medicane_models.domain import MEDITERRANEAN
 from medicane_models.errors import SceneError
@@ -63,3 +63,22 @@ def test_what_has_nothing_in_common_is_refused(truth, tmp_path):
     detections = write(table.assign(probability=0.9, detected=True), tmp_path / "detections.csv")
     with pytest.raises(SceneError, match="detections with detections"):
         compare_predictions(detections, two, truth, settings=EvaluationSettings(grid=MEDITERRANEAN))
+
+
+def test_what_was_judged_within_different_domains_is_refused(truth, tmp_path):
+    one, two = (
+        judged_folder(tmp_path / name, MEDITERRANEAN.window(x, 0, 448, 224))
+        for name, x in (("one", 0), ("two", 224))
+    )
+    with pytest.raises(SceneError, match="give a domain that lies in both"):
+        compare_predictions(one, two, truth, settings=EvaluationSettings(samples=20))
+
+
+def test_tiles_are_compared_where_both_have_the_same(truth, tmp_path):
+    grid = MEDITERRANEAN.window(0, 0, 448, 224)
+    one = judged_folder(tmp_path / "one", grid)
+    two = judged_folder(tmp_path / "two", grid)
+    settings = EvaluationSettings(samples=20)
+    report = compare_predictions(one, two, truth, settings=settings)[0]
+    difference = report["sections"]["tiles and times"]["difference"]
+    assert {score["value"] for score in difference.values()} <= {0.0, None}
