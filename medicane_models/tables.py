@@ -117,12 +117,16 @@ COLUMNS: dict[str, Column] = {
     "name": _text("what people call the storm"),
     "pressure_hpa": _number("hPa", "least pressure at sea level"),
     "wind_kt": _number("knot", "greatest sustained wind"),
-    "kind": _text("what the simulated storm is: medicane, cut_off_low, comma, cluster, fold"),
+    "kind": _text(
+        "what the simulated storm is: medicane, cut_off_low, comma, cluster, fold; in infrared "
+        "medicane, eye, covered, sheared, exposed, depression, landfall, subtropical, deep_low"
+    ),
     "phase": _text("of the simulated storm's life"),
     "intensity": _number("1", "of the simulated storm, 0 to 1"),
     "radius_km": _number("km", "where the simulated storm's cloud has faded to 1/e"),
     "eye_km": _number("km", "radius of the simulated storm's eye at full intensity, 0 without"),
     "shear": _number("1", "displacement of the simulated storm's high clouds, in radii"),
+    "shear_km": _number("km", "the same of a storm in simulated infrared, in km"),
     "end": _time("of the clip's last frame, UTC"),
     "part": _text("train, validation, test or unused"),
 }

@@ -38,6 +38,7 @@ from medicane_models.maps.track_marks import (
     write_ends,
     write_hours,
 )
+from medicane_models.maps.wording import span_years
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,10 +152,11 @@ def track_map(
     for track, color in drawn:
         draw_ahead(axes, track, forecasts, labels, color=color, outline="white")
         draw_track(axes, grid, track, color, labels)
+    year = span_years(tracks["time"])
     for track, color in drawn:
-        write_ends(labels, track, color)
+        write_ends(labels, track, color, year=year)
     for track, color in drawn:
-        write_hours(labels, track, color)
+        write_hours(labels, track, color, year=year)
     add_legend(axes, _period(tracks))
     return axes.figure  # pyright: ignore[reportReturnType] - not a subfigure
 

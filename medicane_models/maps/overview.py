@@ -14,7 +14,7 @@ from medicane_models.maps.outlook import lines_ahead
 from medicane_models.maps.sheets import Sheet
 from medicane_models.maps.storm_tracks import ShownTrack
 from medicane_models.maps.web_pictures import webp
-from medicane_models.maps.wording import moment_text
+from medicane_models.maps.wording import date_text, moment_text, span_years
 
 __all__ = ["Overview", "overview_map", "part_around", "window_of"]
 
@@ -49,12 +49,13 @@ def overview_map(
     part = window_of(overview.grid, rows, columns)
     pixels = overview.pixels[rows, columns]
     sheet = Sheet(grid=part, width=WIDTH)
+    year = span_years([newest, *(time for storm in storms for time in storm.times)])
     drawing = sheet.drawing(
         sheet.picture(webp(pixels, widest=WIDEST), class_="ir"),
         sheet.coasts(),
         sheet.graticule(),
         *_truths(sheet, truth),
-        *(_track(sheet, storm, newest) for storm in storms),
+        *(_track(sheet, storm, newest, year=year) for storm in storms),
         sheet.scale_bar(),
         label=f"Map of {len(storms)} tracks on the picture of {moment_text(overview.taken)}",
     )
@@ -97,14 +98,15 @@ def window_of(grid: Grid, rows: slice, columns: slice) -> Grid:
     return grid.window(columns.start, rows.start, width, height)
 
 
-def _track(sheet: Sheet, storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
+def _track(sheet: Sheet, storm: ShownTrack, newest: pd.Timestamp, *, year: bool) -> ET.Element:
     """A line with a dot a fix, with its name and circles at the last, dated if that is not new."""
     lonlat, last = storm.lonlat, storm.fixes[-1]
     radii = [(share, last[f"radius_{share}_km"]) for share in (95, 50)]
     placed = sheet.points(*lonlat)
     x, y = placed[-1].tolist()
     is_left = x > 0.8 * sheet.width or 0.2 * sheet.width < x < np.nanmean(placed[:, 0])
-    since = "" if last["time"] == newest else f" · {last['time'].day} {last['time']:%b %H:%M}"
+    date = f" · {date_text(last['time'], year=year)} {last['time']:%H:%M}"
+    since = "" if last["time"] == newest else date
     name = node(
         "text",
         f"{storm.name}{since}",

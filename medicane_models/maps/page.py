@@ -81,24 +81,29 @@ def _summary(content: PageContent, storms: Sequence[ShownTrack], title: str) -> 
     fired = sum(probability >= threshold for probability in content.highest.values())
     judged = f"{counted(len(content.highest), 'clip')} judged, {fired} with a detection"
     found = f"{judged}; {counted(tracks, 'cyclone track')}"
+    if tracks > len(storms):
+        found += f", the {len(storms)} seen last shown here and all of them in tracks.csv"
     if content.provenance["tracker"] is None:
         found = f"{judged}; without a tracker there are no centres"
-    here = f"{counted(len(now), 'cyclone')} at the newest time, {moment_text(newest)}"
+    here = f"{counted(len(now), 'cyclone track')} at the newest time, {moment_text(newest)}"
     incomplete = None if content.provenance["complete"] else "The run was interrupted."
     return node(
         "header",
         node("h1", title),
         node("p", _sentence(found), _sentence(here) if tracks else None, incomplete),
-        *_lines(storms, newest),
+        *_lines(storms, newest, threshold),
         node("p", _sentence(content.caution), NOT_FOR_WARNINGS, class_="warning"),
         node("p", _sentence(content.models), class_="quiet"),
     )
 
 
-def _lines(storms: Sequence[ShownTrack], newest: pd.Timestamp) -> Iterator[ET.Element]:
+def _lines(
+    storms: Sequence[ShownTrack], newest: pd.Timestamp, threshold: float
+) -> Iterator[ET.Element]:
     """Where the cyclones are now, and folded up where others were last seen."""
-    now = [storm_line(storm, newest) for storm in storms if storm.times[-1] == newest]
-    gone = [storm_line(storm, newest) for storm in storms if storm.times[-1] != newest]
+    lines = [(storm.times[-1], storm_line(storm, newest, threshold)) for storm in storms]
+    now = [line for last, line in lines if last == newest]
+    gone = [line for last, line in lines if last != newest]
     if now:
         yield node("ul", *now)
     if gone:

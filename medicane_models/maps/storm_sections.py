@@ -34,13 +34,13 @@ COLUMNS = {
 }
 
 
-def storm_line(storm: ShownTrack, newest: pd.Timestamp) -> ET.Element:
+def storm_line(storm: ShownTrack, newest: pd.Timestamp, threshold: float) -> ET.Element:
     """A sentence on where a cyclone is at the newest time, or was when it was last seen."""
     last = storm.fixes[-1]
     name = node("a", f"Track {storm.name}", href=f"#{storm.anchor}")
     when = "" if last["time"] == newest else f" was last seen at {moment_text(last['time'])}"
     motion = motion_text(last)
-    text = fix_text(last) + (f" · {motion}" if motion else "")
+    text = fix_text(last, threshold=threshold) + (f" · {motion}" if motion else "")
     ahead = forecasts_text(storm.standing)
     then = node("div", f"{ahead}.", class_="quiet") if ahead else None
     return node("li", node("b", name), f"{when}: {text}.", then)

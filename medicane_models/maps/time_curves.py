@@ -7,11 +7,12 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from medicane_models.maps.canvas import round_length
 from medicane_models.maps.elements import node
 from medicane_models.maps.sheets import path_data
+from medicane_models.maps.wording import span_years, tick_text
 from medicane_models.times import utc
 
 __all__ = ["Curve", "TimeAxis", "time_figure"]
@@ -48,7 +49,9 @@ class TimeAxis:
         step = f"{hours}h"
         times = pd.date_range(self.first.floor("D"), self.last, freq=step)
         times = times[times >= self.first]
-        return list(zip(map(_tick, times), self.x(times).tolist(), strict=True))
+        year = span_years([self.first, self.last])
+        names = [tick_text(time, year=year) for time in times]
+        return list(zip(names, self.x(times).tolist(), strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +62,7 @@ class Curve:
         name: in the legend.
         kind: class of its line, and of its dots where ``dotted``.
         values: one a time; NaN where unknown.
-        dotted: whether each value has a dot; a single one always has.
+        dotted: whether each value has a dot; one between unknown ones always has.
     """
 
     name: str
@@ -93,15 +96,23 @@ def time_figure(
     for curve in curves:
         line = np.column_stack([axis.x(times), _height(curve.values, top)])
         drawn.append(node("path", d=path_data([line]), class_=f"curve {curve.kind}"))
-        if curve.dotted or len(times) == 1:
-            dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in line[np.isfinite(line[:, 1])])
-            drawn.append(node("path", d=dots, class_=f"dots {curve.kind}"))
+        known = np.isfinite(curve.values)
+        dots = line[known if curve.dotted else _alone(known)]
+        if len(dots):
+            marks = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in dots)
+            drawn.append(node("path", d=marks, class_=f"dots {curve.kind}"))
     cursor = node("path", d=f"M0 {TOP}V{HEIGHT - BOTTOM}", class_="cursor")
     svg = node("svg", *drawn, cursor, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
     keys = [_key(curve.name, curve.kind) for curve in curves]
     keys += [_key(level[0], "level")] if level else []
     caption = node("figcaption", node("b", title), *keys)
     return node("figure", caption, svg, class_="curves")
+
+
+def _alone(known: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Values that no line leads to, since those beside them are unknown."""
+    beside = np.pad(known, 1)
+    return known & ~beside[:-2] & ~beside[2:]
 
 
 def _frame(axis: TimeAxis, top: float) -> list[ET.Element]:
@@ -137,7 +148,3 @@ def _round_top(greatest: float) -> float:
     """A value of the axis, not below the greatest, that its levels divide roundly."""
     least = LEVELS * round_length(max(greatest, 1e-9) / LEVELS)
     return next(top for factor in (1, 1.5, 2, 2.5) if (top := factor * least) >= greatest)
-
-
-def _tick(time: pd.Timestamp) -> str:
-    return f"{time.day} {time:%b}" if time == time.normalize() else f"{time:%H:%M}"

@@ -11,6 +11,7 @@ from medicane_models.domain import Grid
 from medicane_models.maps.annotations import Labels, bold, halo, places_around
 from medicane_models.maps.canvas import short_way
 from medicane_models.maps.coastlines import SPHERE, circle_lines, cut_line
+from medicane_models.maps.wording import date_text, tick_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -225,26 +226,19 @@ def draw_truth(
             labels.keep_off(track.x[now], track.y[now], 6)
 
 
-def write_ends(labels: Labels, track: TrackMarks, color: str) -> None:
+def write_ends(labels: Labels, track: TrackMarks, color: str, *, year: bool) -> None:
     """The id and the time, at the newest position and at the start."""
     for row in (-1, 0) if len(track.x) > 1 else (-1,):
-        text = f"{track.name} · {_moment(track.times.iloc[row])}"
+        time = track.times.iloc[row]
+        text = f"{track.name} · {date_text(time, year=year)} {time:%H:%M}"
         labels.write(text, places_around(*track.at(row)), color=color, **bold("white"))
 
 
-def write_hours(labels: Labels, track: TrackMarks, color: str) -> None:
+def write_hours(labels: Labels, track: TrackMarks, color: str, *, year: bool) -> None:
     """The times of the six-hourly marks between the ends, dates first, as far as there is room."""
     rows = track.six_hourly[track.six_hourly < len(track.x) - 1]
     times = track.times.iloc[rows]
     for row in rows[np.argsort(times != times.dt.normalize(), kind="stable")].tolist():
-        text, places = _hour(track.times.iloc[row]), places_around(*track.at(row), rings=2)
+        text = tick_text(track.times.iloc[row], year=year)
+        places = places_around(*track.at(row), rings=2)
         labels.write(text, places, needed=False, color=color, **bold("white"))
-
-
-def _hour(time: pd.Timestamp) -> str:
-    """The date at midnight, the time of day otherwise."""
-    return f"{time.day} {time:%b}" if time == time.normalize() else f"{time:%H:%M}"
-
-
-def _moment(time: pd.Timestamp) -> str:
-    return f"{time.day} {time:%b %H:%M}"

@@ -11,6 +11,7 @@ __all__ = [
     "Fix",
     "Forecast",
     "counted",
+    "date_text",
     "fix_text",
     "forecasts_text",
     "known",
@@ -18,6 +19,8 @@ __all__ = [
     "motion_text",
     "period_text",
     "place_text",
+    "span_years",
+    "tick_text",
 ]
 
 GUESSED = "temperatures are guessed from the greys of pictures"
@@ -42,6 +45,21 @@ def moment_text(time: pd.Timestamp) -> str:
     return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
+def span_years(times: Iterable[pd.Timestamp]) -> bool:
+    """Whether times lie in more than one year, so that dates need theirs."""
+    return len({time.year for time in times}) > 1
+
+
+def date_text(time: pd.Timestamp, *, year: bool) -> str:
+    """Day and month, and the year where what is shown spans several."""
+    return f"{time.day} {time:%b %Y}" if year else f"{time.day} {time:%b}"
+
+
+def tick_text(time: pd.Timestamp, *, year: bool) -> str:
+    """The date at midnight, the time of day otherwise."""
+    return date_text(time, year=year) if time == time.normalize() else f"{time:%H:%M}"
+
+
 def period_text(times: Iterable[pd.Timestamp]) -> str:
     """From the first time to the last, UTC."""
     ordered = sorted(times)
@@ -63,14 +81,20 @@ def counted(number: int, what: str) -> str:
     return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
-def fix_text(fix: Fix) -> str:
-    """Where a row of a track table has the centre, how surely, and how far that is off."""
+def fix_text(fix: Fix, *, threshold: float | None = None) -> str:
+    """Where a row of a track table has the centre, how surely, and how far that is off.
+
+    With a threshold it is told which probability makes a detection and how many frames are missing.
+    """
     parts = [place_text(fix["lat"], fix["lon"])]
     for share in (50, 95):
         if known(radius := fix[f"radius_{share}_km"]):
             parts.append(f"{share} % within {radius:.0f} km")
     if known(fix["probability"]):
-        parts.append(f"probability {fix['probability']:.2f}")
+        counts = "" if threshold is None else f" (a detection from {threshold:.2f} on)"
+        parts.append(f"probability {fix['probability']:.2f}{counts}")
+    if threshold is not None and known(missing := fix.get("missing_frames")) and missing:
+        parts.append(f"{counted(int(missing), 'frame')} of its clip missing")
     if known(fix.get("error_km")):
         parts.append(f"{fix['error_km']:.0f} km from the true centre")
     if known(fix.get("guess_distance_km")):

@@ -25,6 +25,7 @@ __all__ = [
     "stored_scene",
 ]
 
+USUAL_MINUTES = 60  # between hours that are judged, where a file does not tell
 FIX_COLUMNS = (
     "center_x",
     "center_y",
@@ -160,10 +161,11 @@ def geometry_of(provenance: Mapping[str, Any]) -> TileGeometry:
 
 
 class StoredScene(NamedTuple):
-    """Where the tiles of stored detections lie, and what sensor they were seen with."""
+    """Where the tiles of stored detections lie, what sensor saw them, and every how many hours."""
 
     geometry: TileGeometry
     sensor: str
+    step_hours: float
 
 
 def stored_scene(folder: Path) -> StoredScene | None:
@@ -173,6 +175,8 @@ def stored_scene(folder: Path) -> StoredScene | None:
         return None
     try:
         told = json_object(path)["provenance"]
-        return StoredScene(geometry_of(told), told["scene"].get("sensor", "unknown"))
+        minutes = float(told.get("settings", {}).get("every_minutes", USUAL_MINUTES))
+        sensor = told["scene"].get("sensor", "unknown")
+        return StoredScene(geometry_of(told), sensor, minutes / 60)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SceneError(f"{path} is damaged ({error}); predict again") from error

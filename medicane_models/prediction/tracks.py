@@ -141,12 +141,15 @@ def names_as_text(names: pd.Series) -> pd.Series:
     return names.astype("str").str.replace(r"^(\d+)\.0$", r"\1", regex=True)
 
 
-def require_columns(table: pd.DataFrame, columns: Sequence[str], *, source: str) -> None:
-    """Refuse a table that lacks columns, by name."""
+def require_columns(
+    table: pd.DataFrame, columns: Sequence[str], *, source: str, remedy: str = ""
+) -> None:
+    """Refuse a table that lacks columns, by name; a remedy is told behind what it has."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
         there = ", ".join(str(name)[:30] for name in table.columns[:50])
-        raise SceneError(f"{source} has no column {', '.join(missing)}; it has {there}")
+        told = "; ".join(filter(None, [f"it has {there}", remedy]))
+        raise SceneError(f"{source} has no column {', '.join(missing)}; {told}")
 
 
 def _numbers(values: Any) -> Float[np.ndarray, " n"]:

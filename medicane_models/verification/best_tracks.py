@@ -31,6 +31,10 @@ STORM_COLUMNS = ("track_id", "storm", "id_final", "id_cyc_unico", "name")
 POSITION = ["track_id", "time", "lon", "lat"]
 TEXTS = ("name", "organisation")
 OPTIONAL = (*TEXTS, "pressure_hpa", "wind_kt", "window_start", "window_end", *OURS)
+NAME_COLUMNS = (
+    f"name its columns {STORM_COLUMNS[0]} (or {', '.join(STORM_COLUMNS[1:])}), "
+    f"time (or {', '.join(DATE_COLUMNS)}), lat and lon"
+)
 SHOWN_LINES = 3
 WRITE_ISO = "write ISO 8601, like 2020-09-17T12:00Z"
 TIMES = ("time", "window_start", "window_end")
@@ -109,13 +113,10 @@ def _csv(text: str, source: str) -> pd.DataFrame:
     table = parse_table(text, source=source)
     identity = next((column for column in STORM_COLUMNS if column in table.columns), None)
     if identity is None:
-        raise SceneError(
-            f"{source} does not say which storm a row belongs to; add a column called "
-            f"{' or '.join(STORM_COLUMNS)}"
-        )
+        raise SceneError(f"{source} does not say which storm a row belongs to; {NAME_COLUMNS}")
     if "time" not in table.columns and set(DATE_COLUMNS) <= set(table.columns):
         table["time"] = iso_dates(table)
-    require_columns(table, ("time", "lat", "lon"), source=source)
+    require_columns(table, ("time", "lat", "lon"), source=source, remedy=NAME_COLUMNS)
     track_id = names_as_text(pd.Series(table[identity]))
     table = table.rename(columns={"start_time": "window_start", "end_time": "window_end"})
     return table.assign(track_id=track_id)

@@ -116,6 +116,8 @@ class Case:
         times: that are judged: those that were looked at, as the ``detections.csv`` tells; of
             tracks without one, their own and those of the truth that none of them is near to.
         looked: whether ``times`` are all that were looked at.
+        step_hours: from one of these to the next, where no picture is missing; an hour where no
+            ``detections.json`` tells it.
         known: the whole truth.
         near: the truth within the period and the tolerance around it, inside the domain or not.
         counted: (near,) which of it lies inside the domain and the period itself.
@@ -132,6 +134,7 @@ class Case:
     rows: pd.DataFrame
     times: pd.DatetimeIndex
     looked: bool
+    step_hours: float
     known: pd.DataFrame
     near: pd.DataFrame
     counted: Bool[np.ndarray, " near"]
@@ -186,6 +189,7 @@ def open_case(
         if looked is None
         else looked[(looked >= start) & (looked <= end)],
         looked=looked is not None,
+        step_hours=stored.step_hours if stored else 1.0,
         known=known,
         near=near.reset_index(drop=True),
         counted=counted,

@@ -177,18 +177,19 @@ def _groups(
 
 
 def _by_storm(judged: JudgedDetections) -> list[dict[str, Any]]:
-    """For each storm how often it was in a tile, the share found, and the centre error."""
+    """For each storm at how many times it was in any tile, the share found, the centre error."""
     storms, errors = (judged.centres[name].to_numpy() for name in ("storm", "error_km"))
+    at_times = judged.storms.groupby(["storm", "run", "time"])["detected"].any()
     return [
         {
             "storm": name,
-            "n": len(there),
-            "pod": float(there["detected"].to_numpy(float).mean()),
+            "n": len(found),
+            "pod": float(found.to_numpy(float).mean()),
             "centres": int((storms == name).sum()),
             **error_summary(errors[storms == name]),
-            "found": found_text(there.groupby("time")["detected"].any()),
+            "found": found_text(found),
         }
-        for name, there in judged.storms.groupby("storm")
+        for name, found in at_times.groupby("storm")
     ]
 
 

@@ -89,14 +89,12 @@ def fix_table(score: Mapping[str, Any]) -> Table:
 
 
 def score_lines(score: Mapping[str, Any]) -> list[str]:
-    """Hits, false alarms and misses of positions, where there are any, and of tiles, in words."""
-    lines = [f"Tiles: {_counted(score['tiles'])}."]
+    """Hits, false alarms and misses of positions and of tiles, as far as it has them, in words."""
+    lines = []
     if "positions" in score:
-        centres = score["centres"]
-        error = (
-            "" if pd.isna(centres["mean_km"]) else f"; on average {centres['mean_km']:.0f} km off"
-        )
-        lines.insert(0, f"Positions: {_counted(score['positions'])}{error}.")
+        lines.append(f"Positions: {_counted(score['positions'])}{_error(score['centres'])}.")
+    if "tiles" in score:
+        lines.append(f"Tiles: {_counted(score['tiles'])}.")
     return lines
 
 
@@ -104,6 +102,12 @@ def _outcome(fix: Mapping[str, Any]) -> str:
     if pd.isna(fix["track_id"]):
         return "missed"
     return "false alarm" if pd.isna(fix["error_km"]) else f"{fix['error_km']:.0f} km off"
+
+
+def _error(centres: Mapping[str, float]) -> str:
+    if pd.isna(centres["mean_km"]):
+        return ""
+    return "; on average {mean_km:.0f} km off, median {median_km:.0f} km".format(**centres)
 
 
 def _counted(counts: Mapping[str, float]) -> str:

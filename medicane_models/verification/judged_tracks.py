@@ -29,8 +29,8 @@ class JudgedTracks:
     Attributes:
         positions: of the domain, as `pairing.with_errors` returns them, with ``happened``,
             ``forecast``, ``run`` and ``sensor``.
-        times: ``run, time, hours`` that each stands for, and whether a storm ``happened`` and a
-            track was ``forecast``.
+        times: ``run, time, hours`` that each stands for, see :func:`_hours`, and whether a storm
+            ``happened`` and a track was ``forecast``.
         looked: whether these are all the times that were looked at.
         storms: the storms of the domain at the times that are judged.
         events: a row a storm, see `events.storm_events`.
@@ -86,13 +86,17 @@ def pooled_tracks(parts: Sequence[JudgedTracks]) -> JudgedTracks:
 def _times(case: Case, positions: pd.DataFrame) -> pd.DataFrame:
     """What was looked at, or the hours of the period where nobody knows that."""
     times = case.times if case.looked else pd.date_range(case.start, case.end, freq="h")
-    steps = np.diff(times) / np.timedelta64(1, "h")
-    hours = float(np.median(steps)) if len(steps) else 1.0
     flags = {
         name: times.isin(positions.loc[positions[name], "time"])
         for name in ("happened", "forecast")
     }
-    return pd.DataFrame({"time": times, "hours": hours, **flags})
+    return pd.DataFrame({"time": times, "hours": _hours(times, case.step_hours), **flags})
+
+
+def _hours(times: pd.DatetimeIndex, step_hours: float) -> float:
+    """What a time stands for: the usual step to the next, but no more than was to be judged."""
+    steps = np.diff(times) / np.timedelta64(1, "h")
+    return min(step_hours, float(np.median(steps))) if len(steps) else step_hours
 
 
 def _forecasts(case: Case, positions: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from medicane_models.verification.fixes import score_lines
 from medicane_models.verification.score_meanings import meaning
 
-__all__ = ["about_lines", "format_report", "interval_text", "markdown_report", "number_text"]
+__all__ = [
+    "about_lines",
+    "by_kind",
+    "format_report",
+    "interval_text",
+    "markdown_report",
+    "number_text",
+    "summary_lines",
+]
 
 FEW_BLOCKS = 10
 NONE = "–"
@@ -25,24 +34,56 @@ TextTable = Sequence[Sequence[str]]
 
 
 def format_report(report: Mapping[str, Any]) -> str:
-    """The report as plain tables for a terminal; each score has its meaning beside it."""
-    lines = about_lines(report)
-    for title, counts, cells in _tables(report):
-        lines += ["", f"{title}: {counts}".removesuffix(" "), *_aligned(cells)]
-    nested = [format_report(report["tracks"])] if "tracks" in report else []
-    return "\n\n".join(["\n".join(lines), *nested])
+    """What was found, in words, then plain tables; each score has its meaning beside it."""
+    parts = ["\n".join(summary_lines(report))]
+    for told in by_kind(report):
+        parts.append("\n".join(about_lines(told)))
+        for title, counts, cells in _tables(told):
+            parts.append("\n".join([f"{title}: {counts}".removesuffix(" "), *_aligned(cells)]))
+    return "\n\n".join(parts)
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
     """The same as Markdown."""
-    kind = str(report["kind"]).capitalize()
-    parts = [f"# {kind}", *about_lines(report)]
-    for title, counts, cells in _tables(report):
-        head, *rows = cells
-        lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
-        parts += [f"## {title[0].upper()}{title[1:]}", *filter(None, [counts]), "\n".join(lines)]
-    nested = [markdown_report(report["tracks"])] if "tracks" in report else []
-    return "\n\n".join([*parts, *nested])
+    parts = summary_lines(report)
+    for told in by_kind(report):
+        parts += [f"# {str(told['kind']).capitalize()}", *about_lines(told)]
+        for title, counts, cells in _tables(told):
+            head, *rows = cells
+            lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+            parts += [f"## {title[0].upper()}{title[1:]}", *filter(None, [counts])]
+            parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def by_kind(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is reported of tracks, then of detections, as far as there are both."""
+    return [report["tracks"], report] if "tracks" in report else [report]
+
+
+def summary_lines(report: Mapping[str, Any]) -> list[str]:
+    """Storms and positions that were found, or storms and tiles without tracks, in words."""
+    told = by_kind(report)[0]
+    found = sum("+" in storm["found"] for storm in told["by_storm"])
+    storms = f"Storms: {found} of {len(told['by_storm'])} found"
+    if "false_tracks" in told:
+        storms += f", tracks without a storm {len(told['false_tracks'])}"
+    return [f"{storms}.", *score_lines(_main_scores(told["sections"]))]
+
+
+def _main_scores(sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Of positions and their errors, or of tiles, as :func:`fixes.judge_run` has them."""
+    if "positions" not in sections:
+        return {"tiles": _without_n(sections["tiles and times"]["counts"])}
+    centres = sections["centres"]["scores"].items()
+    return {
+        "positions": _without_n(sections["positions"]["counts"]),
+        "centres": {name: score["value"] for name, score in centres},
+    }
+
+
+def _without_n(counts: Mapping[str, float]) -> dict[str, float]:
+    return {name: count for name, count in counts.items() if name != "n"}
 
 
 def number_text(value: Any) -> str:
@@ -81,14 +122,14 @@ def _about_intervals(blocks: int, samples: int) -> str:
 
 
 def _tables(report: Mapping[str, Any]) -> Iterator[tuple[str, str, TextTable]]:
-    """Title, counts and cells of every table."""
+    """Title, counts and cells of every table, those of storms first."""
+    for name, title in TABLES.items():
+        if report.get(name):
+            yield title, "", _record_cells(report[name])
     for title, section in report["sections"].items():
         yield title, _counts(section), _score_cells(section["scores"])
     for what, group in report["groups"].items():
         yield f"by {what}", "", _group_cells(what, group)
-    for name, title in TABLES.items():
-        if report.get(name):
-            yield title, "", _record_cells(report[name])
     for name, records in report.get("reliability", {}).items():
         if records:
             yield f"reliability of {name.replace('_', ' ')}", "", _record_cells(records)

@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.maps.elements import markup, node
-from medicane_models.verification.report import about_lines, interval_text, number_text
+from medicane_models.verification.report import (
+    about_lines,
+    by_kind,
+    interval_text,
+    number_text,
+    summary_lines,
+)
 from medicane_models.verification.score_meanings import meaning
 
 __all__ = ["score_card_page"]
@@ -61,7 +67,6 @@ NAME, WIDTH, ROW, BAR = 180, 720, 20, 12  # pixels
 def score_card_page(report: Mapping[str, Any]) -> str:
     """The page as HTML, from what :func:`evaluation.evaluate` returns."""
     style = (resources.files("medicane_models.maps") / "page.css").read_text("utf-8") + STYLE
-    reports = [report, *([report["tracks"]] if "tracks" in report else [])]
     head = node(
         "head",
         node("meta", charset="utf-8"),
@@ -70,8 +75,9 @@ def score_card_page(report: Mapping[str, Any]) -> str:
         node("title", f"Score card · {report['start']} – {report['end']}"),
         node("style", style),
     )
-    parts = [part for told in reports for part in _parts(told)]
-    body = node("body", node("h1", "Score card"), node("main", *parts))
+    found = (node("p", line) for line in summary_lines(report))
+    parts = [part for told in by_kind(report) for part in _parts(told)]
+    body = node("body", node("h1", "Score card"), *found, node("main", *parts))
     return "<!doctype html>\n" + markup(node("html", head, body, lang="en")) + "\n"
 
 

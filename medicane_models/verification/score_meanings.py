@@ -35,7 +35,8 @@ MEANINGS = {
     "within_radius_50": "share of true centres inside the 50 % circle; 0.5 is honest",
     "within_radius_95": "share of true centres inside the 95 % circle; 0.95 is honest",
     "storm_pod": "share of the storms that any track follows",
-    "false_tracks_per_100_h": "tracks without a storm in 100 hours that were looked at",
+    "false_tracks_per_100_h": "tracks without a storm in 100 scene hours: the usual step a time, "
+    "at most --every of predict",
     "onset_mean_h": "how much later than the storm its tracks begin, hours; below 0 earlier",
     "onset_abs_h": "mean of this time's size, hours",
     "decay_mean_h": "how much later than the storm its tracks end, hours; below 0 earlier",

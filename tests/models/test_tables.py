@@ -11,6 +11,7 @@ from medicane_models.prediction.detections import DETECTION_COLUMNS
 from medicane_models.prediction.extrapolation import FORECAST_COLUMNS
 from medicane_models.prediction.track_files.trajectories import to_ragged_dataset
 from medicane_models.prediction.tracks import OPTIONAL_COLUMNS, TRACK_COLUMNS
+from medicane_models.simulation import simulate_infrared, simulate_scene
 from medicane_models.simulation.storms import COLUMNS as STORM_TABLE
 from medicane_models.tables import COLUMNS, Column, read_table
 
@@ -111,6 +112,12 @@ def test_every_column_that_is_written_is_described():
     tracked = {*TRACK_COLUMNS, *OPTIONAL_COLUMNS, *FORECAST_COLUMNS}
     written_columns = {*DETECTION_COLUMNS, *tracked, *STORM_TABLE, "end", "part"}
     assert written_columns <= set(COLUMNS)
+
+
+@pytest.mark.parametrize("simulate", [simulate_infrared, simulate_scene])
+def test_every_column_of_a_simulated_truth_is_described(simulate):
+    _, truth = simulate(hours=2, seed=0)
+    assert set(truth.columns) <= set(COLUMNS)
 
 
 def test_the_page_on_results_describes_every_column_and_no_other():

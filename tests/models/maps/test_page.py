@@ -3,6 +3,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -169,8 +170,35 @@ def test_the_summary_says_where_each_cyclone_is():
     text = parsed(track().assign(speed_kt=4.9, heading=91.0)).text
     assert "4 clips judged, 4 with a detection; 1 cyclone track." in text
     assert "36.00°N 18.30°E · 50 % within 20 km · 95 % within 60 km · probability 0.90" in text
-    assert "probability 0.90 · moving E at 5 kt" in text
+    assert "probability 0.90 (a detection from 0.50 on) · moving E at 5 kt" in text
+    assert "1 cyclone track at the newest time" in text
     assert "not for warnings" in text
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [(3, "on) · 3 frames of its clip missing."), (0, "on)."), (np.nan, "on).")],
+)
+def test_the_summary_says_how_many_frames_were_missing(missing, said):
+    text = parsed(track().assign(missing_frames=missing)).text
+    assert f"probability 0.90 (a detection from 0.50 {said}" in text
+
+
+@pytest.mark.parametrize(
+    ("years", "label"), [(0, "1 · 17 Sep 01:00"), (3, "1 · 17 Sep 2017 01:00")]
+)
+def test_labels_of_several_years_tell_theirs(years, label):
+    earlier = track(1, 2).assign(time=lambda t: t["time"] - pd.DateOffset(years=years))
+    assert label in parsed(earlier, track(2, 4, 25.0), pictures={}).texts
+
+
+@pytest.mark.parametrize("width", ["stroke-width", "stroke-dasharray"])
+def test_dots_of_curves_are_wide_and_whole_whatever_their_line_is(width):
+    style = (files("medicane_models.maps") / "page.css").read_text("utf-8")
+    rules = re.findall(r"^([^{\n]+) \{([^}]*)\}", style, re.MULTILINE)
+    told = [names for names, rule in rules if width in rule]
+    assert ".curves .dots" in told
+    assert ".dots" not in told  # as weak as the rules of lines, which come later
 
 
 def ahead(hour: int, lon: float = 19.0) -> pd.DataFrame:
@@ -261,6 +289,7 @@ def test_the_tracks_seen_last_come_first_and_the_rest_is_counted():
     page = parsed(*tracks, pictures={})
     assert len(page.all("section", "storm")) == 40
     assert "5 earlier tracks in tracks.csv" in page.text
+    assert "45 cyclone tracks, the 40 seen last shown here and all of them in" in page.text
 
 
 def test_as_many_pictures_as_there_may_be_fit_into_ten_megabytes():

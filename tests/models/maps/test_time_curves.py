@@ -18,6 +18,7 @@ def axis(hours: float) -> TimeAxis:
         (3, ["22:00", "23:00", "18 Sep", "01:00"]),
         (12, ["22:00", "18 Sep", "02:00", "04:00", "06:00", "08:00", "10:00"]),
         (120, ["18 Sep", "19 Sep", "20 Sep", "21 Sep", "22 Sep"]),
+        (24 * 365, ["16 Dec 2020", "16 Mar 2021", "14 Jun 2021", "12 Sep 2021"]),
     ],
 )
 def test_ticks_are_round_times(hours, names):
@@ -50,3 +51,15 @@ def test_a_curve_breaks_where_a_value_is_unknown_and_goes_if_all_are():
     )
     assert path.get("d").count("M") == 2
     assert "unknown" not in markup(drawn)
+
+
+@pytest.mark.parametrize(
+    ("values", "dots"), [([1, np.nan, 3, 4], 1), ([np.nan, 2, np.nan, 4], 2), ([1, 2, 3, 4], 0)]
+)
+def test_a_value_that_no_line_leads_to_has_a_dot(values, dots):
+    times = [START + pd.Timedelta(hours=h) for h in range(4)]
+    curve = Curve(name="a", kind="b", values=np.array(values, float))
+    drawn = time_figure(times, [curve], axis(3), title="c")
+    assert (
+        sum(e.get("d").count("M") for e in drawn.iter("path") if e.get("class") == "dots b") == dots
+    )

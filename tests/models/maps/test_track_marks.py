@@ -82,6 +82,16 @@ def test_tracks_are_named_at_the_start_and_dated_every_six_hours():
     assert "12:00" not in written
 
 
+def test_tracks_of_several_years_tell_theirs():
+    tracks = tracks_table([(14.0, 35.5), (18.0, 37.0)])
+    second = tracks["track_id"] == tracks["track_id"].max()
+    tracks.loc[second, "time"] += pd.DateOffset(years=2)
+    ends = [text for text in texts(track_map(None, SQUARE, tracks, title="")) if " · " in text]
+    years = tracks["time"].dt.year.unique()
+    assert len(ends) == 4
+    assert all(any(f" {year} " in text for year in years) for text in ends)
+
+
 def test_labels_of_neighbouring_tracks_do_not_collide():
     tracks = tracks_table([(12.0, 36.0), (12.3, 36.4), (11.7, 35.6), (25.0, 34.0)])
     figure = track_map(picture(MEDITERRANEAN), MEDITERRANEAN, tracks, title="tracks")

@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,13 @@ import pyproj
 import pytest
 
 from medicane_models.errors import SceneError
-from medicane_models.verification.best_tracks import SIX_HOURLY, positions_at, read_tracks
+from medicane_models.verification.agencies import DATE_COLUMNS
+from medicane_models.verification.best_tracks import (
+    SIX_HOURLY,
+    STORM_COLUMNS,
+    positions_at,
+    read_tracks,
+)
 
 SPHERE = pyproj.Geod(a=6371008.8, f=0)
 
@@ -285,6 +292,22 @@ def test_tables_without_positions_are_refused(shared_data, name):
 def test_what_is_wrong_is_named_by_its_line(tmp_path, text, message):
     with pytest.raises(SceneError, match=message):
         read_tracks(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["track_id", "time", "lon", "lat"])
+def test_a_table_without_a_column_is_told_the_names_that_are_known(tmp_path, name):
+    known = (
+        r"; name its columns track_id \(or storm, id_final, id_cyc_unico, name\), "
+        r"time \(or year, month, day, hour\), lat and lon$"
+    )
+    with pytest.raises(SceneError, match=known):
+        read_tracks(written(tmp_path, PLAIN.replace(name, "other", 1)))
+
+
+def test_the_page_on_evaluating_tells_every_name_that_is_known():
+    page = (Path(__file__).parents[3] / "docs" / "evaluating.md").read_text("utf-8")
+    names = [*STORM_COLUMNS, *DATE_COLUMNS, "time", "lat", "lon", "organisation", "wind_kt"]
+    assert all(f"`{name}`" in page for name in [*names, "pressure_hpa"])
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -132,6 +132,15 @@ def test_tracks_are_judged_by_position_and_by_storm(truth, tmp_path):
     }
 
 
+def test_a_storm_in_several_tiles_at_one_time_is_there_once(truth, tmp_path):
+    table = perfect_detections(truth)
+    inside = table.loc[table["detected"]].index
+    table.loc[inside[1::2], "detected"] = False
+    moment = table.loc[table["time"] == table["time"].min()]
+    for event in evaluate(write(moment, tmp_path), truth, settings=QUICK)["by_storm"]:
+        assert (event["n"], event["pod"]) == (1, float("+" in event["found"]))
+
+
 def test_storms_before_the_first_track_count_where_the_period_says_so(truth, tmp_path):
     path = write(tracks_of(storm(1, 18.0, 37.0).iloc[3:]), tmp_path)
     blind = evaluate(path, truth, settings=QUICK)
@@ -207,6 +216,7 @@ def test_the_report_is_a_table_and_json(truth, tmp_path):
     report = evaluate(write(perfect_detections(truth), tmp_path), truth, settings=QUICK)
     text = format_report(report)
     assert "tiles and times: 72 n, 18 hits" in text
+    assert text.startswith("Storms: 2 of 2 found.\nTiles: hits 18, false alarms 0, misses 0")
     assert "ianos" in text
     assert "no intervals" in text  # the two storms overlap
     assert json.loads(json.dumps(report))["storms"] == 2

@@ -94,3 +94,4 @@ def test_a_person_reads_every_fix_and_the_counts(judged):
     assert score_lines(score)[0].startswith(
         "Positions: hits 3, false alarms 0, misses 3; on average"
     )
+    assert score_lines(score)[0].endswith(f"median {score['centres']['median_km']:.0f} km.")

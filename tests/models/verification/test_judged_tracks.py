@@ -10,19 +10,21 @@ from northward_tracks import DAY, HOURS, STORMS, track, write
 from medicane_models.domain import MEDITERRANEAN
 from medicane_models.errors import SceneError
 from medicane_models.verification.evaluation import evaluate
-from medicane_models.verification.report import format_report
+from medicane_models.verification.report import format_report, markdown_report
+from medicane_models.verification.score_card import score_card_page
 
 DEGREE_KM = 6371.0088 * np.pi / 180
 
 
-def results(folder, tracks, *, sensor="seviri", hours=range(24), forecasts=None):
+def results(folder, tracks, *, sensor="seviri", hours=range(24), forecasts=None, provenance=None):
     """A folder as predict writes it: every tile at some hours, none of which is a cyclone's."""
     tiles = [(HOURS[hour], x, y) for hour in hours for x, y in MEDITERRANEAN.tiles(224)]
     table = pd.DataFrame(tiles, columns=["time", "tile_x", "tile_y"])
     write(table.assign(probability=0.1, detected=False), folder / "detections.csv")
     scene = {"grid": MEDITERRANEAN.to_dict(), "sensor": sensor}
-    told = {"provenance": {"scene": scene, "processor": {"tile_size": 224}}, "detections": []}
-    (folder / "detections.json").write_text(json.dumps(told))
+    told = {"scene": scene, "processor": {"tile_size": 224}, **(provenance or {})}
+    text = json.dumps({"provenance": told, "detections": []})
+    (folder / "detections.json").write_text(text)
     write(tracks, folder / "tracks.csv")
     if forecasts is not None:
         write(forecasts, folder / "forecasts.csv")
@@ -47,6 +49,28 @@ def test_a_folder_is_judged_by_its_detections_and_by_its_tracks(truth, tmp_path)
     text = format_report(report)
     assert "tiles and times: 288 n" in text
     assert "storms and tracks: 3 storms, 1 storms found" in text
+    assert text.index("by storm") < text.index("storms and tracks") < text.index("tiles and times")
+
+
+@pytest.mark.parametrize("form", [format_report, markdown_report, score_card_page])
+def test_a_report_begins_with_what_was_found(form, truth, tmp_path):
+    found = pd.concat([track(1, *STORMS["a"]), track(2, 30, [20])])
+    text = form(evaluate(results(tmp_path / "r", found), truth, settings=DAY))
+    told = ["Storms: 1 of 3 found, tracks without a storm 1."]
+    told += ["Positions: hits 3, false alarms 1, misses 6; on average 0 km off, median 0 km."]
+    places = [text.index(line) for line in [*told, "false_tracks_per_100_h"]]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("hours", "every_minutes", "scene_hours"),
+    [([0, 20], None, 2), ([0, 20], 60, 2), ([0, 3, 20], 180, 9), ([0, 1, 2], 180, 3)],
+)
+def test_a_picture_alone_stands_for_one_step(hours, every_minutes, scene_hours, truth, tmp_path):
+    settings = {} if every_minutes is None else {"settings": {"every_minutes": every_minutes}}
+    folder = results(tmp_path / "r", track(1, 18, [0]), hours=hours, provenance=settings)
+    report = evaluate(folder, truth, settings=DAY)["tracks"]
+    assert report["sections"]["storms and tracks"]["counts"]["scene_hours"] == scene_hours
 
 
 def test_calm_hours_that_were_looked_at_are_correct_negatives(truth, tmp_path):

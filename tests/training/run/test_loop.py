@@ -276,6 +276,13 @@ def test_a_dry_run_writes_nothing(store, tmp_path, monkeypatch, capsys):
     assert set(store.parent.rglob("*")) == before
 
 
+def test_what_a_run_prints_claims_no_release(store, tmp_path, capsys):
+    toy_run(toy_recipe(store, epochs=1), tmp_path / "run")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "the run's model, of step 4 (epoch 1)" in shown
+    assert "release" not in shown
+
+
 @pytest.mark.parametrize(("workers", "expected"), [(0, 5.0), (1, 3.0), (2, 2.0)])
 def test_only_workers_read_while_a_step_computes(workers, expected):
     assert step_seconds(3.0, 2.0, workers) == expected

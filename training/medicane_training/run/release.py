@@ -145,7 +145,7 @@ def _show(report: Mapping[str, Any], folder: RunFolder) -> None:
     scores = folder.scores()
     title = (
         f"{report['part']} of {folder.path}, {report['clips']} clips\n"
-        f"the released model, from step {scores['step']} (epoch {scores['epoch']})"
+        f"the run's model, of step {scores['step']} (epoch {scores['epoch']})"
     )
     show_table(report["table"], title=title)
 
