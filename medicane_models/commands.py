@@ -216,8 +216,14 @@ SEED = typer.Option("--seed", min=0, help="The same seed gives the same random n
 DEVICE = typer.Option("--device", help="auto takes the GPU if any.")
 """Of a command that otherwise takes a device from elsewhere: Annotated[DeviceName | None, …]."""
 
-START = typer.Option("--start", callback=checked(check_time), help="From this time on, UTC.")
-END = typer.Option("--end", callback=checked(check_time), help="Up to this time, UTC.")
+START = typer.Option(
+    "--start",
+    callback=checked(check_time),
+    help="From this time on, UTC; a date alone is its 00:00.",
+)
+END = typer.Option(
+    "--end", callback=checked(check_time), help="Up to this time, UTC; a date alone is its 00:00."
+)
 
 Scenes = Annotated[
     list[str],

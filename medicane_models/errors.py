@@ -15,6 +15,7 @@ __all__ = [
     "MissingFileError",
     "MissingInputError",
     "MissingModelError",
+    "NoFrameError",
     "OutputError",
     "SceneError",
     "SceneWarning",
@@ -52,6 +53,10 @@ class WrongUseError(MedicaneError):
 
 class SceneError(MedicaneError, ValueError):
     """Satellite input cannot be read, or does not fit what a model expects."""
+
+
+class NoFrameError(SceneError):
+    """The scene has frames, and none in the time range asked for."""
 
 
 class SceneWarning(UserWarning):

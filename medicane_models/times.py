@@ -9,7 +9,7 @@ import pandas as pd
 
 from medicane_models.errors import ConfigurationError, SceneError, shown
 
-__all__ = ["TIME_FORMAT", "Instant", "interval", "iso_times", "utc", "utc_times"]
+__all__ = ["TIME_FORMAT", "Instant", "bounds_text", "interval", "iso_times", "utc", "utc_times"]
 
 Instant = str | datetime | np.datetime64
 """A moment as callers give it; UTC if it names no zone."""
@@ -53,6 +53,13 @@ def interval(start: Any, end: Any) -> tuple[pd.Timestamp | None, pd.Timestamp | 
             "before the start"
         )
     return first, last
+
+
+def bounds_text(first: pd.Timestamp | None, last: pd.Timestamp | None) -> str:
+    """An interval in words, "from … to … UTC", either end of which may be open."""
+    if first is None:
+        return "at any time" if last is None else f"up to {last} UTC"
+    return f"from {first} on, UTC" if last is None else f"from {first} to {last} UTC"
 
 
 def utc_times(values: Any, *, source: str) -> pd.Series:

@@ -38,13 +38,12 @@ CONTINUES = FLOWS | {
     "medicane-train data build", "medicane-train data simulate", "medicane-train data download",
 }  # fmt: skip
 RUNS_A_MODEL = FLOWS | {"medicane predict", "medicane demo"}
-OPENS_SCENES = {"medicane predict", "medicane-train data build"}
 COMPARES_ON_THE_CPU = {"medicane-export onnx", "medicane-export transformers"}
 DRAWS = RUNS_A_MODEL - {"medicane predict"} | COMPARES_ON_THE_CPU | {
     "medicane simulate", "medicane evaluate", "medicane convert", "medicane-train data build",
     "medicane-train data simulate",
 }  # fmt: skip
-OPENS_SCENES = {"medicane predict", "medicane-train data build"}
+OPENS_SCENES = {"medicane predict", "medicane inspect", "medicane-train data build"}
 REQUIRED = inspect.Parameter.empty
 SHARED = {
     "--out": REQUIRED,
@@ -151,6 +150,12 @@ def test_every_command_that_needs_an_option_has_it_and_no_other(option, commands
     assert having(option) == commands
 
 
+@pytest.mark.parametrize("option", ["--start", "--end"])
+def test_times_say_what_a_date_alone_means(option):
+    for name in having(option):
+        assert "a date alone is its 00:00" in COMMANDS[name][option].declared.help
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_version_is_told(program):
     result = CliRunner().invoke(PROGRAMS[program].app, ["--version"])
@@ -193,6 +198,7 @@ MISTYPED = {
     "medicane convert file --out o --set num_head=3": "num_head",
     "medicane convert file --out model": "config.json exists",
     "medicane inspect no": "no is not a folder",
+    "medicane inspect model --extent 1,2,3,4": "model is no scene",
     "medicane push no me/model": "no is not a folder",
     "medicane push . me/model": "holds no config.json",
     "medicane-train data build no.nc --out o": "no.nc does not exist",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from medicane_models.checks import check_model
-from medicane_models.commands import Json, Revision, checked, print_json, print_rows
+from medicane_models.commands import Extent, Json, Reader, Revision, checked, print_json, print_rows
 
 
 def inspect(
@@ -18,12 +18,14 @@ def inspect(
         ),
     ],
     revision: Revision = None,
+    extent: Extent = None,
+    reader: Reader = None,
     json: Json = False,
 ) -> None:
     """Show what a model expects and returns, or what a scene holds, without loading it."""
     from medicane_models.diagnosis.inspection import description_of, description_rows
 
-    description = description_of(model, revision=revision)
+    description = description_of(model, revision=revision, extent=extent, reader=reader)
     if json:
         print_json(description)
     else:

@@ -1,12 +1,12 @@
 """What a model expects and returns, and what a scene holds, read without weights or pixels."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from medicane_models.diagnosis.headers import onnx_properties, tensor_shapes
-from medicane_models.domain import Grid
 from medicane_models.domain.projections import crs_text
 from medicane_models.errors import CheckpointError, ConfigurationError, MissingFileError
 from medicane_models.files import read_bytes, read_json, to_plain
@@ -15,6 +15,9 @@ from medicane_models.network.configuration import CONFIG_NAME, MODEL_TYPE, Medic
 from medicane_models.runtimes.onnx_metadata import OnnxMetadata, onnx_file_name
 from medicane_models.runtimes.tensors import TensorInfo, clips_of, head_outputs, mask_of
 from medicane_models.scenes.processing import ANY_SENSOR, Band, MedicaneProcessor
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["description_of", "description_rows", "inspect_model", "inspect_scene"]
 
@@ -26,21 +29,31 @@ NESTED = {"inputs", "outputs", "clips", "grid", "files", "parity", "bands", "tim
 Description = dict[str, Any]
 
 
-def description_of(source: str | Path, *, revision: str | None = None) -> Description:
+def description_of(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    extent: str | None = None,
+    reader: str | None = None,
+) -> Description:
     """Of a scene or else of a model, as :func:`inspect_scene` and :func:`inspect_model`.
 
     Raises:
-        ConfigurationError: if a revision of a scene is asked for, too.
+        ConfigurationError: if a revision of a scene is asked for, or how to open a model.
     """
     from medicane_models.scenes.opening import is_scene
 
-    if _is_model_folder(Path(source)) or not is_scene(source):
+    opening = {"extent": extent, "reader": reader}
+    of_scenes = [f"{name} is {value!r}" for name, value in opening.items() if value is not None]
+    if _is_model_folder(Path(source)) or not (is_scene(source) or reader):
+        if of_scenes:
+            raise ConfigurationError(f"{of_scenes[0]} and {source} is no scene; leave it out")
         return inspect_model(source, revision=revision)
     if revision is not None:
         raise ConfigurationError(
             f"revision is {revision!r} and {source} is a scene, which has none; leave it out"
         )
-    return inspect_scene(source)
+    return inspect_scene(source, **opening)
 
 
 def _is_model_folder(folder: Path) -> bool:
@@ -88,8 +101,15 @@ def inspect_model(source: str | Path, **hub_options: Unpack[HubOptions]) -> Desc
     return {"source": str(source), "kind": kind, **_model(source, config, **hub_options)}
 
 
-def inspect_scene(source: str | Path) -> Description:
+def inspect_scene(
+    source: str | Path, *, extent: str | None = None, reader: str | None = None
+) -> Description:
     """What satellite files hold, ready for JSON; no pixel is read.
+
+    Args:
+        source: files, a folder or an URL.
+        extent: where grey pictures lie, as ``open_scene`` takes it.
+        reader: of satpy, for raw files; default is told by their names.
 
     Raises:
         SceneError: as ``open_scene``.
@@ -98,9 +118,8 @@ def inspect_scene(source: str | Path) -> Description:
     from medicane_models.scenes.instruments import band_text
     from medicane_models.scenes.opening import open_scene, scene_grid
 
-    scene = open_scene(source)
+    scene = open_scene(source, extent=extent, reader=reader)
     times, told, grid = frame_times(scene), scene.attrs, scene_grid(scene)
-    apart = sorted(times[1:] - times[:-1])
     return {
         "source": str(source),
         "kind": "scene",
@@ -112,18 +131,26 @@ def inspect_scene(source: str | Path) -> Description:
             "frames": len(times),
             "first": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
             "last": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
-            "median_minutes": apart[len(apart) // 2].total_seconds() / 60 if apart else None,
+            **_spacing(times),
         },
-        "extent": _extent(grid),
+        "extent": dict(zip(("west", "south", "east", "north"), grid.borders, strict=True)),
         "grid": grid.to_dict(),
     }
 
 
-def _extent(grid: Grid) -> dict[str, float]:
-    west, south, east, north = grid.extent
-    if grid.goes_round:
-        west, east = -180.0, 180.0
-    return {"west": west, "south": south, "east": east, "north": north}
+def _spacing(times: "pd.DatetimeIndex") -> dict[str, Any]:
+    """Minutes from a frame to the next; regular are times of which most are one step apart."""
+    apart = sorted((later - time).total_seconds() / 60 for time, later in pairwise(times))
+    if not apart:
+        return dict.fromkeys(("median_minutes", "least_minutes", "most_minutes", "regular"))
+    median = apart[len(apart) // 2]
+    near = [abs(step - median) <= median / 10 for step in apart]
+    return {
+        "median_minutes": median,
+        "least_minutes": apart[0],
+        "most_minutes": apart[-1],
+        "regular": 2 * sum(near) > len(near),
+    }
 
 
 def _model(source: str | Path, config_file: Path, **hub_options: Unpack[HubOptions]) -> Description:
@@ -291,8 +318,19 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _times_text(times: Mapping[str, Any]) -> str:
-    step = "" if times["median_minutes"] is None else f", every {times['median_minutes']:g} min"
-    return f"{times['frames']} from {times['first']} to {times['last']}{step}"
+    told = f"{times['frames']} from {times['first']} to {times['last']}"
+    if times["median_minutes"] is None:
+        return told
+    if times["regular"]:
+        return f"{told}, every {times['median_minutes']:g} min"
+    least, most = (_duration(times[which]) for which in ("least_minutes", "most_minutes"))
+    return f"{told}, irregular, from {least} to {most} apart"
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 120:
+        return f"{minutes:.3g} min"
+    return f"{minutes / 60:.3g} h" if minutes < 48 * 60 else f"{minutes / 1440:,.0f} days"
 
 
 def _clip_rows(clips: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,5 +1,5 @@
 from .distances import EARTH_RADIUS_KM, geodesic_km, great_circle_km
-from .grid import MEDITERRANEAN, Grid, Tile, parse_box
+from .grid import MEDITERRANEAN, GivenDomain, Grid, Tile, box_grid, named_domain, parse_box
 from .legacy import legacy_pixel
 from .local_planes import local_plane
 from .parallax import cloud_top_height_km, true_position
@@ -10,8 +10,10 @@ from .viewing import satellite_zenith
 __all__ = [
     "EARTH_RADIUS_KM",
     "MEDITERRANEAN",
+    "GivenDomain",
     "Grid",
     "Tile",
+    "box_grid",
     "cloud_top_height_km",
     "east_and_north",
     "geodesic_km",
@@ -20,6 +22,7 @@ __all__ = [
     "legacy_pixel",
     "local_plane",
     "lonlat_of",
+    "named_domain",
     "nearest_turn",
     "parse_box",
     "same_crs",

@@ -4,7 +4,7 @@ One pixel convention everywhere: a pixel is ``(x, y)`` = (column, row), both flo
 at pixel centres, ``(0, 0)`` the north-western pixel; a grid spans ``-0.5 … width - 0.5``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple
@@ -31,7 +31,7 @@ from medicane_models.domain.spacing import even_spacing, unwrapped
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import Count, Range, check_fields, from_mapping
 
-__all__ = ["MEDITERRANEAN", "Grid", "Tile", "parse_box"]
+__all__ = ["MEDITERRANEAN", "GivenDomain", "Grid", "Tile", "box_grid", "named_domain", "parse_box"]
 
 SEVIRI_STEP_M = 3000.403165817  # distance of SEVIRI infrared samples at the sub-satellite point
 SEVIRI_FULL_DISK_PIXELS = 3712
@@ -337,7 +337,7 @@ class Grid:
         return {k: v for k, v in self.projection.to_cf().items() if v is not None}
 
     def __str__(self) -> str:
-        west, south, east, north = self.extent
+        west, south, east, north = self.borders
         return (
             f"{self.width} × {self.height} px, "
             f"{west:.1f}…{east:.1f}°E {south:.1f}…{north:.1f}°N, {crs_text(self.crs)}"
@@ -358,6 +358,17 @@ class Grid:
         return west + apart, float(np.nanmin(lat)), east + apart, float(np.nanmax(lat))
 
     @property
+    def borders(self) -> tuple[float, float, float, float]:
+        """The extent as people are told it: both longitudes -180 … 180.
+
+        A west above the east is across the 180th meridian; all around is from -180 to 180.
+        """
+        west, south, east, north = self.extent
+        if self.goes_round:
+            return -180.0, south, 180.0, north
+        return west, south, east - 360 if east > 180 else east, north
+
+    @property
     def _middle(self) -> float:
         """Projection coordinate of the middle column."""
         return self.x_origin + self.x_step * (self.width - 1) / 2
@@ -376,6 +387,32 @@ class Grid:
         return nearest_turn(lon, mean), lat
 
 
+GivenDomain = Grid | str | Sequence[float] | NDArray[np.number]
+"""A grid, a word such as "model", or a box in degrees: "WEST,SOUTH,EAST,NORTH" or four numbers."""
+
+
+def named_domain(domain: Any) -> Grid | str:
+    """A grid or a text as it is, and of four numbers their text.
+
+    Raises:
+        ConfigurationError: if it is none of these.
+    """
+    if isinstance(domain, Grid | str):
+        return domain
+    degrees_of_box(domain)
+    return ",".join(str(float(value)) for value in domain)
+
+
+def box_grid(text: str, what: str = "domain") -> Grid:
+    """A grid over "WEST,SOUTH,EAST,NORTH" in degrees, which ``what`` is in messages.
+
+    Raises:
+        ConfigurationError: if the text is no such box.
+    """
+    west, south, east, north = degrees_of_box(text, what)
+    return Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
+
+
 def parse_box(text: str, grid: Grid) -> Grid:
     """The window of a grid's lattice that holds "WEST,SOUTH,EAST,NORTH" in degrees.
 
@@ -384,9 +421,7 @@ def parse_box(text: str, grid: Grid) -> Grid:
     Raises:
         ConfigurationError: if the text is no such box.
     """
-    west, south, east, north = degrees_of_box(text)
-    box = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.25)
-    return grid.covering(box)
+    return grid.covering(box_grid(text))
 
 
 def _offsets(length: int, size: int) -> range:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pandas as pd
 
-from medicane_models.domain import Grid, parse_box, same_crs
-from medicane_models.errors import ConfigurationError, SceneError
+from medicane_models.domain import GivenDomain, Grid, box_grid, named_domain, parse_box, same_crs
+from medicane_models.errors import ConfigurationError, NoFrameError, SceneError, SceneWarning
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.geolocation import check_window
@@ -28,13 +29,16 @@ from medicane_models.runtimes.onnx_metadata import Precision
 from medicane_models.runtimes.onnx_session import DEFAULTS, OnnxDevice, OnnxSettings
 from medicane_models.scenes.clips import ClipPlan
 from medicane_models.scenes.opening import open_scene, scene_grid
-from medicane_models.times import Instant, interval, utc
+from medicane_models.scenes.plane_sampling import LIMB_ZENITH
+from medicane_models.scenes.planes import unjudged_share
+from medicane_models.times import Instant, bounds_text, interval, utc
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["MedicanePredictor", "OnnxPredictor"]
 
+TOLD_UNJUDGED = 0.1  # of a domain
 SAME_PIXELS = 0.01  # relative difference of pixel sizes that a model does not notice
 
 
@@ -141,7 +145,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Grid | str = "model",
+        domain: GivenDomain = "model",
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
@@ -153,8 +157,9 @@ class MedicanePredictor:
             source: files, folders, an URL or a scene.
             domain: "model" is the grid the model was trained on, or all that the scene shows where
                 the model reads local planes; "native" the scene's own extent;
-                "WEST,SOUTH,EAST,NORTH" in degrees or a Grid an extent of your own. Pixels are
-                of the model's projection and size or, for local planes, the scene's own.
+                "WEST,SOUTH,EAST,NORTH" in degrees, as text or four numbers, or a Grid an extent of
+                your own. Pixels are of the model's projection and size or, for local planes, the
+                scene's own.
             extent: where grey pictures lie, as ``open_scene`` takes it.
             start: the earliest end of a clip, UTC.
             end: the latest end of a clip, UTC.
@@ -163,6 +168,9 @@ class MedicanePredictor:
         Raises:
             ConfigurationError: if the domain is not understood or a bound is no time.
             SceneError: as ``open_scene``.
+
+        Warns:
+            SceneWarning: as ``open_scene``, and if planes leave out more than a tenth of a domain.
         """
         first, last = self.needed_frames(start, end)
         options: dict[str, Any] = {
@@ -172,6 +180,16 @@ class MedicanePredictor:
             "start": first,
             "end": last,
         }
+        try:
+            return self._opened(source, named_domain(domain), **options)
+        except NoFrameError as error:
+            asked = bounds_text(*interval(start, end))
+            raise NoFrameError(
+                f"no clip ends {asked}, for which frames before and after count, too: {error}"
+            ) from error
+
+    def _opened(self, source: Any, domain: Grid | str, **options: Any) -> "xr.Dataset":
+        """The scene on the domain."""
         if self.processor.uses_planes:
             return self._open_for_planes(source, domain, **options)
         if domain != "native":
@@ -203,7 +221,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Grid | str = "model",
+        domain: GivenDomain = "model",
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
@@ -239,7 +257,7 @@ class MedicanePredictor:
         self,
         source: Any,
         *,
-        domain: Grid | str = "model",
+        domain: GivenDomain = "model",
         extent: str | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
@@ -345,8 +363,29 @@ class MedicanePredictor:
         if domain in ("model", "native"):
             return scene
         own = scene_grid(scene)
-        inside = parse_box(domain, own) if isinstance(domain, str) else own.covering(domain)
-        return open_scene(source, domain=_shared(own, inside), **options)
+        asked = box_grid(domain) if isinstance(domain, str) else domain
+        cropped = open_scene(source, domain=_shared(own, own.covering(asked)), **options)
+        return self._telling_unjudged(cropped, asked, own)
+
+    def _telling_unjudged(self, scene: "xr.Dataset", asked: Grid, own: Grid) -> "xr.Dataset":
+        """Say how much of what is asked for is not judged, and keep it, where that is much."""
+        longitude, limit = scene.attrs["sub_satellite_longitude"], self.processor.latitude_limit
+        share = unjudged_share(
+            asked,
+            own,
+            sub_satellite_longitude=None if np.isnan(longitude) else longitude,
+            latitude_limit=limit,
+        )
+        if share <= TOLD_UNJUDGED:
+            return scene
+        poleward = "" if limit is None else f", or further than {limit:g}° from the equator"
+        warnings.warn(
+            f"{share:.0%} of the domain ({asked}) is not judged, whatever is there: it is off the "
+            f"scene, seen more than {LIMB_ZENITH:g}° from the vertical{poleward}",
+            SceneWarning,
+            stacklevel=4,
+        )
+        return scene.assign_attrs(unjudged_share=round(share, 3))
 
     def _domain(self, domain: Grid | str) -> Grid:
         grid = self.processor.grid

@@ -285,12 +285,14 @@ class ClipReader:
 
     def _too_few(self, plan: ClipPlan, present: int, tile: str) -> str:
         count, limit = len(plan.rows), self.processor.max_missing
-        reason = f"{count - present} of {count} frames missing, at most {limit} allowed"
-        unseen = sum(row is not None for row in plan.rows) - present
+        absent = sum(row is None for row in plan.rows)
         share = share_of_a_frame(self.processor)
-        if unseen:
-            reason += f"; {unseen} of them show less than {share:.0%} of {tile}"
-        return reason
+        lacking = {
+            "missing": absent,
+            f"there but showing less than {share:.0%} of {tile}": count - absent - present,
+        }
+        reasons = [f"{n} of {count} frames {what}" for what, n in lacking.items() if n]
+        return f"{' and '.join(reasons)}, at most {limit} allowed"
 
 
 def load_frame(scene: "xr.Dataset", row: int) -> "xr.Dataset":

@@ -13,8 +13,13 @@ import pandas as pd
 import xarray as xr
 
 from medicane_models.checks import check_present
-from medicane_models.domain import Grid
-from medicane_models.errors import ConfigurationError, SceneError, SceneWarning
+from medicane_models.domain import GivenDomain, Grid, box_grid, named_domain
+from medicane_models.errors import (
+    ConfigurationError,
+    NoFrameError,
+    SceneError,
+    SceneWarning,
+)
 from medicane_models.scenes.readers import (
     archive,
     file_names,
@@ -29,7 +34,7 @@ from medicane_models.scenes.readers.frames import lazy_pixels
 from medicane_models.scenes.readers.recording import RGB, Frame, Recording, union_grid
 from medicane_models.scenes.readers.stores import Location
 from medicane_models.scenes.scan_times import scan_coordinates
-from medicane_models.times import Instant, utc
+from medicane_models.times import Instant, bounds_text, utc
 
 __all__ = ["image_files", "is_airmass", "is_scene", "open_scene", "scene_grid", "scene_sources"]
 
@@ -51,7 +56,7 @@ Source = str | Path | xr.Dataset | Sequence[str | Path]
 def open_scene(
     source: Source,
     *,
-    domain: Grid | None = None,
+    domain: GivenDomain | None = None,
     channels: Sequence[str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
@@ -68,8 +73,9 @@ def open_scene(
             gs://), CF netCDF or CF Zarr of any imager and projection, also with 2-D longitudes and
             latitudes, ABI's own files, GridSat-B1, merged infrared, HURSAT-B1, Airmass PNG frames,
             raw files of any imager (needs satpy), grey pictures or the georeference of such.
-        domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly; default
-            is the extent of the files; for frames that each lie elsewhere, such as those around a
+        domain: crop to this grid and, unless pixels coincide, resample onto it bilinearly, or to a
+            box in degrees, "WEST,SOUTH,EAST,NORTH" or four numbers, in their own pixels; default is
+            the extent of the files; for frames that each lie elsewhere, such as those around a
             storm, the union of theirs on the lattice of the first.
         channels: names of any imager; default WV_062, WV_073, IR_097 and IR_108, or IR_108 alone
             where the files hold no other of them or the imager has not all four.
@@ -107,7 +113,7 @@ def open_scene(
     if not timed:
         raise SceneError(f"{_name_of(source)} holds no frame; give files of at least one time")
     frames = _between(timed, start, end)
-    grid = union_grid(recording, frames) if domain is None else _north_up(domain)
+    grid = union_grid(recording, frames) if domain is None else _placed(domain, recording.grid)
     _warn_if_coarser(recording.grid, grid)
     pixels = lazy_pixels(recording, frames, grid)
     return _dataset(recording, frames, pixels, grid)
@@ -339,10 +345,8 @@ def _between(frames: Sequence[Frame], start: Instant | None, end: Instant | None
         if (first is None or first <= frame.time) and (last is None or frame.time <= last)
     ]
     if not chosen:
-        since = "" if first is None else f" from {first}"
-        until = "" if last is None else f" to {last}"
-        raise SceneError(
-            f"no frame{since or ' up'}{until or ' on'} UTC; the scene has {len(frames)}, "
+        raise NoFrameError(
+            f"no frame {bounds_text(first, last)}; the scene has {len(frames)}, "
             f"from {frames[0].time} to {frames[-1].time}"
         )
     return chosen
@@ -362,6 +366,14 @@ def _warn_if_coarser(source: Grid, target: Grid) -> None:
             SceneWarning,
             stacklevel=3,
         )
+
+
+def _placed(domain: GivenDomain, own: Grid) -> Grid:
+    """The grid of a domain; a box in degrees is a window on the files' own lattice."""
+    asked = named_domain(domain)
+    if isinstance(asked, str):
+        return _north_up(own.covering(box_grid(asked, "the domain")))
+    return _north_up(asked)
 
 
 def _north_up(domain: Grid) -> Grid:

@@ -18,15 +18,42 @@ from medicane_models.domain.azimuthal import from_azimuthal, to_azimuthal
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.plane_sampling import is_within_limb
 
-__all__ = ["planes_covering"]
+__all__ = ["planes_covering", "unjudged_share"]
 
 MESH = 513  # points along a side at which the extent is looked at
+ASKED_MESH = 65  # points along a side at which what is asked for is
 PLANE_MESH = 15  # points along a side at which a plane is
 MESH_SHARE = 0.9  # of a share that so few points may miss
 MORE_ROWS = 3  # numbers of rows that are tried: lower rows may hold fewer planes in all
 BAND_MESH = 9
 HALVINGS = 30
 NARROWEST = 1e-3  # degrees of longitude that a plane is worth having for
+
+
+def unjudged_share(
+    asked: Grid,
+    grid: Grid,
+    *,
+    sub_satellite_longitude: float | None = None,
+    latitude_limit: float | None = None,
+) -> float:
+    """Share of the ground that a grid asks for and another's planes do not cover, 0 … 1.
+
+    Args:
+        asked: in any projection.
+        grid: of a scene, as are the limits of :func:`planes_covering`.
+        sub_satellite_longitude: degrees; default is that of the grid if it is geostationary.
+        latitude_limit: degrees from the equator.
+    """
+    sides = (np.linspace(0, size - 1, ASKED_MESH) for size in (asked.width, asked.height))
+    x, y = np.meshgrid(*sides)
+    lon, lat = asked.pixel_to_lonlat(x, y)
+    judged = grid.contains(*grid.lonlat_to_pixel(lon, lat))
+    judged &= is_within_limb(grid, lon, lat, sub_satellite_longitude)
+    if latitude_limit is not None:
+        judged &= abs(lat) <= latitude_limit
+    ground = np.prod(asked.pixel_size_km(x, y), axis=0)
+    return float(np.nansum(ground[~judged]) / np.nansum(ground))
 
 
 def planes_covering(

@@ -14,6 +14,7 @@ from medicane_models.domain import (
     great_circle_km,
     legacy_pixel,
     local_plane,
+    named_domain,
     parse_box,
     same_crs,
 )
@@ -245,6 +246,25 @@ def test_a_box_across_the_dateline_on_a_geostationary_grid():
 def test_a_box_is_refused_with_the_reason(text, reason):
     with pytest.raises(ConfigurationError, match=reason):
         parse_box(text, MEDITERRANEAN)
+
+
+@pytest.mark.parametrize("domain", [(100, 10, 140), 7, None, list("abcd"), {"west": 3}])
+def test_a_domain_that_is_nothing_known_is_refused(domain):
+    with pytest.raises(ConfigurationError, match=r"^domain .* WEST,SOUTH,EAST,NORTH in degrees$"):
+        named_domain(domain)
+
+
+@pytest.mark.parametrize(
+    ("west", "told"),
+    [(160.0, "160.0…-160.0°E"), (-170.0, "-170.0…-130.0°E"), (-20.0, "-20.0…20.0°E")],
+)
+def test_longitudes_are_told_from_minus_180_to_180(west, told):
+    grid = Grid.lonlat(west=west + 0.5, south=0, east=west + 39.5, north=9, step_degrees=1)
+    assert told in str(grid)
+
+
+def test_the_globe_is_told_from_minus_180_to_180():
+    assert GLOBE.borders[::2] == (-180, 180)
 
 
 def test_a_longitude_and_the_same_a_turn_on_are_one():

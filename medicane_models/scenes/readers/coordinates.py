@@ -1,11 +1,11 @@
 """The coordinates of a CF variable: which they are, and the grid that they make."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import xarray as xr
 
-from medicane_models.domain.projections import projection_of
+from medicane_models.domain.projections import is_geographic, projection_of
 from medicane_models.errors import MedicaneError, SceneError
 from medicane_models.scenes.readers.attributes import text_of
 from medicane_models.scenes.readers.mapping import LONLAT, mapping_crs
@@ -25,6 +25,7 @@ DEGREES = {
     "x": {spelling.format("east", "e") for spelling in SPELLINGS},
     "y": {spelling.format("north", "n") for spelling in SPELLINGS},
 }
+WRITTEN = {"x": "degrees_east", "y": "degrees_north"}
 AXIS_NAMES = {
     "x": {"x", "lon", "longitude", "x_geostationary"},
     "y": {"y", "lat", "latitude", "y_geostationary"},
@@ -52,8 +53,7 @@ def layout_of(
         SceneError: if it has neither 1-D coordinates for x and y nor 2-D longitudes and latitudes,
             or they make no grid.
     """
-    along = [coordinate_of(dataset, variable, role) for role in "yx"]
-    raster = [coordinate.dims[0] for coordinate in along if coordinate is not None]
+    raster = _raster(dataset, variable)
     is_projected = len(raster) == 2 and _is_projected(dataset, variable, name)
     curved = None if is_projected else _curved(dataset, variable)
     if len(raster) == 2 and curved is None:
@@ -61,12 +61,21 @@ def layout_of(
     if curved is None:
         raise SceneError(
             f"{variable.name} of {name} has the dimensions {variable.dims} without 1-D "
-            "coordinates for x and y or 2-D longitudes and latitudes; resample it onto a regular "
-            "grid first"
+            "coordinates for x and y or 2-D longitudes and latitudes; add those of its pixels, of "
+            "pictures that move with a storm in a file each, or resample it onto a regular grid "
+            "first"
         )
     raster = list(curved[1].dims)
     lon, lat = (values.transpose(*raster).to_numpy().astype(np.float64) for values in curved)
     return _ordered(dataset, variable, raster, name), layout_of_places(lon, lat, name)
+
+
+def _raster(dataset: xr.Dataset, variable: xr.DataArray) -> list[Hashable]:
+    """Dimensions of rows and columns, by 1-D coordinates; where a storm is over time is neither."""
+    y, x, time = (coordinate_of(dataset, variable, role) for role in ("y", "x", "time"))
+    along = [coordinate.dims[0] for coordinate in (y, x) if coordinate is not None]
+    moving = () if time is None else time.dims
+    return [dimension for dimension in dict.fromkeys(along) if dimension not in moving]
 
 
 def _is_projected(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> bool:
@@ -86,7 +95,10 @@ def _ordered(
     kept = [*(() if time is None else time.dims), *raster]
     extra = [dimension for dimension in variable.dims if dimension not in kept]
     if any(variable.sizes[dimension] > 1 for dimension in extra):
-        raise SceneError(f"{variable.name} of {name} has the unknown dimensions {extra}")
+        raise SceneError(
+            f"{variable.name} of {name} has the unknown dimensions {extra}; "
+            "choose one of each first"
+        )
     return variable.isel(dict.fromkeys(extra, 0)).transpose(*kept)
 
 
@@ -117,7 +129,10 @@ def _geographic(values: xr.DataArray) -> str:
 
 def _axes(dataset: xr.Dataset, variable: xr.DataArray, name: str, sensor: str) -> Axes:
     crs = dataset_crs(dataset, variable, name, sensor)
-    x, y = (_metres(coordinate_of(dataset, variable, role), crs, name) for role in "xy")
+    along = [coordinate_of(dataset, variable, role) for role in "yx"]
+    if is_geographic(crs):
+        _require_degrees([one for one in along if one is not None], name)
+    y, x = (_metres(coordinate, crs, name) for coordinate in along)
     try:
         return Axes.from_coordinates(crs, x, y)
     except MedicaneError as error:
@@ -134,16 +149,40 @@ def dataset_crs(
     """
     mapping = _mapping_name(variable, name)
     if mapping is None:
-        if _units(coordinate_of(dataset, variable, "x"), name).startswith("degree"):
-            return LONLAT
-        raise SceneError(
-            f"{variable.name} of {name} has no grid_mapping and no 1-D longitude and latitude; "
-            "add the CF grid mapping of its projection"
-        )
+        _require_places(dataset, variable, name)
+        return LONLAT
     mapping = mapping.split(":")[0].split()[0]
     if mapping not in dataset.variables:
         raise SceneError(f"{name} lacks the variable {mapping} that {variable.name} names")
     return mapping_crs(dataset[mapping].attrs, sensor, f"{mapping} of {name}")
+
+
+def _require_places(dataset: xr.Dataset, variable: xr.DataArray, name: str) -> None:
+    """Of a variable without a grid mapping, whose axes must be latitude and longitude."""
+    along = [coordinate_of(dataset, variable, role) for role in "yx"]
+    places = [one for one in along if one is not None and _geographic(one)]
+    if len(places) == len(along):
+        _require_degrees(places, name)
+    elif not _units(along[-1], name).startswith("degree"):
+        raise SceneError(
+            f"{variable.name} of {name} has no grid_mapping and no 1-D longitude and latitude; "
+            "add the CF grid mapping of its projection"
+        )
+
+
+def _require_degrees(places: Iterable[xr.DataArray], name: str) -> None:
+    """Of longitudes and latitudes, whose names do not stand in for units."""
+    wrong = [one for one in places if not _units(one, name).startswith("degree")]
+    if wrong:
+        names = " and ".join(str(one.name) for one in wrong)
+        wanted = " and ".join(WRITTEN[_role(one) or "x"] for one in wrong)
+        told = " and ".join(dict.fromkeys(_told_units(one, name) for one in wrong))
+        have = "has" if len(wrong) == 1 else "have"
+        raise SceneError(f"{names} of {name} {have} {told}; give units {wanted}")
+
+
+def _told_units(coordinate: xr.DataArray, name: str) -> str:
+    return f"the units {coordinate.attrs['units']!r}" if _units(coordinate, name) else "no units"
 
 
 def coordinate_of(dataset: xr.Dataset, variable: xr.DataArray, role: str) -> xr.DataArray | None:
@@ -181,7 +220,7 @@ def _metres(coordinate: xr.DataArray | None, crs: str, name: str) -> np.ndarray:
     values = coordinate.to_numpy().astype(np.float64)
     units = _units(coordinate, name)
     projection = projection_of(crs)
-    if projection.is_geographic and units.startswith("degree"):
+    if projection.is_geographic:
         return values
     if not projection.is_geographic and units in METRES | KILOMETRES:
         return values * (METRES | KILOMETRES)[units]
@@ -190,7 +229,7 @@ def _metres(coordinate: xr.DataArray | None, crs: str, name: str) -> np.ndarray:
         return values * angles[units] * projection.to_cf()["perspective_point_height"]
     raise SceneError(
         f"coordinate {coordinate.name} of {name} has the units {units or 'missing'!r}; projections "
-        "need m, km or (geostationary) rad or microradian, longitude and latitude degrees"
+        "need m, km or (geostationary) rad or microradian"
     )
 
 

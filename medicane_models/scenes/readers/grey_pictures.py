@@ -146,8 +146,8 @@ def _by_georeference(paths: Sequence[Path]) -> PlacedPictures:
     told = _georeferences(paths)
     if not told:
         raise ConfigurationError(
-            f"{paths[0].name} does not say where it lies; give --extent WEST,SOUTH,EAST,NORTH, or "
-            f"put a {GEOREFERENCE} beside it"
+            f"{paths[0].name} does not say where it lies; put a {GEOREFERENCE} beside it, or "
+            "to predict, inspect or data build give --extent WEST,SOUTH,EAST,NORTH"
         )
     if len(told) > 1:
         raise ConfigurationError(f"{told[0]} and {told[1]} place pictures each; open one at a time")

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from imager_files import hursat_dataset
 from onnx_files import PROCESSOR, SIZES, metadata, write_onnx
+from PIL import Image
 from safetensors.torch import save_file
 from transformers import VideoMAEConfig
 
@@ -283,6 +285,47 @@ def test_a_scene_tells_its_instrument_bands_and_times(storm):
     )
     assert told["extent"]["east"] > 179
     json.dumps(told)
+
+
+def test_a_scene_across_the_180th_meridian_has_an_east_below_the_west(storm):
+    for file in storm.iterdir():
+        file.unlink()
+    kelvin = np.full((41, 41), 250, np.float32)
+    hursat_dataset(kelvin, "2011-01-21T00:00", (179.5, -14.0)).to_netcdf(storm / "0.nc")
+    told = description_of(storm)["extent"]
+    assert (told["west"], told["east"]) == pytest.approx((178.07, -179.07), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        ([0, 1, 2, 9], "every 60 min"),
+        ([0, 1, 5, 24 * 200], "irregular, from 60 min to 200 days apart"),
+        ([0, 4, 40], "irregular, from 4 h to 36 h apart"),
+        ([0], "T00:00:00Z"),
+    ],
+)
+def test_times_are_regular_or_said_not_to_be(tmp_path, hours, said):
+    for hour in hours:
+        time = f"{pd.Timestamp('2020-09-16') + pd.Timedelta(hours=hour):%Y-%m-%dT%H:%M}"
+        kelvin = np.full((5, 5), 250, np.float32)
+        hursat_dataset(kelvin, time, (20.0, 14.0)).to_netcdf(tmp_path / f"{hour}.nc")
+    assert line(description_of(tmp_path), "times").endswith(said)
+
+
+def test_grey_pictures_are_described_where_an_extent_places_them(tmp_path, capsys, monkeypatch):
+    Image.new("L", (40, 30), 90).save(tmp_path / "20200917_1200.png")
+    monkeypatch.setattr("sys.argv", ["medicane", "inspect", str(tmp_path), "--extent=10,20,50,50"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    assert "west 10, south 20, east 50, north 50" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", [{"extent": "1,2,3,4"}, {"reader": "ahi_hsd"}])
+def test_a_model_is_not_opened_like_a_scene(model, asked):
+    with pytest.raises(ConfigurationError, match="is no scene; leave it out"):
+        description_of(model[1], **asked)
 
 
 def test_a_folder_with_a_model_in_it_is_no_scene(model):

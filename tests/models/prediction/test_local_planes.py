@@ -1,5 +1,9 @@
 """Prediction on local planes: any sensor, grid, cadence and hemisphere."""
 
+import re
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,8 +85,29 @@ def test_a_model_of_other_channels_says_so_wherever_the_scene_lies():
 def test_a_scene_that_shows_too_little_of_a_plane_is_told_how_wide_one_is():
     at = (20.0, 36.0)
     small = Grid.lonlat(west=18, south=35, east=21, north=37, step_degrees=0.1)
-    with pytest.raises(SceneError, match=r"3 of them show less .* any tile; give .* 640 km wide"):
+    with pytest.raises(
+        SceneError, match=r"3 of 4 frames there but .* any tile, .*; give .* 640 km wide"
+    ):
         predictor().predict(scene(at, small))
+
+
+@pytest.mark.parametrize(
+    ("domain", "told"),
+    [
+        ("18,34,22,38", None),
+        ("10,34,30,38", "of the domain .* off the scene, seen more than 75° from the vertical"),
+        ((18, 35, 22, 60), "further than 40° from the equator"),
+    ],
+)
+def test_a_domain_of_which_much_is_not_judged_is_told(domain, told):
+    whole, model = scene((20.0, 36.0), grid_around(20.0, 36.0)), predictor()
+    model.processor = replace(model.processor, latitude_limit=40.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        opened = model.open(whole, domain=domain)
+    said = [str(one.message) for one in caught if "not judged" in str(one.message)]
+    assert bool(said) == bool(told) == ("unjudged_share" in opened.attrs)
+    assert told is None or re.search(told, said[0])
 
 
 def test_detections_on_planes_are_judged_and_written(tmp_path):

@@ -116,7 +116,7 @@ def test_too_few_frames_are_refused_with_the_reason():
 
 
 def test_a_scene_that_covers_no_tile_is_refused_with_the_reason():
-    with pytest.raises(SceneError, match="4 of 4 frames missing"):
+    with pytest.raises(SceneError, match="4 of 4 frames there but showing less"):
         predictor().predict(scene(GRID.window(30, 18, 20, 12)))
 
 
@@ -261,6 +261,22 @@ def test_a_box_in_degrees_lies_on_the_model_s_lattice():
 def test_a_domain_that_is_no_box_is_refused(text):
     with pytest.raises(ConfigurationError, match=f"domain '{text}'"):
         predictor().open(scene(), domain=text)
+
+
+@pytest.mark.parametrize("box", [(13.8, 36.9, 14.6, 37.4), np.array([13.8, 36.9, 14.6, 37.4])])
+def test_a_domain_may_be_four_numbers(box):
+    grid = scene_grid(predictor().open(scene(), domain=box))
+    assert grid == scene_grid(predictor().open(scene(), domain="13.8,36.9,14.6,37.4"))
+
+
+def test_a_domain_of_three_numbers_is_refused():
+    with pytest.raises(ConfigurationError, match=r"domain \(100, 10, 140\) is neither model, nor"):
+        predictor().open(scene(), domain=(100, 10, 140))
+
+
+def test_a_time_range_without_frames_is_told_as_it_was_asked_for():
+    with pytest.raises(SceneError, match=r"no clip ends from 2019-01-01 .* to 2019-01-02 00:00:00"):
+        predictor().open(scene(), start="2019-01-01", end="2019-01-02")
 
 
 def test_pictures_are_opened_where_the_extent_says(tmp_path):

@@ -116,6 +116,23 @@ def test_more_missing_frames_than_allowed_skip_the_clip_with_a_reason():
     assert skipped.reason == "2 of 4 frames missing, at most 1 allowed"
 
 
+@pytest.mark.parametrize(
+    ("start", "count", "reason"),
+    [
+        ("2020-09-17 00:45", 4, "4 of 4 frames there but showing less than 90% of any tile"),
+        ("2020-09-17 01:00", 1, "3 of 4 frames missing and 1 of 4 frames there but showing"),
+    ],
+)
+def test_frames_that_show_too_little_are_told_apart_from_missing_ones(start, count, reason):
+    index = times(start, count)
+    frames = np.full((count, 6, 8), np.nan, "f4")
+    reader = reader_of(scene_of(frames, index), small_processor(max_missing=3), [Tile(0, 0)])
+    (skipped,) = reader.read(plan_clips(index, num_frames=4))
+    assert isinstance(skipped, SkippedClip)
+    assert skipped.reason.startswith(reason)
+    assert skipped.reason.endswith(", at most 3 allowed")
+
+
 def test_an_empty_frame_counts_as_missing():
     index = times("2020-09-17 00:45", 4)
     frames = np.full((4, 6, 8), 50.0, "f4")

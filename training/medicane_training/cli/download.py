@@ -23,7 +23,9 @@ def download(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Download the frames of whole days, cropped to a domain; model is the Mediterranean.
+    """Download frames, cropped to a domain; model is the Mediterranean.
+
+    Of the public archive these are whole days, that of --end too.
 
     Files that are there are kept, so that an interrupted download continues.
     """

@@ -19,7 +19,14 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from medicane_models.commands import with_progress
-from medicane_models.domain import Grid, great_circle_km, local_plane, parse_box
+from medicane_models.domain import (
+    GivenDomain,
+    Grid,
+    box_grid,
+    great_circle_km,
+    local_plane,
+    named_domain,
+)
 from medicane_models.errors import ConfigurationError
 from medicane_models.files import alone_in
 from medicane_models.scenes.clips import ClipPlan, frame_times, plan_clips
@@ -61,7 +68,7 @@ def build_plane_store(
     tracks: pd.DataFrame | None = None,
     settings: PlaneSettings | None = None,
     sample_size: int | None = None,
-    domain: str = "model",
+    domain: GivenDomain = "model",
     extent: str | None = None,
     reader: str | None = None,
     dataset: str | None = None,
@@ -76,7 +83,8 @@ def build_plane_store(
             returns them; None: those that the store has. Samples that are there keep their labels.
         settings: the default ones if None.
         sample_size: see :func:`create_store`.
-        domain: "WEST,SOUTH,EAST,NORTH" crops the scenes; "model" and "native" take all they show.
+        domain: a box in degrees, as text or four numbers, or a Grid crops the scenes; "model" and
+            "native" take all they show.
         extent: where grey pictures lie, as ``open_scene`` takes it.
         reader: of satpy, for raw files; default is told by their names.
         dataset: what the samples are said to come from; default is the platform of each scene.
@@ -104,11 +112,14 @@ def build_plane_store(
     return store
 
 
-def _opened(source: Any, processor: MedicaneProcessor, domain: str, **how: Any) -> "xr.Dataset":
+def _opened(
+    source: Any, processor: MedicaneProcessor, domain: GivenDomain, **how: Any
+) -> "xr.Dataset":
     """A scene that fits the processor, in its own pixels, cropped to the domain."""
     scene = open_scene(source, channels=processor.channels, **how)
-    if domain not in ("model", "native"):
-        inside = parse_box(domain, scene_grid(scene))
+    asked = named_domain(domain)
+    if asked not in ("model", "native"):
+        inside = scene_grid(scene).covering(box_grid(asked) if isinstance(asked, str) else asked)
         scene = open_scene(source, channels=processor.channels, domain=inside, **how)
     processor.check_channels(scene)
     processor.for_sensor(scene.attrs["sensor"])  # refuses what it does not read

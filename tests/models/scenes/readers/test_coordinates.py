@@ -5,7 +5,7 @@ from imager_files import GOES_EAST
 from scene_files import CHANNELS, GRID, cf_dataset, kelvin, times
 
 from medicane_models.domain import Grid
-from medicane_models.errors import SceneError
+from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.scenes.opening import open_scene, scene_grid
 
 
@@ -58,6 +58,18 @@ def test_longitude_and_latitude_need_no_grid_mapping():
     assert scene_grid(scene).extent == pytest.approx((4.75, 34.75, 8.75, 37.75))
 
 
+@pytest.mark.parametrize("box", ["6,36,7,37", (6, 36, 7, 37)])
+def test_a_domain_may_be_a_box_in_degrees(box):
+    scene = open_scene(lonlat(kelvin(1)), channels=["IR_108"], domain=box)
+    np.testing.assert_array_equal(scene["x"], [6, 6.5, 7])
+    np.testing.assert_array_equal(scene["y"], [37, 36.5, 36])
+
+
+def test_open_scene_knows_no_words_for_domains():
+    with pytest.raises(ConfigurationError, match="the domain 'native' is not WEST,SOUTH,EAST"):
+        open_scene(lonlat(kelvin(1)), channels=["IR_108"], domain="native")
+
+
 def test_longitudes_up_to_360_are_met():
     scene = open_scene(
         lonlat(kelvin(1), first_longitude=355),
@@ -82,6 +94,50 @@ def test_a_projection_without_grid_mapping_is_refused():
         del dataset[name].attrs["grid_mapping"]
     with pytest.raises(SceneError, match="no grid_mapping"):
         open_scene(dataset)
+
+
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (
+            {"lat": None, "lon": None},
+            "lat and lon of .* have no units; give units degrees_north and",
+        ),
+        ({"lon": None}, "lon of the dataset has no units; give units degrees_east"),
+        ({"lat": None}, "lat of the dataset has no units; give units degrees_north"),
+        (
+            {"lat": "m", "lon": "m"},
+            "lat and lon of .* have the units 'm'; give units degrees_north",
+        ),
+        ({"lat": "K"}, "lat of the dataset has the units 'K'; give units degrees_north"),
+    ],
+)
+@pytest.mark.parametrize("mapping", [None, "latitude_longitude"])
+def test_longitude_and_latitude_in_no_degrees_are_told_what_they_lack(units, told, mapping):
+    dataset = lonlat(kelvin(1))
+    for name, given in units.items():
+        dataset[name].attrs = {} if given is None else {"units": given}
+    if mapping:
+        dataset["crs"] = ((), 0, {"grid_mapping_name": mapping})
+        dataset["IR_108"].attrs["grid_mapping"] = "crs"
+    with pytest.raises(SceneError, match=told):
+        open_scene(dataset, channels=["IR_108"])
+
+
+@pytest.mark.parametrize("centred", [False, True], ids=["nowhere", "around a moving storm"])
+def test_pictures_without_places_are_told_what_to_add(centred):
+    dataset = xr.Dataset({"IR_108": (("time", "y", "x"), kelvin(2), {"units": "K"})})
+    dataset["time"] = times("2020", 2)
+    if centred:
+        dataset = dataset.assign_coords(lat=("time", [10.0, 11.0]), lon=("time", [130.0, 131.0]))
+    with pytest.raises(SceneError, match="add those of its pixels, of pictures that move"):
+        open_scene(dataset, channels=["IR_108"])
+
+
+def test_further_dimensions_are_told_to_be_left():
+    dataset = lonlat(kelvin(1)).expand_dims(member=2)
+    with pytest.raises(SceneError, match=r"unknown dimensions \['member'\]; choose one of each"):
+        open_scene(dataset, channels=["IR_108"])
 
 
 def test_an_unknown_grid_mapping_is_refused():

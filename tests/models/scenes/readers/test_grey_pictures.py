@@ -53,7 +53,7 @@ def test_a_georeference_names_pictures_elsewhere(tmp_path, pictures):
 
 
 def test_pictures_without_a_place_are_told_both_remedies(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"--extent .* georeference\.yaml"):
+    with pytest.raises(ConfigurationError, match=r"georeference\.yaml .* --extent"):
         open_scene(write_pictures(tmp_path / "p"))
 
 
