@@ -12,6 +12,7 @@ from medicane_models.network.cards import license_of
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.network.modeling import MedicaneForTracking
 from medicane_training.scores import intervals
+from medicane_training.scores.robustness import CHANGES
 
 pytestmark = pytest.mark.slow
 
@@ -108,7 +109,7 @@ def test_a_tracker_is_tested_with_changed_pictures_and_drawn(benchmark, store, t
     out = tmp_path / "out"
     found = run(benchmark, "test", store, out, "--tracker", str(tracker))
     assert found["counts"] == {"clips": 20, "storms": 2}
-    assert {row["change"] for row in found["changes"]} == set(benchmark.CHANGES)
+    assert {row["change"] for row in found["changes"]} == set(CHANGES)
     judged = ["--judged", str(out / "judged.parquet"), "--worst", "2"]
     benchmark.main(["pictures", str(store.path), "--out", str(out), *judged])
     assert {"worst.png", "calibration.png", "errors.png"} <= {path.name for path in out.iterdir()}

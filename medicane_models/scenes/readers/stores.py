@@ -24,7 +24,8 @@ CODEC_MODULES = {"blosc2": "ocf_blosc2", "imagecodecs": "imagecodecs.numcodecs"}
 """By a word in what is said of a codec that is not there."""
 
 # numcodecs finds by themselves those of packages that announce them, which imagecodecs does not
-numcodecs.registry.entries.setdefault(
+_announced: dict[str, Any] = numcodecs.registry.entries
+_announced.setdefault(
     "imagecodecs_jpegxl",
     EntryPoint("imagecodecs_jpegxl", "imagecodecs.numcodecs:Jpegxl", "numcodecs.codecs"),
 )
