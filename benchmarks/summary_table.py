@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +137,7 @@ def _of_device(machines: Sequence[Sequence[Mapping[str, Any]]]) -> str:
         {name: value for told in files for name, value in told["rows"].items()}
         for files in machines
     ]
-    heads = [_head(files[-1]["machine"]) for files in machines]
+    heads = [mode(_head(file["machine"]) for file in files) for files in machines]
     lines = [["", "goal", *heads], ["---"] * (2 + len(heads))]
     lines += [
         [row.what, row.goal, *(_cell(column.get(name), row.form) for column in columns)]

@@ -19,6 +19,7 @@ __all__ = [
     "OutputError",
     "SceneError",
     "SceneWarning",
+    "UnjudgedWarning",
     "WorkerError",
     "WrongUseError",
     "exit_code",
@@ -61,6 +62,10 @@ class NoFrameError(SceneError):
 
 class SceneWarning(UserWarning):
     """Part of the satellite input was left out; the message names the file, the time and why."""
+
+
+class UnjudgedWarning(SceneWarning):
+    """Much of what was asked for is not judged, whatever is there; the message tells the share."""
 
 
 class MissingInputError(WrongUseError, SceneError):

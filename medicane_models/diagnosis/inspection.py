@@ -45,7 +45,8 @@ def description_of(
 
     opening = {"extent": extent, "reader": reader}
     of_scenes = [f"{name} is {value!r}" for name, value in opening.items() if value is not None]
-    if _is_model_folder(Path(source)) or not (is_scene(source) or reader):
+    shows_a_scene = is_scene(source) or (reader is not None and Path(source).exists())
+    if _is_model_folder(Path(source)) or not shows_a_scene:
         if of_scenes:
             raise ConfigurationError(f"{of_scenes[0]} and {source} is no scene; leave it out")
         return inspect_model(source, revision=revision)

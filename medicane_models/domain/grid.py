@@ -399,8 +399,8 @@ def named_domain(domain: Any) -> Grid | str:
     """
     if isinstance(domain, Grid | str):
         return domain
-    degrees_of_box(domain)
-    return ",".join(str(float(value)) for value in domain)
+    west, south, east, north = degrees_of_box(domain)
+    return ",".join(map(str, (west, south, east if east <= 360 else east - 360, north)))
 
 
 def box_grid(text: str, what: str = "domain") -> Grid:

@@ -91,7 +91,7 @@ def fix_text(fix: Fix, *, threshold: float | None = None) -> str:
         if known(radius := fix[f"radius_{share}_km"]):
             parts.append(f"{share} % within {radius:.0f} km")
     if known(fix["probability"]):
-        counts = "" if threshold is None else f" (a detection from {threshold:.2f} on)"
+        counts = "" if threshold is None else f" (a detection from {threshold:.2g} on)"
         parts.append(f"probability {fix['probability']:.2f}{counts}")
     if threshold is not None and known(missing := fix.get("missing_frames")) and missing:
         parts.append(f"{counted(int(missing), 'frame')} of its clip missing")

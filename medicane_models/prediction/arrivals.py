@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medicane_models.errors import CheckpointError, ConfigurationError, SceneError, SceneWarning
+from medicane_models.errors import (
+    CheckpointError,
+    ConfigurationError,
+    SceneError,
+    SceneWarning,
+    UnjudgedWarning,
+)
 from medicane_models.fields import check_fields, from_mapping, json_object
 from medicane_models.files import json_text, write_json
 from medicane_models.scenes.clips import frame_times, load_frame
@@ -239,7 +245,8 @@ def _stored(path: Path) -> dict[str, ArrivedImage]:
 
 
 def _said(told: Iterable[warnings.WarningMessage]) -> list[str]:
-    return [str(each.message) for each in told if issubclass(each.category, SceneWarning)]
+    kinds = (each for each in told if issubclass(each.category, SceneWarning))
+    return [str(each.message) for each in kinds if not issubclass(each.category, UnjudgedWarning)]
 
 
 def mark_of(path: Path) -> Mark:

@@ -176,6 +176,8 @@ def stored_scene(folder: Path) -> StoredScene | None:
     try:
         told = json_object(path)["provenance"]
         minutes = float(told.get("settings", {}).get("every_minutes", USUAL_MINUTES))
+        if not 0 < minutes < float("inf"):
+            raise ValueError(f"every_minutes is {minutes:g}")
         sensor = told["scene"].get("sensor", "unknown")
         return StoredScene(geometry_of(told), sensor, minutes / 60)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:

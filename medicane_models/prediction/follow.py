@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from medicane_models.domain import Grid
+from medicane_models.domain import GivenDomain, named_domain
 from medicane_models.errors import ConfigurationError, OutputError, SceneError
 from medicane_models.files import alone_in, write_json
 from medicane_models.prediction.arrivals import PATIENCE_SECONDS, Arrivals, are_unchanged
@@ -29,6 +29,7 @@ from medicane_models.prediction.planned_hours import PlannedHour, plan_hours
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.prediction.publishing import earlier_products
 from medicane_models.prediction.round_products import RoundProducts
+from medicane_models.prediction.run import PredictionRun
 from medicane_models.scenes.clips import ClipPlan, SkippedClip, frame_times
 from medicane_models.scenes.opening import image_files
 from medicane_models.times import Instant, utc
@@ -74,7 +75,7 @@ class Follower:
         out: Path,
         *,
         products: Mapping[str, Any],
-        domain: Grid | str = "model",
+        domain: GivenDomain = "model",
         extent: str | None = None,
         reader: str | None = None,
         start: Instant | None = None,
@@ -85,7 +86,11 @@ class Follower:
         self.predictor = predictor
         self.folders = [_folder(name) for name in folders]
         self.out = out
-        self.opening: dict[str, Any] = {"domain": domain, "extent": extent, "reader": reader}
+        self.opening: dict[str, Any] = {
+            "domain": named_domain(domain),
+            "extent": extent,
+            "reader": reader,
+        }
         self.bounds = {"start": start, "end": end}
         self.every_minutes = every_minutes
         self.state = _state(out)
@@ -266,6 +271,7 @@ class Follower:
             "tracker": predictor.tracker and predictor.tracker.provenance(),
             "processor": predictor.processor.to_dict(),
             "threshold": predictor.threshold,
+            "glance": PredictionRun.glance,
             "parallax": predictor.parallax,
             "every": self.every_minutes,
             **{name: None if time is None else utc(time) for name, time in self.bounds.items()},

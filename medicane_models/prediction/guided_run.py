@@ -59,6 +59,8 @@ class GuidedRun(PredictionRun):
         SceneError: if the first guess says nothing about the times of the scene.
     """
 
+    glance = 0.0  # every row becomes a position, whatever its probability
+
     def __init__(
         self, scene: "xr.Dataset", *args: Any, first_guess: FirstGuess, **settings: Any
     ) -> None:

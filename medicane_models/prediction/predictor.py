@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.domain import GivenDomain, Grid, box_grid, named_domain, parse_box, same_crs
-from medicane_models.errors import ConfigurationError, NoFrameError, SceneError, SceneWarning
+from medicane_models.errors import ConfigurationError, NoFrameError, SceneError, UnjudgedWarning
 from medicane_models.hub import DETECTOR
 from medicane_models.prediction.detections import Detections
 from medicane_models.prediction.geolocation import check_window
@@ -170,7 +170,8 @@ class MedicanePredictor:
             SceneError: as ``open_scene``.
 
         Warns:
-            SceneWarning: as ``open_scene``, and if planes leave out more than a tenth of a domain.
+            SceneWarning: as ``open_scene``.
+            UnjudgedWarning: if planes leave out more than a tenth of a domain.
         """
         first, last = self.needed_frames(start, end)
         options: dict[str, Any] = {
@@ -380,9 +381,9 @@ class MedicanePredictor:
             return scene
         poleward = "" if limit is None else f", or further than {limit:g}° from the equator"
         warnings.warn(
-            f"{share:.0%} of the domain ({asked}) is not judged, whatever is there: it is off the "
+            f"{share:.0%} of the domain is not judged, whatever is there: it is off the "
             f"scene, seen more than {LIMB_ZENITH:g}° from the vertical{poleward}",
-            SceneWarning,
+            UnjudgedWarning,
             stacklevel=4,
         )
         return scene.assign_attrs(unjudged_share=round(share, 3))

@@ -78,6 +78,8 @@ class PredictionRun:
         SceneError: if the cadence, the sensor or the meaning of times does not fit the model.
     """
 
+    glance = GLANCE
+
     def __init__(
         self,
         scene: "xr.Dataset",
@@ -212,6 +214,7 @@ class PredictionRun:
             "untracked": self.untracked,
             "settings": {
                 "threshold": self.threshold,
+                "glance": self.glance,
                 "every_minutes": self.every_minutes,
                 "parallax": self.parallax,
                 **{name: None if time is None else str(time) for name, time in self.bounds.items()},
@@ -274,7 +277,7 @@ class PredictionRun:
         if not clip.tiles:
             return DetectedClip.skipped_whole(clip.end, clip.skipped)
         probability = self.runtime.probabilities(
-            self._pixels(clip.tiles), rough_below=GLANCE * self.threshold
+            self._pixels(clip.tiles), rough_below=self.glance * self.threshold
         )
         table = pd.DataFrame(
             {

@@ -53,7 +53,8 @@ def unjudged_share(
     if latitude_limit is not None:
         judged &= abs(lat) <= latitude_limit
     ground = np.prod(asked.pixel_size_km(x, y), axis=0)
-    return float(np.nansum(ground[~judged]) / np.nansum(ground))
+    whole = np.nansum(ground)  # 0 of a box that shrinks to a point, as at a pole
+    return float(np.nansum(ground[~judged]) / whole) if whole else float(not judged.all())
 
 
 def planes_covering(

@@ -102,7 +102,9 @@ def _same_times(ours: Case, theirs: Case) -> tuple[Case, Case]:
             f"{ours.source} and {theirs.source} have no time in common; give two of one period"
         )
     common = pd.DatetimeIndex(times)
-    return ours.at(common), theirs.at(common)
+    step = max(ours.step_hours, theirs.step_hours)  # what a common time stands for, in both
+    one, two = (replace(case.at(common), step_hours=step) for case in (ours, theirs))
+    return one, two
 
 
 def _detection_sections(ours: Case, theirs: Case) -> tuple[dict[str, Measure], dict[str, Measure]]:

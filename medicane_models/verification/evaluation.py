@@ -179,7 +179,7 @@ def _groups(
 def _by_storm(judged: JudgedDetections) -> list[dict[str, Any]]:
     """For each storm at how many times it was in any tile, the share found, the centre error."""
     storms, errors = (judged.centres[name].to_numpy() for name in ("storm", "error_km"))
-    at_times = judged.storms.groupby(["storm", "run", "time"])["detected"].any()
+    at_times = judged.storms.groupby(["storm", "time"])["detected"].any()
     return [
         {
             "storm": name,

@@ -90,7 +90,8 @@ def _times(case: Case, positions: pd.DataFrame) -> pd.DataFrame:
         name: times.isin(positions.loc[positions[name], "time"])
         for name in ("happened", "forecast")
     }
-    return pd.DataFrame({"time": times, "hours": _hours(times, case.step_hours), **flags})
+    step = case.step_hours if case.looked else 1.0
+    return pd.DataFrame({"time": times, "hours": _hours(times, step), **flags})
 
 
 def _hours(times: pd.DatetimeIndex, step_hours: float) -> float:

@@ -64,8 +64,9 @@ def by_kind(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """Storms and positions that were found, or storms and tiles without tracks, in words."""
     told = by_kind(report)[0]
-    found = sum("+" in storm["found"] for storm in told["by_storm"])
-    storms = f"Storms: {found} of {len(told['by_storm'])} found"
+    rows = told["by_storm"]  # of each run
+    found = {row["storm"] for row in rows if "+" in row["found"]}
+    storms = f"Storms: {len(found)} of {len({row['storm'] for row in rows})} found"
     if "false_tracks" in told:
         storms += f", tracks without a storm {len(told['false_tracks'])}"
     return [f"{storms}.", *score_lines(_main_scores(told["sections"]))]

@@ -248,7 +248,20 @@ def test_a_box_is_refused_with_the_reason(text, reason):
         parse_box(text, MEDITERRANEAN)
 
 
-@pytest.mark.parametrize("domain", [(100, 10, 140), 7, None, list("abcd"), {"west": 3}])
+@pytest.mark.parametrize(
+    ("domain", "text"),
+    [
+        ((170, -20, -170, 5), "170.0,-20.0,190.0,5.0"),
+        ((350, 30, 10, 40), "350.0,30.0,10.0,40.0"),
+        ((degree for degree in (1, 2, 3, 4)), "1.0,2.0,3.0,4.0"),
+    ],
+)
+def test_four_numbers_are_their_box(domain, text):
+    assert named_domain(domain) == text
+    assert parse_box(text, Grid.lonlat(west=-180, south=-60, east=180, north=60, step_degrees=1))
+
+
+@pytest.mark.parametrize("domain", [(100, 10, 140), 7, None, b"1234", list("abcd"), {"west": 3}])
 def test_a_domain_that_is_nothing_known_is_refused(domain):
     with pytest.raises(ConfigurationError, match=r"^domain .* WEST,SOUTH,EAST,NORTH in degrees$"):
         named_domain(domain)

@@ -12,7 +12,7 @@ from medicane_models.domain import (
     satellite_zenith,
 )
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.scenes.planes import planes_covering
+from medicane_models.scenes.planes import planes_covering, unjudged_share
 
 ARCTIC = Grid(
     crs="+proj=stere +lat_0=90 +lon_0=0 +ellps=WGS84",
@@ -169,3 +169,22 @@ def test_planes_cover_no_more_than_the_latitudes_asked_for():
     assert abs(latitudes).max() < 50
     with pytest.raises(SceneError, match="within 10° of the equator"):
         planes_covering(MEDITERRANEAN, size=64, km=20, latitude_limit=10)
+
+
+@pytest.mark.parametrize(
+    ("west", "south", "east", "north", "share"),
+    [
+        (0, 10, 20, 20, 0.0),
+        (0, 40, 20, 60, None),
+        (0, 60, 20, 70, 1.0),
+        (0, 89.9, 1, 90, 1.0),
+    ],
+)
+def test_the_share_that_is_not_judged_is_of_ground(west, south, east, north, share):
+    globe = Grid.lonlat(west=-180, south=-90, east=180, north=90, step_degrees=1)
+    asked = Grid.lonlat(west=west, south=south, east=east, north=north, step_degrees=0.1)
+    found = unjudged_share(asked, globe, latitude_limit=50)
+    if share is None:  # of a band the ground goes as the sines of its latitudes
+        sines = np.sin(np.radians([40, 50, 60]))
+        share = (sines[2] - sines[1]) / (sines[2] - sines[0])
+    assert found == pytest.approx(share, abs=0.02)

@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 import pytest
 from northward_tracks import DAY, HOURS, STORMS, judged_folder, track, write
@@ -82,3 +84,18 @@ def test_tiles_are_compared_where_both_have_the_same(truth, tmp_path):
     report = compare_predictions(one, two, truth, settings=settings)[0]
     difference = report["sections"]["tiles and times"]["difference"]
     assert {score["value"] for score in difference.values()} <= {0.0, None}
+
+
+def test_a_common_time_stands_for_the_same_in_both(truth, tmp_path):
+    grid = MEDITERRANEAN.window(0, 0, 448, 224)
+    pair = []
+    for name, step in (("hourly", 1), ("three-hourly", 3)):
+        folder = judged_folder(tmp_path / name, grid, hours=HOURS[::step])
+        told = json.loads((folder / "detections.json").read_text())
+        told["provenance"]["settings"] = {"every_minutes": 60 * step}
+        (folder / "detections.json").write_text(json.dumps(told))
+        write(track("nobody's", -5.0, range(0, 24, 3)), folder / "tracks.csv")
+        pair.append(folder)
+    reports = compare_predictions(*pair, truth, settings=EvaluationSettings(samples=20))
+    (told,) = (r["sections"]["storms and tracks"] for r in reports if r["kind"] == "tracks")
+    assert told["difference"]["false_tracks_per_100_h"]["value"] == 0
