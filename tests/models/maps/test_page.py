@@ -170,7 +170,7 @@ def test_the_summary_says_where_each_cyclone_is():
     text = parsed(track().assign(speed_kt=4.9, heading=91.0)).text
     assert "4 clips judged, 4 with a detection; 1 cyclone track." in text
     assert "36.00°N 18.30°E · 50 % within 20 km · 95 % within 60 km · probability 0.90" in text
-    assert "probability 0.90 (a detection from 0.50 on) · moving E at 5 kt" in text
+    assert "probability 0.90 (a detection from 0.5 on) · moving E at 5 kt" in text
     assert "1 cyclone track at the newest time" in text
     assert "not for warnings" in text
 
@@ -181,7 +181,7 @@ def test_the_summary_says_where_each_cyclone_is():
 )
 def test_the_summary_says_how_many_frames_were_missing(missing, said):
     text = parsed(track().assign(missing_frames=missing)).text
-    assert f"probability 0.90 (a detection from 0.50 {said}" in text
+    assert f"probability 0.90 (a detection from 0.5 {said}" in text
 
 
 @pytest.mark.parametrize(
