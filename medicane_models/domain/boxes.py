@@ -20,8 +20,10 @@ def degrees_of_box(box: Any, what: str = "domain") -> tuple[float, float, float,
         ConfigurationError: if it is no such box; it says why.
     """
     try:
-        values = box.split(",") if isinstance(box, str | bytes) else box
+        values = box.split(",") if isinstance(box, str) else box
         west, south, east, north = (float(value) for value in values)
+        if isinstance(box, bytes):
+            raise TypeError("bytes are numbers, too")
     except (TypeError, ValueError):
         words = "neither model, nor native, nor" if what == "domain" else "not"
         raise ConfigurationError(
