@@ -43,7 +43,7 @@ def answer(scene: Path, detector: str, tracker: str) -> float:
     """Seconds of a prediction of the newest clip, beyond reading it."""
     with tempfile.TemporaryDirectory() as out:
         options = ["--model", detector, "--tracker", tracker, "--runtime", "onnx"]
-        options += ["--out", f"{out}/made", "--no-plot", "--every", "100"]
+        options += ["--out", f"{out}/made", "--no-plot", "--every", "1440"]
         told = seconds("-m", "medicane_models", "predict", str(scene), *options)
     return told - seconds("-c", READ, str(scene))
 
