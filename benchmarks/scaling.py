@@ -174,12 +174,15 @@ def draw(curves: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     for axis, told in zip(axes.flat, curves.values(), strict=False):
         x, y = np.array([int(x) for x in told["seconds"]]), np.array([*told["seconds"].values()])
         axis.plot(x, y, "o-", color="#0072b2")
-        axis.set(xlabel=told["over"], ylabel=told["what"], ylim=(0, None))
+        axis.set(xlabel=told["over"], ylabel=told["what"])
         if x[0]:
             axis.plot(x, y[-1] * x / x[-1], ":", color="grey", label="proportional")
-            axis.set(xscale="log", yscale="log", ylim=(None, None), xticks=x, xticklabels=x)
+            axis.set(xscale="log", yscale="log")
             axis.minorticks_off()
             axis.legend(frameon=False)
+        else:
+            axis.set_ylim(bottom=0)
+        axis.set_xticks(x, [str(one) for one in x])
     figure.savefig(path, dpi=90)
 
 
