@@ -9,6 +9,7 @@ frames that have arrived alone, in whatever order.
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from medicane_models.domain import GivenDomain, named_domain
-from medicane_models.errors import ConfigurationError, OutputError, SceneError
+from medicane_models.errors import ConfigurationError, OutputError, SceneError, UnjudgedWarning
 from medicane_models.files import alone_in, write_json
 from medicane_models.prediction.arrivals import PATIENCE_SECONDS, Arrivals, are_unchanged
 from medicane_models.prediction.detected_clips import DetectedClip
@@ -103,6 +104,7 @@ class Follower:
         )
         self._keep_settings()
         self._last_round: pd.Timestamp | None = None
+        self._told: set[str] = set()
         self.hours = JudgedHours(self.state / "hours", predictor.processor)
         self.arrivals = Arrivals(
             self.state / "arrivals.json",
@@ -152,6 +154,18 @@ class Follower:
     def _opened(self, files: Sequence[Path]) -> "xr.Dataset":
         scene = self.predictor.open(list(files), **self.opening)
         self.predictor.processor.check_channels(scene)
+        return scene
+
+    def _opened_to_judge(self, files: Sequence[Path]) -> "xr.Dataset":
+        """The scene; how much of the domain is not judged is told once, not in every round."""
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UnjudgedWarning)
+            scene = self._opened(files)
+        for each in told:
+            if str(each.message) not in self._told:
+                warnings.warn(each.message, stacklevel=2)
+            if issubclass(each.category, UnjudgedWarning):
+                self._told.add(str(each.message))
         return scene
 
     def _planned(self) -> list[PlannedHour]:
@@ -208,7 +222,7 @@ class Follower:
     def _streamed(self, hours: Sequence[PlannedHour]) -> Iterator[JudgedHour]:
         """Clip by clip, each frame read once."""
         marks = {mark for hour in hours for frame in hour.at_hand for mark in frame.marks}
-        scene = self._opened([Path(path) for path, _, _ in sorted(marks)])
+        scene = self._opened_to_judge([Path(path) for path, _, _ in sorted(marks)])
         rows = {utc(moment): row for row, moment in enumerate(frame_times(scene))}
         plans = [
             ClipPlan(end=hour.end, rows=tuple(f and rows.get(f.time) for f in hour.frames))

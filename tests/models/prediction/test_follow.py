@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from cold_spots import scene
 from followed_folders import CLIPS, FRAMES, arrive, once, tables
 
-from medicane_models.errors import CheckpointError, ConfigurationError
+from medicane_models.errors import CheckpointError, ConfigurationError, UnjudgedWarning
 from medicane_models.prediction import products
 from medicane_models.prediction.follow import Follower, following_alone
 from medicane_models.prediction.run import PredictionRun
@@ -91,6 +92,22 @@ def test_maps_of_sectors_that_move_lie_where_these_do(sectors, there, tmp_path, 
     arrive(there, *sectors[1:])
     follow_planes(there, tmp_path / "out", plot=True)
     assert [round(grid.extent[2]) for grid in grids] == [28, 29, 30, 31]
+
+
+def test_a_domain_of_which_much_is_not_judged_is_told_once(there, tmp_path):
+    at = (20.0, 36.0)
+    whole = plane_scenes.scene(at, plane_scenes.grid_around(*at))
+    wide, kept = (4.0, 30.0, 36.0, 42.0), {"plot": False}
+    follower = Follower(plane_scenes.predictor(), [there], tmp_path, products=kept, domain=wide)
+    told = []
+    for row in range(3):
+        whole.isel(time=[row]).to_netcdf(there / f"{row}.nc")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UnjudgedWarning)
+            assert follower.round(threading.Event()).judged == 1
+        told.append([str(one.message) for one in caught if one.category is UnjudgedWarning])
+    assert [len(of_round) for of_round in told] == [1, 0, 0]
+    assert "of the domain is not judged" in told[0][0]
 
 
 def test_a_second_round_does_nothing(source, there, tmp_path, judged):
