@@ -37,8 +37,8 @@ from medicane_models.network.stems import with_folded_norms
 from medicane_models.prediction.results import CONTINUE
 from medicane_models.runtimes.interface import cyclone_index
 from medicane_training.clips.dataset import ClipDataset
-from medicane_training.store.clip_store import ClipStore
-from medicane_training.store.hardness import decoded_kelvin
+from medicane_training.store.clip_store import ClipStore, decode
+from medicane_training.store.cloud_bands import CloudBand
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 
 BATCH = 32
@@ -71,10 +71,9 @@ def measured(store: ClipStore) -> pd.DataFrame:
     """The index of a store's real planes, with the coldest 60 km within each reach."""
     clips = store.clips
     real = np.flatnonzero((clips["dataset"] != "simulated") & (clips["label"] >= NO_CYCLONE))
-    band = store.processor.bands[0]
+    band = CloudBand.of(store.processor)
     coldest = [
-        coldest_within(decoded_kelvin(store.read(int(clip), frames=[-1])[0, 0], band))
-        for clip in real
+        coldest_within(band.kelvin(decode(store.read(int(clip), frames=[-1])))[0]) for clip in real
     ]
     return clips.iloc[real].reset_index(drop=True).join(pd.DataFrame(coldest))
 

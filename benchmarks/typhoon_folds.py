@@ -47,7 +47,6 @@ from medicane_training.recipes.sections import (
 from medicane_training.run.journal import show_table
 from medicane_training.run.loop import run_recipe
 from medicane_training.scores.baselines import (
-    CloudBand,
     cold_cloud_centroid,
     last_frame_kelvin,
     persistence,
@@ -56,6 +55,7 @@ from medicane_training.scores.baselines import (
 from medicane_training.scores.centres import by_group, error_km, intensity_classes
 from medicane_training.store.build import build_store
 from medicane_training.store.clip_store import CLIP_KEY, ClipStore
+from medicane_training.store.cloud_bands import CloudBand
 from medicane_training.store.labels import CYCLONE, NO_CYCLONE
 from medicane_training.store.selection import BuildSettings
 from medicane_training.store.spirals import SpiralSettings, spiral_gradient

@@ -38,7 +38,7 @@ from medicane_models.scenes.clips import (
 from medicane_models.scenes.opening import scene_grid
 from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.tiles import TileName, tiling_of
+from medicane_models.scenes.tiles import TileName, plane_bands, tiling_of
 from medicane_models.times import Instant, utc
 from medicane_models.versions import software_versions
 
@@ -311,9 +311,8 @@ class PredictionRun:
             sampler = PlaneSampler(self.grid, planes)
             if self._second_look is None:
                 return sampler(clip.newest)
-            names = self.processor.channels
-            kelvin = sampler.read(self._second_look.frames[clip.newest_row], names)
-            return self.processor.bands_of(dict(zip(names, kelvin.swapaxes(0, 1), strict=True)))
+            frame = self._second_look.frames[clip.newest_row]
+            return plane_bands(frame, sampler, self.processor)
 
         return close_ups_of(table, self.grid, look, merge_km=self.link_settings.merge_km)
 

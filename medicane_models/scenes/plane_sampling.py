@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Complex128, Float, Float16, Float32, Int
@@ -20,9 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from medicane_models.domain import Grid, nearest_turn, satellite_zenith
 from medicane_models.errors import ConfigurationError, SceneError
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 __all__ = ["LIMB_ZENITH", "PlaneSampler", "is_within_limb"]
 
@@ -128,11 +124,6 @@ class PlaneSampler:
         with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(sample, range(len(self.planes))))
         return sampled
-
-    def read(self, frame: "xr.Dataset", channels: Sequence[str]) -> Float32[np.ndarray, "P C S S"]:
-        """Sample channels of one lazy frame, ``scene.isel(time=…)``, which is read once."""
-        loaded = frame[list(channels)].compute()
-        return self([loaded[name].to_numpy() for name in channels])
 
 
 def _footprints(source: Grid, plane: Grid, sub_satellite_longitude: float | None) -> Footprints:

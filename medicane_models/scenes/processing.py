@@ -34,6 +34,7 @@ NAMED_SETTINGS = {
     "airmass": ("sensor",),
     "infrared": ("sensor", "channel", "low", "high"),
     "planes": ("channel", "low", "high", "size", "km", "num_frames"),
+    "airmass-planes": ("sensor", "size", "km", "num_frames"),
 }
 PREPROCESSOR_FILE = "preprocessor_config.json"
 ANY_SENSOR = "any"
@@ -213,26 +214,28 @@ class MedicaneProcessor:
             num_frames: frames of a clip, of which only the newest must be there.
             **overrides: other attributes, and ``low`` and ``high`` as in :meth:`infrared`.
         """
-        values = {
-            "sensor": ANY_SENSOR,
-            "tile_size": size,
-            "num_frames": num_frames,
-            "cadence_minutes": 60.0,
-            "missing": "marked",
-            "max_missing": num_frames - 1,
-            "grid": local_plane(0.0, 0.0, size=size, km=km),
-            "plane_overlap": 0.5,
-            "latitude_limit": LATITUDE_LIMIT,
-            **overrides,
-        }
+        values = {"sensor": ANY_SENSOR, **_on_planes(size, km, num_frames), **overrides}
         return cls.infrared(channel, **values)
+
+    @classmethod
+    def airmass_planes(
+        cls,
+        sensor: str = "seviri",
+        *,
+        size: int = 112,
+        km: float = 10.0,
+        num_frames: int = 4,
+        **overrides: Any,
+    ) -> "MedicaneProcessor":
+        """Airmass RGB on local planes, frames an hour apart; arguments as of :meth:`planes`."""
+        return cls.airmass(sensor, **{**_on_planes(size, km, num_frames), **overrides})
 
     @classmethod
     def named(cls, name: str, **settings: Any) -> "MedicaneProcessor":
         """The processor of that name with some settings of one's own, by their names in JSON.
 
         Args:
-            name: ``airmass``, ``infrared`` or ``planes``.
+            name: ``airmass``, ``infrared``, ``planes`` or ``airmass-planes``.
             **settings: what the method of that name takes, and any attribute.
 
         Raises:
@@ -242,7 +245,7 @@ class MedicaneProcessor:
             known = ", ".join(get_args(ProcessorName))
             raise ConfigurationError(f"no processor is called {name!r}; take one of {known}")
         given = {key: settings.pop(key) for key in NAMED_SETTINGS[name] if key in settings}
-        return getattr(cls, name)(**given).changed(**settings)
+        return getattr(cls, name.replace("-", "_"))(**given).changed(**settings)
 
     def changed(self, **settings: Any) -> "MedicaneProcessor":
         """With other attributes, by their names in JSON; what does not fit is an error."""
@@ -339,27 +342,36 @@ class MedicaneProcessor:
             SceneError: naming what the scene has.
         """
         has = tuple(map(str, scene.data_vars))
-        is_ready = self.recipe == "airmass" and "airmass" in has
-        if not is_ready and not set(self.channels) <= set(has):
+        if not self._reads_pictures(scene) and not set(self.channels) <= set(has):
             raise SceneError(
                 f"the model reads {', '.join(self.channels)}, and the scene of "
                 f"{scene.attrs.get('source', 'the dataset')} has {', '.join(has) or 'nothing'}; "
                 "give files of these channels, or take a model that reads what is there"
             )
 
+    def layers(self, frame: "xr.Dataset") -> dict[str, Float[np.ndarray, "H W"]]:
+        """What the bands of a frame are made of, by name, as views of what is in memory.
+
+        Channels in kelvin, or the bands of a ready Airmass picture in 0…1.
+        """
+        if self._reads_pictures(frame):
+            image = frame["airmass"].transpose("rgb", "y", "x").to_numpy()
+            return {band.name: layer for band, layer in zip(self.bands, image, strict=True)}
+        return {name: frame[name].to_numpy() for name in self.channels}
+
     def stretch(self, frame: "xr.Dataset") -> Float[np.ndarray, "C H W"]:
         """Stretch one frame of a scene to 0…1; missing pixels are NaN in every band."""
-        if self.recipe == "airmass" and "airmass" in frame:
-            image = frame["airmass"].transpose("rgb", "y", "x").to_numpy().astype(np.float32)
-            image[:, np.isnan(image).any(axis=0)] = np.nan
-            return image
-        return self.bands_of({name: frame[name].to_numpy() for name in self.channels})
+        return self.bands_of(self.layers(frame))
 
     def bands_of(
-        self, kelvin: Mapping[str, Float[np.ndarray, "*n H W"]]
+        self, layers: Mapping[str, Float[np.ndarray, "*n H W"]]
     ) -> Float[np.ndarray, "*n C H W"]:
-        """Channels stretched to the bands' 0…1; a pixel missing in one band is so in all."""
-        image = np.stack([_stretch(band, kelvin) for band in self.bands], axis=-3)
+        """:meth:`layers` stretched to the bands' 0…1; what is missing in one is so in all."""
+        is_ready = self.recipe == "airmass" and self.bands[0].name in layers
+        image = np.stack(
+            [layers[band.name] if is_ready else _stretch(band, layers) for band in self.bands],
+            axis=-3,
+        ).astype(np.float32, copy=False)
         missing = np.isnan(image).any(axis=-3, keepdims=True)
         return np.where(missing, np.float32(np.nan), image)
 
@@ -375,10 +387,28 @@ class MedicaneProcessor:
         seen = np.isfinite(clip).all(axis=-3, keepdims=True)
         return np.concatenate([values, seen.astype(np.float32)], axis=-3)
 
+    def _reads_pictures(self, scene: "xr.Dataset") -> bool:
+        """Whether a scene has ready Airmass pictures, and the bands are these."""
+        return self.recipe == "airmass" and "airmass" in scene
+
     def picture(self, stretched: Float[np.ndarray, "C H W"]) -> Float[np.ndarray, "H W 3"]:
         """What a person looks at: three bands in colour, any other number as the first in grey."""
         bands = stretched if len(stretched) == 3 else np.repeat(stretched[:1], 3, axis=0)
         return np.moveaxis(bands, 0, -1)
+
+
+def _on_planes(size: int, km: float, num_frames: int) -> dict[str, Any]:
+    """Attributes of clips of local planes, of whose frames only the newest must be there."""
+    return {
+        "tile_size": size,
+        "num_frames": num_frames,
+        "cadence_minutes": 60.0,
+        "missing": "marked",
+        "max_missing": num_frames - 1,
+        "grid": local_plane(0.0, 0.0, size=size, km=km),
+        "plane_overlap": 0.5,
+        "latitude_limit": LATITUDE_LIMIT,
+    }
 
 
 def _stretch(band: Band, kelvin: Mapping[str, np.ndarray]) -> Float[np.ndarray, "*n H W"]:

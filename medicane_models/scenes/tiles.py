@@ -1,6 +1,6 @@
 """How a frame is cut into what a model sees: fixed tiles of a raster, or local planes.
 
-Letters: C bands, K channels in kelvin, H rows, W columns.
+Letters: C bands, K channels in kelvin, H rows, W columns, P planes of S × S pixels.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ __all__ = [
     "Tiling",
     "is_present",
     "overview_grid",
+    "plane_bands",
     "share_of_a_frame",
     "tiling_of",
 ]
@@ -140,20 +141,26 @@ class LocalPlanes:
 
     def cut(self, frame: "xr.Dataset") -> CutFrame:
         """Cut one frame of the scene, in memory."""
-        names = self.processor.channels
-        kelvin = [frame[name].to_numpy() for name in names]  # views: a full disk is 120 MB
-        planes = self._sampler(kelvin)  # (plane, channel, H, W)
-        pixels = list(self.processor.bands_of(dict(zip(names, planes.swapaxes(0, 1), strict=True))))
-        thin = map(_thinned, kelvin)
+        pixels = list(plane_bands(frame, self._sampler, self.processor))
+        thin = {name: _thinned(layer) for name, layer in self.processor.layers(frame).items()}
         return CutFrame(
             pixels=pixels,
             present=_present(pixels, self.processor),
-            overview=self.processor.bands_of(dict(zip(names, thin, strict=True))),
+            overview=self.processor.bands_of(thin),
         )
 
     def kelvin(self, frame: "xr.Dataset") -> Sequence[Float[np.ndarray, "K H W"]]:
         """The channels of each plane."""
         return list(self._sampler(_channels(frame, self.processor)))
+
+
+def plane_bands(
+    frame: "xr.Dataset", sampler: PlaneSampler, processor: MedicaneProcessor
+) -> Float[np.ndarray, "P C S S"]:
+    """The bands of a frame, in memory, on the sampler's planes, stretched to 0…1."""
+    layers = processor.layers(frame)
+    planes = sampler(list(layers.values())).swapaxes(0, 1)  # (layer, plane, S, S)
+    return processor.bands_of(dict(zip(layers, planes, strict=True)))
 
 
 Tiling = FixedTiles | LocalPlanes

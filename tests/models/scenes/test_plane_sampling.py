@@ -1,10 +1,7 @@
 import tracemalloc
 
-import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
-from dask.delayed import delayed
 from scipy.ndimage import gaussian_filter
 
 from medicane_models.domain import Grid, geostationary_crs, local_plane, satellite_zenith
@@ -186,25 +183,6 @@ def test_one_thread_and_two_channels_give_what_two_and_one_give():
     alone = PlaneSampler(grid, planes, threads=2)(kelvin[None])
     assert np.array_equal(both[:, :1], alone, equal_nan=True)
     assert np.nanmax(abs(both[:, 0] - both[:, 1] - 5)) < 1e-3
-
-
-def test_a_lazy_frame_is_read_once():
-    grid = Grid.lonlat(west=0, south=0, east=20, north=20, step_degrees=0.2)
-    reads = []
-
-    @delayed
-    def read(time):
-        reads.append(time)
-        return np.full((1, 101, 101), 250, dtype=np.float32)
-
-    frames = [da.from_delayed(read(time), (1, 101, 101), "float32") for time in range(2)]
-    pixels = da.concatenate(frames)
-    scene = xr.Dataset({"IR_108": (("time", "y", "x"), pixels)})
-    sampler = PlaneSampler(grid, planes_covering(grid, size=32, km=20))
-    assert len(sampler.planes) > 1
-    found = sampler.read(scene.isel(time=1), ["IR_108"])
-    assert reads == [1]
-    assert np.nanmax(abs(found - 250)) < 1e-3
 
 
 def test_memory_does_not_grow_with_frames():

@@ -155,6 +155,15 @@ def test_planes_are_saved_and_named_like_the_others(tmp_path):
     assert processor.bands[0].high == 180.0
 
 
+def test_airmass_planes_are_named_and_read_other_sensors_like_the_airmass_rgb(tmp_path):
+    processor = MedicaneProcessor.named("airmass-planes", size=64, km=8.0, num_frames=2)
+    processor.save_pretrained(tmp_path)
+    assert MedicaneProcessor.from_pretrained(tmp_path) == processor
+    assert processor.clip_shape == (2, 4, 64, 64)
+    assert processor.uses_planes
+    assert processor.for_sensor("abi").bands == MedicaneProcessor.airmass("abi").bands
+
+
 def test_a_scene_without_the_channels_is_refused_with_what_it_has():
     scene = xr.Dataset({"IR_108": ("time", [280.0])}, attrs={"source": "2 frames of a.nc"})
     with pytest.raises(SceneError, match=r"reads WV_062, .* of 2 frames of a\.nc has IR_108; give"):

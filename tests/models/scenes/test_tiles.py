@@ -37,6 +37,39 @@ def test_planes_are_cut_where_their_grids_say():
         assert pixels[0][seen] == pytest.approx(expected[seen], abs=2e-3)
 
 
+AIRMASS = MedicaneProcessor.airmass_planes(size=16, km=40.0, num_frames=2)
+
+
+def airmass_channels() -> xr.Dataset:
+    """One frame of four channels, none of which tells which way the bands go."""
+    wave = northward_ramp()
+    kelvin = {"WV_062": 225 + (wave - 250) / 4, "WV_073": 240 + (wave - 250) / 3}
+    kelvin |= {"IR_097": 250 - (wave - 250) / 2, "IR_108": 265 + 0 * wave}
+    frame = scene(wave).drop_vars("IR_108")
+    return frame.assign({name: (("time", "y", "x"), pixels) for name, pixels in kelvin.items()})
+
+
+def test_airmass_planes_are_the_colours_of_the_channels_there():
+    frame = airmass_channels().isel(time=0)
+    tiling = LocalPlanes(SOUTH, AIRMASS)
+    cut, kelvin = tiling.cut(frame), tiling.kelvin(frame)
+    for pixels, (wv_062, wv_073, ir_097, ir_108) in zip(cut.pixels, kelvin, strict=True):
+        red, green = (wv_062 - wv_073 + 25) / 25, (ir_097 - ir_108 + 40) / 45
+        colours = np.clip([red, green, (243 - wv_062) / 35], 0, 1)
+        np.testing.assert_allclose(pixels, colours, atol=1e-4)
+        assert np.isfinite(pixels).any()
+
+
+def test_ready_airmass_pictures_are_cut_like_their_channels():
+    frame = airmass_channels().isel(time=0)
+    colours = ("y", "x", "rgb"), np.moveaxis(AIRMASS.stretch(frame), 0, -1)
+    picture = xr.Dataset({"airmass": colours}, frame.coords)
+    by_channels, by_picture = (LocalPlanes(SOUTH, AIRMASS).cut(one) for one in (frame, picture))
+    assert by_channels.present.tolist() == by_picture.present.tolist()
+    np.testing.assert_array_equal(by_channels.overview, by_picture.overview)
+    np.testing.assert_allclose(by_channels.pixels, by_picture.pixels, atol=0.01)
+
+
 def test_tiles_are_called_by_their_centres():
     tiling = LocalPlanes(SOUTH, PROCESSOR, [local_plane(50.0, -20.0, size=16, km=40.0)])
     assert tiling.tiles == ((50.0, -20.0),)

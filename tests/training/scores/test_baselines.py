@@ -7,7 +7,6 @@ from scipy.ndimage import gaussian_filter
 from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.processing import Band, MedicaneProcessor
 from medicane_training.scores.baselines import (
-    CloudBand,
     baseline_centres,
     cold_cloud_centroid,
     coldest_mean_kelvin,
@@ -16,6 +15,7 @@ from medicane_training.scores.baselines import (
     last_frame_kelvin,
     persistence,
 )
+from medicane_training.store.cloud_bands import CloudBand
 from medicane_training.store.spirals import SpiralSettings, spiral_gradient, spiral_score
 
 

@@ -18,6 +18,7 @@ from plane_stores import (
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.files import alone_in
+from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.best_tracks import positions_at
 from medicane_training.store.clip_store import ClipStore, decode
 from medicane_training.store.known_storms import KnownStorms
@@ -172,6 +173,29 @@ def test_hardness_is_that_of_the_newest_frame(store):
     boxes = np.lib.stride_tricks.sliding_window_view(padded, (2, 2)).reshape(-1, 4)  # 60 km
     means = [np.nanmean(box) for box in boxes if np.isfinite(box).sum() >= 2]
     assert clips["coldness"][number] == pytest.approx(min(means), abs=0.01)
+
+
+def test_airmass_planes_are_cold_where_their_water_vapour_is(tmp_path):
+    kelvin = scene(ATLANTIC, TIMES[:2], "abi", "GOES-16")
+    window = kelvin["IR_108"]
+    vapour = 225 + (window - 250) / 4
+    channels = {"WV_062": vapour, "WV_073": vapour + 10, "IR_097": window - 15}
+    four = kelvin.assign(
+        {name: value.assign_attrs(window.attrs) for name, value in channels.items()}
+    )
+    airmass = MedicaneProcessor.airmass_planes(size=16, km=KM, plane_overlap=0.0)
+    alone = plane_store(tmp_path / "alone.zarr", [kelvin]).clips
+    clips = plane_store(tmp_path / "four.zarr", [four], processor=airmass).clips
+    colours = decode(ClipStore(tmp_path / "four.zarr").read(0))[-1]
+    assert len(colours) == 3
+    assert np.ptp(colours[0]) < 0.01  # the difference of its channels is 10 K everywhere
+    assert colours[0].mean() == pytest.approx((-10 + 26.2) / (0.6 + 26.2), abs=0.01)
+    same = clips.merge(alone, on=["end", "storm", "tile_x", "tile_y"], suffixes=("", "_alone"))
+    same = same.loc[same["storm"] != ""]
+    assert len(same) > 2
+    kelvin_of_abi = 225 + (same["coldness_alone"] - 250) / 4
+    of_seviri = 243 - 35 * (243.9 - kelvin_of_abi) / (243.9 - 208.5)  # the store's own limits
+    np.testing.assert_allclose(same["coldness"], of_seviri, atol=0.1)
 
 
 def test_strata_and_rates_count_planes(store):

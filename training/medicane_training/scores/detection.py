@@ -23,9 +23,10 @@ from medicane_models.verification.scores import (
     reliability_table,
     roc_area,
 )
-from medicane_training.scores.baselines import CloudBand, coldest_means
+from medicane_training.scores.baselines import coldest_means
 from medicane_training.scores.intervals import printable, with_intervals
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.cloud_bands import CloudBand
 
 __all__ = [
     "NOT_COLD",

@@ -13,12 +13,12 @@ from jaxtyping import Float, Int, Shaped
 from medicane_training.scores.baselines import (
     COLDEST_BOX_KM,
     LEAST_SEEN,
-    CloudBand,
     coldest_mean_kelvin,
     coldest_place,
     last_frame_kelvin,
 )
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.cloud_bands import CloudBand
 
 __all__ = ["ORGANISATIONS", "organisation_of", "organisations"]
 

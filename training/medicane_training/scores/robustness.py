@@ -16,9 +16,9 @@ from medicane_models.domain import local_plane
 from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.matching import Blocks
-from medicane_training.scores.baselines import CloudBand
 from medicane_training.scores.intervals import with_intervals
 from medicane_training.store.clip_store import decode, encode
+from medicane_training.store.cloud_bands import CloudBand
 
 __all__ = ["CHANGES", "Change", "changed_codes", "changed_errors"]
 

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from medicane_models.domain import Tile
 from medicane_models.errors import ConfigurationError
 from medicane_models.network.configuration import SIMULATED
-from medicane_training.store.clip_store import ClipStore
-from medicane_training.store.hardness import decoded_kelvin
+from medicane_training.store.clip_store import ClipStore, decode
+from medicane_training.store.cloud_bands import CloudBand
 
 __all__ = ["Background", "Backgrounds", "KelvinFrames"]
 
@@ -67,7 +67,7 @@ class Backgrounds:
         grid = self.store.grid
         codes = np.empty((len(rows), 1, grid.height, grid.width), np.uint8)
         self.store.read_frames(rows, Tile(0, 0), out=codes)
-        return decoded_kelvin(codes[:, 0], self.store.processor.bands[0]).astype(np.float32)
+        return CloudBand.of(self.store.processor).kelvin(decode(codes))
 
     def _shows_enough(self, newest: Float[np.ndarray, "S S"]) -> bool:
         middle = len(newest) // 2

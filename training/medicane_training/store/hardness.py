@@ -4,22 +4,15 @@ Letters: H rows, W columns.
 """
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from scipy import ndimage
 
-from medicane_models.scenes.processing import Band
-from medicane_training.store.clip_store import decode
 from medicane_training.store.spirals import spiral_score
 
-__all__ = ["coldest_kelvin", "decoded_kelvin", "spirality"]
+__all__ = ["coldest_kelvin", "spirality"]
 
 COLD_KM = 60.0
 SEEN = 0.5
-
-
-def decoded_kelvin(codes: UInt8[np.ndarray, "*n"], band: Band) -> Float[np.ndarray, "*n"]:
-    """Kelvin of a band's codes, between its limits; NaN for missing pixels."""
-    return band.low + decode(codes) * (band.high - band.low)
 
 
 def coldest_kelvin(kelvin: Float[np.ndarray, "H W"], km: float) -> float:

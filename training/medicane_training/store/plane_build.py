@@ -33,9 +33,15 @@ from medicane_models.scenes.clips import ClipPlan, frame_times, plan_clips
 from medicane_models.scenes.opening import open_scene, scene_grid, scene_sources
 from medicane_models.scenes.plane_sampling import PlaneSampler, is_within_limb
 from medicane_models.scenes.processing import MedicaneProcessor
-from medicane_models.scenes.tiles import LocalPlanes, is_present, share_of_a_frame
-from medicane_training.store.clip_store import ClipStore, encode, save_table
-from medicane_training.store.hardness import coldest_kelvin, decoded_kelvin, spirality
+from medicane_models.scenes.tiles import (
+    LocalPlanes,
+    is_present,
+    plane_bands,
+    share_of_a_frame,
+)
+from medicane_training.store.clip_store import ClipStore, decode, encode, save_table
+from medicane_training.store.cloud_bands import CloudBand
+from medicane_training.store.hardness import coldest_kelvin, spirality
 from medicane_training.store.known_storms import STRENGTH, KnownStorms
 from medicane_training.store.plane_index import (
     PlaneSettings,
@@ -233,8 +239,8 @@ class SceneSamples:
         self, planes: Sequence[Float[np.ndarray, "C H W"]]
     ) -> Float[np.ndarray, " planes"]:
         """By the ranks of coldness and spirality among the planes of a frame."""
-        band, km = self.store.processor.bands[0], self.store.grid.x_step / 1000
-        kelvin = [decoded_kelvin(encode(plane[0]), band) for plane in planes]
+        band, km = CloudBand.of(self.store.processor), self.store.grid.x_step / 1000
+        kelvin = [band.kelvin(decode(encode(plane))) for plane in planes]
         cold = pd.Series([-coldest_kelvin(plane, km) for plane in kelvin], dtype=float)
         spiral = pd.Series([spirality(plane, km) for plane in kelvin], dtype=float)
         return EASIEST + cold.rank(pct=True).to_numpy() + spiral.rank(pct=True).to_numpy()
@@ -258,9 +264,7 @@ class SceneSamples:
         pixels = np.full((len(planes), len(plan.rows), bands, size, size), np.nan, np.float32)
         for slot, row in enumerate(plan.rows):
             if row is not None:
-                kelvin = sampler.read(self._frame(row), processor.channels).swapaxes(0, 1)
-                named = dict(zip(processor.channels, kelvin, strict=True))
-                pixels[:, slot] = processor.bands_of(named)
+                pixels[:, slot] = plane_bands(self._frame(row), sampler, processor)
         return pixels
 
     def _sample(

@@ -15,8 +15,15 @@ from jaxtyping import Float
 from medicane_models.domain import Tile, great_circle_km
 from medicane_models.errors import ConfigurationError, SceneError
 from medicane_models.fields import from_mapping
-from medicane_training.store.clip_store import CLIP_COLUMNS, PLANE_COLUMNS, ClipStore, save_table
-from medicane_training.store.hardness import coldest_kelvin, decoded_kelvin, spirality
+from medicane_training.store.clip_store import (
+    CLIP_COLUMNS,
+    PLANE_COLUMNS,
+    ClipStore,
+    decode,
+    save_table,
+)
+from medicane_training.store.cloud_bands import CloudBand
+from medicane_training.store.hardness import coldest_kelvin, spirality
 from medicane_training.store.index import CONTENTS_COLUMNS, describe_clip
 from medicane_training.store.labels import CYCLONE, IGNORE, NO_CYCLONE
 from medicane_training.store.selection import SETTINGS_FILE
@@ -140,8 +147,8 @@ def _tiles(store: ClipStore, sample: str, settings: PlaneSettings) -> Iterator[T
 
 def _hardness(store: ClipStore, row: int, tile: Tile) -> tuple[float, float]:
     """Coldness and spirality of a frame of a tile."""
-    codes = store.read_frames([row], tile)[0, 0]
-    kelvin, km = decoded_kelvin(codes, store.processor.bands[0]), store.grid.x_step / 1000
+    stretched, km = decode(store.read_frames([row], tile)[0]), store.grid.x_step / 1000
+    kelvin = CloudBand.of(store.processor).kelvin(stretched)
     return coldest_kelvin(kelvin, km), spirality(kelvin, km)
 
 
