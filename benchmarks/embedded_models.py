@@ -1,4 +1,4 @@
-"""How the embedded models are made: four simulated seasons, seen every 8 hours, and three flows.
+"""How the pair of fixed tiles was made: four simulated seasons, seen every 8 hours, three flows.
 
     python benchmarks/embedded_models.py work/ --processes 2
 

@@ -1,11 +1,10 @@
-"""Simulated medicanes as both embedded pairs see them: which one finds more of them, and nearer?
+"""Simulated medicanes as several pairs see them: which one finds more of them, and nearer?
 
-    python benchmarks/simulated_medicanes.py [--storms 60]
+    python benchmarks/simulated_medicanes.py [--storms 60] [--pair NAME=DETECTOR,TRACKER …]
 
-Each scene is four hours of the Mediterranean with one medicane at its height in the middle, five
-minutes a frame. The Airmass pair reads four channels and 16 frames, the infrared pair one channel
-and four frames an hour apart. Both judge the same hours; intervals are over whole storms. Simulated
-weather, not real weather. The seeds are none that a model was trained on.
+Each scene is four hours of the Mediterranean with one medicane near its height, five minutes a
+frame, and each pair judges the last of them with the frames before that it reads. Intervals are
+over storms. Simulated weather, not real weather. The seeds are none that a model was trained on.
 """
 
 import argparse
@@ -13,7 +12,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,10 +22,17 @@ import numpy as np
 import pandas as pd
 
 from medicane_models.files import write_json
-from medicane_models.hub import AIRMASS_DETECTOR, DETECTOR
+from medicane_models.hub import (
+    AIRMASS_DETECTOR,
+    AIRMASS_TRACKER,
+    DETECTOR,
+    TILE_DETECTOR,
+    TILE_TRACKER,
+    TRACKER,
+)
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.runtimes.interface import limit_threads
-from medicane_models.simulation import simulate_scene
+from medicane_models.simulation import Instrument, simulate_scene
 from medicane_models.times import TIME_FORMAT, utc
 from medicane_models.verification.fixes import judge_run
 from medicane_models.verification.matching import Blocks, read_truth
@@ -37,21 +42,25 @@ from medicane_training.scores.intervals import with_intervals
 RESULT = Path(__file__).parent / "results" / "simulated_medicanes.json"
 FIRST_SEED = 990_000
 HOURS = 4.0
-JUDGED_FROM = timedelta(hours=2)  # when clips of both are whole
-PAIRS = {"infrared": DETECTOR, "airmass": AIRMASS_DETECTOR}
+PAIRS = {
+    "infrared": (DETECTOR, TRACKER),
+    "airmass": (AIRMASS_DETECTOR, AIRMASS_TRACKER),
+    "fixed tiles": (TILE_DETECTOR, TILE_TRACKER),
+}
 
 
 def judged_fixes(
     predictors: Mapping[str, MedicanePredictor], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """Hits, false alarms and misses of both pairs in one scene."""
-    scene, truth = simulate_scene(hours=HOURS, seed=seed)
+    """Hits, false alarms and misses of each pair in one scene."""
+    whole = Instrument(missing_frames=0.0)  # or there may be nothing to judge
+    scene, truth = simulate_scene(hours=HOURS, instrument=whole, seed=seed)
     with TemporaryDirectory() as folder:
         truth.to_csv(Path(folder) / "truth.csv", index=False, date_format=TIME_FORMAT)
         storms = read_truth(Path(folder) / "truth.csv")
-    first = utc(scene["time"].to_numpy()[0]) + JUDGED_FROM
+    last = utc(scene["time"].to_numpy()[-1])
     for pair, predictor in predictors.items():
-        score = judge_run(predictor.predict(scene, start=first), storms)
+        score = judge_run(predictor.predict(scene, start=last), storms)
         for fix in score["fixes"]:
             found, known = pd.notna(fix["track_id"]), pd.notna(fix["storm"])
             yield {
@@ -83,10 +92,15 @@ def main() -> None:
     """Judge the scenes, print and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--storms", type=int, default=60)
+    parser.add_argument("--pair", dest="pairs", action="append", metavar="NAME=DETECTOR,TRACKER")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     limit_threads(1)
-    pairs = {name: MedicanePredictor.from_pretrained(model) for name, model in PAIRS.items()}
+    asked = PAIRS
+    if options.pairs:
+        named = (pair.split("=", 1) for pair in options.pairs)
+        asked = {name: models.split(",") for name, models in named}
+    pairs = {name: MedicanePredictor.from_pretrained(*models) for name, models in asked.items()}
     rows = []
     for number in range(options.storms):
         rows.extend(judged_fixes(pairs, FIRST_SEED + number))

@@ -19,6 +19,8 @@ __all__ = [
     "AIRMASS_DETECTOR",
     "AIRMASS_TRACKER",
     "DETECTOR",
+    "TILE_DETECTOR",
+    "TILE_TRACKER",
     "TRACKER",
     "WEIGHTS_NAME",
     "HubOptions",
@@ -42,8 +44,11 @@ WEIGHT_SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".bin", ".ckpt")
 DETECTOR, TRACKER = "medicane-ir-detector", "medicane-ir-tracker"
 """Embedded models that are used when none is named: they read the infrared window of any imager."""
 
-AIRMASS_DETECTOR, AIRMASS_TRACKER = "medicane-tiny-detector", "medicane-tiny-tracker"
-"""Those of SEVIRI every 5 minutes, and of Airmass pictures, which hold no temperature."""
+AIRMASS_DETECTOR, AIRMASS_TRACKER = "medicane-airmass-detector", "medicane-airmass-tracker"
+"""Those of the Airmass RGB, of its four channels or of its pictures, which hold no temperature."""
+
+TILE_DETECTOR, TILE_TRACKER = "medicane-tiny-detector", "medicane-tiny-tracker"
+"""Those of 16 Airmass frames of SEVIRI, 5 minutes apart, on the fixed tiles of the research."""
 
 LEFT_OUT = ("checkpoints", "tensorboard", "refused")
 """Folders in a model's folder that are for going on with a run, or hold exports that failed."""

@@ -45,10 +45,12 @@ def demo(
 ) -> None:
     """Simulate a cyclone, offline, look for it with the embedded models, and score them.
 
-    It is a tropical cyclone off Australia in the infrared of Himawari, or for models of SEVIRI's
-    own pixels a medicane.
+    It is a tropical cyclone off Australia in the infrared of Himawari, or for models of other
+    channels or of SEVIRI's own pixels a medicane.
     """
+    from medicane_models.domain import MEDITERRANEAN
     from medicane_models.prediction.publishing import replacing_products
+    from medicane_models.scenes.readers.channels import WINDOW
     from medicane_models.simulation import simulate_infrared, simulate_scene
     from medicane_models.verification.fixes import judge_run
     from medicane_models.verification.matching import read_truth
@@ -57,10 +59,12 @@ def demo(
     options = {"threads": threads, "revision": revision, "tracker_revision": tracker_revision}
     with replacing_products(out, plot=will_plot(plot), overwrite=overwrite, **pages) as writer:
         predictor = load_predictor(model, tracker, runtime, device, **options)
-        if predictor.processor.uses_planes:
+        reads = predictor.processor
+        if reads.uses_planes and reads.channels == (WINDOW,):
             simulated, truth = simulate_infrared(hours=hours, seed=seed)
         else:
-            simulated, truth = simulate_scene(hours=hours, seed=seed, grid=predictor.processor.grid)
+            grid = MEDITERRANEAN if reads.uses_planes else reads.grid
+            simulated, truth = simulate_scene(hours=hours, seed=seed, grid=grid)
         writer.add_truth(truth)
         run = predictor.run(simulated, pictures=writer.needs_pictures)
         detections = judge(run, run, writer)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from medicane_models.choices import DeviceName, OnnxDevice, Precision, RuntimeName
 from medicane_models.errors import ConfigurationError, MissingFileError, naming_extras
-from medicane_models.hub import AIRMASS_TRACKER, TRACKER, WEIGHTS_NAME, resolve_file
+from medicane_models.hub import (
+    AIRMASS_TRACKER,
+    TILE_TRACKER,
+    TRACKER,
+    WEIGHTS_NAME,
+    resolve_file,
+)
 from medicane_models.prediction.models import ModelDescription, check_pair
 from medicane_models.runtimes.interface import Runtime, TorchRuntime, limit_threads
 from medicane_models.runtimes.onnx import OnnxRuntime, find_onnx
@@ -121,7 +127,7 @@ def load_with_embedded_tracker(detector: ModelReference, **options: Any) -> Load
         **options: as :func:`load_models` takes them, as are the errors.
     """
     refusals = []
-    for tracker in (TRACKER, AIRMASS_TRACKER):
+    for tracker in (TRACKER, AIRMASS_TRACKER, TILE_TRACKER):
         try:
             return load_models(detector, ModelReference(name=tracker), **options)
         except (ConfigurationError, MissingFileError) as error:

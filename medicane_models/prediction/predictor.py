@@ -361,6 +361,7 @@ class MedicanePredictor:
     def _open_for_planes(self, source: Any, domain: Grid | str, **options: Any) -> "xr.Dataset":
         """The scene in its own pixels, cropped to the domain."""
         scene = open_scene(source, **options)
+        self.processor.check_channels(scene)
         if domain in ("model", "native"):
             return scene
         own = scene_grid(scene)

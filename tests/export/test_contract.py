@@ -13,7 +13,7 @@ import xarray as xr
 from medicane_export.exporting import OnnxRequest, export_onnx
 from medicane_export.loaded_model import LoadedModel
 from medicane_models.domain import Tile
-from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER
+from medicane_models.hub import TILE_DETECTOR, TILE_TRACKER
 from medicane_models.network.configuration import MedicaneConfig
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.scenes.opening import open_scene, scene_grid
@@ -43,7 +43,7 @@ def scene(shared_data) -> xr.Dataset:
 def exported(scene, tmp_path_factory) -> dict[str, Path]:
     """The embedded models on the scene's own pixels, in kelvin; and as folders of the package."""
     folders = {}
-    for name in (AIRMASS_DETECTOR, AIRMASS_TRACKER):
+    for name in (TILE_DETECTOR, TILE_TRACKER):
         source = LoadedModel.load(name)
         processor = replace(source.processor, grid=scene_grid(scene))
         folders[name] = tmp_path_factory.mktemp(name)
@@ -58,7 +58,7 @@ def exported(scene, tmp_path_factory) -> dict[str, Path]:
 def row(scene, exported) -> dict:
     """What the package says about the tile, with a threshold that leaves no tile out."""
     predictor = MedicanePredictor.from_pretrained(
-        exported[AIRMASS_DETECTOR], exported[AIRMASS_TRACKER], device="cpu", threshold=1e-9
+        exported[TILE_DETECTOR], exported[TILE_TRACKER], device="cpu", threshold=1e-9
     )
     newest = list(predictor.run(scene))[-1]
     return newest.table.iloc[-1].to_dict()
@@ -78,8 +78,8 @@ def answer(scene, file: Path, tile: Tile, folder: Path) -> dict:
 
 def test_the_detector_alone_gives_the_packages_probability(scene, exported, row, tmp_path):
     tile = Tile(int(row["tile_x"]), int(row["tile_y"]))
-    threshold = MedicaneConfig.from_pretrained(exported[AIRMASS_DETECTOR]).threshold
-    found = answer(scene, exported[AIRMASS_DETECTOR] / "model_kelvin.onnx", tile, tmp_path)
+    threshold = MedicaneConfig.from_pretrained(exported[TILE_DETECTOR]).threshold
+    found = answer(scene, exported[TILE_DETECTOR] / "model_kelvin.onnx", tile, tmp_path)
     assert found["missing_frames"] == [0]
     assert found["probabilities"][0][1] == pytest.approx(row["probability"], abs=1e-5)
     assert found["detected"] is bool(row["probability"] >= threshold)
@@ -87,7 +87,7 @@ def test_the_detector_alone_gives_the_packages_probability(scene, exported, row,
 
 def test_the_tracker_alone_gives_the_packages_place_and_radii(scene, exported, row, tmp_path):
     tile = Tile(int(row["tile_x"]), int(row["tile_y"]))
-    found = answer(scene, exported[AIRMASS_TRACKER] / "model_kelvin.onnx", tile, tmp_path)
+    found = answer(scene, exported[TILE_TRACKER] / "model_kelvin.onnx", tile, tmp_path)
     assert found["center"][0] == pytest.approx([row["center_x"], row["center_y"]], abs=0.01)
     assert found["lonlat"][0] == pytest.approx([row["lon"], row["lat"]], abs=2e-3)
     for name in ("radius_50_km", "radius_95_km"):

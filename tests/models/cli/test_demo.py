@@ -34,7 +34,7 @@ def test_demo_scores_what_it_found_against_the_truth(medicane, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "hours", "day", "worst_km"),
-    [("auto", 6, "2021-02-10", 30), ("medicane-tiny-detector", 4, "2021-10-29", 100)],
+    [("auto", 6, "2021-02-10", 30), ("medicane-airmass-detector", 4, "2021-10-29", 30)],
 )
 def test_demo_finds_its_cyclone_offline(medicane, tmp_path, model, hours, day, worst_km):
     how = ("--model", model, "--hours", hours, "--no-plot")

@@ -13,4 +13,4 @@ def test_evaluate_reads_what_predict_wrote(medicane, predicted, tmp_path):
         "evaluate", folder / "detections.csv", tmp_path / "truth.csv", "--json"
     )
     assert code == 0, err
-    assert json.loads(out)["sections"]["tiles and times"]["counts"]["n"] == 12
+    assert json.loads(out)["sections"]["tiles and times"]["counts"]["n"] == 23

@@ -20,9 +20,12 @@ def test_predict_refines_a_first_guess(medicane, frames, guess, tmp_path):
         "predict", frames, "--out", out, "--first-guess", guess, "--json", "--device", "cpu",
     )  # fmt: skip
     assert code == 0, err
-    (row,) = pd.read_csv(out / "tracks.csv").to_dict("records")
-    assert (row["track_id"], row["guess_lon"], row["guess_lat"]) == ("Rolf", 9.0, 39.5)
-    assert 0 < row["guess_distance_km"] < 500
+    rows = pd.read_csv(out / "tracks.csv")
+    assert rows["time"].tolist() == ["2011-11-02T09:00:00Z", "2011-11-02T10:00:00Z"]
+    assert rows["track_id"].eq("Rolf").all()
+    assert rows["guess_distance_km"].between(0, 500, inclusive="neither").all()
+    row = rows.iloc[-1]
+    assert (row["guess_lon"], row["guess_lat"]) == (9.0, 39.5)
     assert (out / "tracks.png").is_file()
     settings = json.loads(printed)["provenance"]["settings"]
     assert settings["first_guess"]["mean_km"] == 48.0

@@ -12,7 +12,7 @@ from medicane_models import MedicaneProcessor, memory
 def test_predict_writes_detections_tracks_and_a_map(predicted):
     folder, printed, err = predicted
     table = pd.read_csv(folder / "detections.csv")
-    assert len(table) == len(printed["detections"]) == 12
+    assert len(table) == len(printed["detections"]) == 23
     assert sorted(path.name for path in folder.iterdir()) == [
         "detections.csv", "detections.json", "forecasts.csv", "maps", "report.html",
         "tracks.csv", "tracks.geojson", "tracks.png",
@@ -69,7 +69,8 @@ def test_too_few_frames_fail_with_one_sentence_and_nothing_on_stdout(medicane, f
     few.mkdir()
     for path in sorted(frames.iterdir())[-3:]:
         (few / path.name).write_bytes(path.read_bytes())
-    code, out, err = medicane("predict", few, "--out", tmp_path / "out")
+    tiles = ("--model", "medicane-tiny-detector")
+    code, out, err = medicane("predict", few, "--out", tmp_path / "out", *tiles)
     assert code == 1
     assert out == ""
     assert "13 of 16 frames missing" in err

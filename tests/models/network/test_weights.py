@@ -7,7 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from medicane_models.errors import CheckpointError
-from medicane_models.hub import embedded_models
+from medicane_models.hub import (
+    AIRMASS_DETECTOR,
+    AIRMASS_TRACKER,
+    TILE_DETECTOR,
+    TILE_TRACKER,
+    embedded_models,
+)
 from medicane_models.network.auto import AutoMedicaneModel
 from medicane_models.network.base import load_backbone
 from medicane_models.network.configuration import MedicaneConfig
@@ -209,11 +215,17 @@ def test_weights_too_large_for_a_type_are_named(saved):
         AutoMedicaneModel.from_pretrained(saved, dtype=torch.float16)
 
 
-@pytest.mark.parametrize("name", ["medicane-tiny-detector", "medicane-tiny-tracker"])
-def test_embedded_models_load_by_name_and_say_what_they_know(name):
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        *((name, (4, 4, 112, 112)) for name in (AIRMASS_DETECTOR, AIRMASS_TRACKER)),
+        *((name, (16, 3, 224, 224)) for name in (TILE_DETECTOR, TILE_TRACKER)),
+    ],
+)
+def test_embedded_models_load_by_name_and_say_what_they_know(name, shape):
     folder = embedded_models()[name]
     model = AutoMedicaneModel.from_pretrained(name)
-    assert model.config.clip_shape == (16, 3, 224, 224)
+    assert model.config.clip_shape == shape
     assert (folder / "model.safetensors").stat().st_size <= 12_000_000
     assert "SIMULATED" in model.config.trained_on
     assert model.config.data_kind == "simulated"

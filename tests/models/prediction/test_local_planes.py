@@ -13,7 +13,7 @@ from plane_scenes import PROCESSOR, grid_around, predictor, scene, threads_asked
 from medicane_models import MedicanePredictor
 from medicane_models.domain import Grid, great_circle_km, local_plane
 from medicane_models.errors import SceneError
-from medicane_models.hub import AIRMASS_DETECTOR
+from medicane_models.hub import AIRMASS_DETECTOR, TILE_DETECTOR
 from medicane_models.scenes import clips
 from medicane_models.verification.evaluation import evaluate
 from medicane_models.verification.fixes import judge_run
@@ -76,8 +76,9 @@ def test_a_box_across_the_seam_of_the_globe_is_whole(west, box):
     assert great_circle_km(found.lon, found.lat, *at).min() < 30
 
 
-def test_a_model_of_other_channels_says_so_wherever_the_scene_lies():
-    airmass = MedicanePredictor.from_pretrained(AIRMASS_DETECTOR)
+@pytest.mark.parametrize("model", [AIRMASS_DETECTOR, TILE_DETECTOR])
+def test_a_model_of_other_channels_says_so_wherever_the_scene_lies(model):
+    airmass = MedicanePredictor.from_pretrained(model)
     with pytest.raises(SceneError, match=r"reads WV_062.*the scene of .* has IR_108; give files"):
         airmass.open(scene((140.0, 15.0), grid_around(140.0, 15.0)))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from medicane_models import AutoMedicaneModel, MedicaneProcessor
 from medicane_models.domain import MEDITERRANEAN, Grid, great_circle_km, parse_box
 from medicane_models.errors import ConfigurationError, SceneError
-from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER
+from medicane_models.hub import TILE_DETECTOR, TILE_TRACKER
 from medicane_models.prediction.detections import DETECTION_COLUMNS
 from medicane_models.prediction.predictor import MedicanePredictor
 from medicane_models.runtimes.interface import cyclone_index, pick_device
@@ -154,17 +154,17 @@ def test_json_repeats_the_table_with_its_provenance(tmp_path):
 
 @pytest.fixture(scope="module")
 def embedded() -> MedicanePredictor:
-    return MedicanePredictor.from_pretrained(AIRMASS_DETECTOR, device="cpu")
+    return MedicanePredictor.from_pretrained(TILE_DETECTOR, device="cpu")
 
 
 def test_untrained_models_say_so(tmp_path):
-    for name in (AIRMASS_DETECTOR, AIRMASS_TRACKER):
+    for name in (TILE_DETECTOR, TILE_TRACKER):
         model = AutoMedicaneModel.from_pretrained(name)
         model.config = replace(model.config, trained_on=None)
         model.save_pretrained(tmp_path / name)
         MedicaneProcessor.from_pretrained(name).save_pretrained(tmp_path / name)
     predictor = MedicanePredictor.from_pretrained(
-        tmp_path / AIRMASS_DETECTOR, tmp_path / AIRMASS_TRACKER, device="cpu", threshold=1e-9
+        tmp_path / TILE_DETECTOR, tmp_path / TILE_TRACKER, device="cpu", threshold=1e-9
     )
     with pytest.warns(UserWarning, match="UNTRAINED"):
         detections = predictor.predict(airmass_scene(), domain="native")
@@ -174,7 +174,7 @@ def test_untrained_models_say_so(tmp_path):
 
 
 def test_models_of_simulated_weather_say_so_on_real_scenes(embedded):
-    names = f"{AIRMASS_DETECTOR} and {AIRMASS_TRACKER}"
+    names = f"{TILE_DETECTOR} and {TILE_TRACKER}"
     with pytest.warns(UserWarning, match=f"{names}: trained on simulated"):
         embedded.predict(airmass_scene(), domain="native")
     simulated = airmass_scene().assign_attrs(platform="simulated")

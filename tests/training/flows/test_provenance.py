@@ -9,10 +9,14 @@ from tiny_flows import classification, visible_store
 
 from medicane_models.files import json_text
 from medicane_models.network.configuration import MedicaneConfig
+from medicane_training.clips.parts import Clips
+from medicane_training.clips.split_settings import SplitSettings
 from medicane_training.flows.classification import ClassificationFlow
-from medicane_training.flows.provenance import clips_described, data_kind, trained_on
+from medicane_training.flows.provenance import clips_described, data_kind, trained_on, training_data
+from medicane_training.recipes.data_sections import DataSettings
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import save_table
+from medicane_training.store.labels import CYCLONE
 
 FRESH = ModelSettings(preset="tiny")
 
@@ -67,6 +71,23 @@ def test_a_slot_without_a_frame_is_of_no_platform(tmp_path):
     others = np.flatnonzero(~(planes.rows == len(frames) - 1).any(axis=1))
     assert (planes.rows[others] < 0).any()
     assert data_kind(planes, others) == "real"
+
+
+def test_real_calm_weather_makes_no_real_cyclones_of_simulated_ones(tmp_path):
+    planes = plane_store(tmp_path / "s.zarr")
+    stormy = planes.rows[planes.clips["label"].to_numpy() == CYCLONE]
+    frames = pd.read_parquet(planes.path / "frames.parquet")
+    simulated = frames.index.isin(np.unique(stormy))
+    frames["source"] = np.where(simulated, "simulated: x", "Meteosat-11: y")
+    save_table(frames, planes.path / "frames.parquet")
+    planes.refresh()
+    split = {"by": "storm", "fractions": (0.5, 0.5, 0.0)}
+    clips = Clips(
+        planes, DataSettings(store=str(planes.path), split=SplitSettings(**split)), seed=0
+    )
+    assert data_kind(planes, clips.rows("train")) == "mixed"
+    assert training_data(clips, FRESH)["data_kind"] == "simulated"
+    assert training_data(clips, FRESH, labelled=False)["data_kind"] == "mixed"
 
 
 def test_only_the_frames_of_the_clips_count(store):

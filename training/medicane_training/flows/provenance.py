@@ -9,6 +9,7 @@ from medicane_models.network.configuration import SIMULATED, DataKind, MedicaneC
 from medicane_training.clips.parts import Clips
 from medicane_training.recipes.sections import ModelSettings
 from medicane_training.store.clip_store import ClipStore
+from medicane_training.store.labels import CYCLONE
 from medicane_training.store.selection import SETTINGS_FILE
 from medicane_training.store.shards import ABSENT
 
@@ -20,9 +21,20 @@ UNKNOWN = "unknown"
 BEFORE = " Before that: "
 
 
-def training_data(clips: Clips, model: ModelSettings) -> dict[str, Any]:
-    """The fields of a trained model's configuration that tell its data."""
-    kind = data_kind(clips.store, clips.rows("train"))
+def training_data(clips: Clips, model: ModelSettings, *, labelled: bool = True) -> dict[str, Any]:
+    """The fields of a trained model's configuration that tell its data.
+
+    What knows cyclones from simulation alone is of simulated data, however real the weather without
+    one was.
+
+    Args:
+        clips: of which those for training count.
+        model: what it started from.
+        labelled: whether the labels taught anything.
+    """
+    rows = clips.rows("train")
+    cyclones = rows[clips.store.clips["label"].to_numpy()[rows] == CYCLONE]
+    kind = data_kind(clips.store, cyclones if labelled and cyclones.size else rows)
     return {"trained_on": trained_on(clips, model), "data_kind": kind}
 
 

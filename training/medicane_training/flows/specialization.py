@@ -92,7 +92,9 @@ class SpecializationFlow(Flow[SpecializationRecipe]):
 
     def finish(self, model: MedicaneModel, validation: Table) -> tuple[MedicaneModel, Table]:
         """The model with a word on its data."""
-        model.config = model.config.replace(**training_data(self.clips, self.recipe.model))
+        model.config = model.config.replace(
+            **training_data(self.clips, self.recipe.model, labelled=False)
+        )
         return model, validation
 
     def draw(self, model: MedicaneModel, folder: Path, name: str) -> list[Path]:

@@ -79,8 +79,7 @@ def cold_cloud_centroid(
     """Mean pixel (x, y) of the coldest share of those present, weighted by how much colder.
 
     The weight is the kelvin below the quantile; where all pixels are alike the tile's middle is
-    returned. No share suits all storms: ``benchmarks/typhoon_folds.py`` chooses it for each storm
-    on the others.
+    returned. No share suits all storms.
     """
     there = ~np.isnan(kelvin)
     depth = np.zeros(kelvin.shape)
