@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measuring import keep, print_table, spread
 
-from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER
+from medicane_models.hub import TILE_DETECTOR, TILE_TRACKER
 from medicane_models.simulation import write_simulation
 
 TURNS = 5
@@ -53,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scene = Path(folder) / "scene.zarr"
         write_simulation(scene, start="2021-10-29", hours=80 / 60)
-        pair = [exported(name, Path(folder) / name) for name in (AIRMASS_DETECTOR, AIRMASS_TRACKER)]
+        pair = [exported(name, Path(folder) / name) for name in (TILE_DETECTOR, TILE_TRACKER)]
         steps = {
             "help": lambda: seconds("-m", "medicane_models", "--help"),
             "import": lambda: seconds("-c", "import medicane_models") - seconds("-c", ""),

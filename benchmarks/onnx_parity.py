@@ -19,10 +19,24 @@ from measuring import RESULTS, report
 from medicane_export.comparing.parity import machine
 from medicane_export.exporting import OnnxRequest, Variant, export_onnx
 from medicane_export.loaded_model import LoadedModel
-from medicane_models.hub import AIRMASS_DETECTOR, AIRMASS_TRACKER, DETECTOR, TRACKER
+from medicane_models.hub import (
+    AIRMASS_DETECTOR,
+    AIRMASS_TRACKER,
+    DETECTOR,
+    TILE_DETECTOR,
+    TILE_TRACKER,
+    TRACKER,
+)
 from medicane_models.runtimes.onnx_metadata import InputForm, Precision
 
-EMBEDDED = (DETECTOR, TRACKER, AIRMASS_DETECTOR, AIRMASS_TRACKER)
+EMBEDDED = (
+    DETECTOR,
+    TRACKER,
+    AIRMASS_DETECTOR,
+    AIRMASS_TRACKER,
+    TILE_DETECTOR,
+    TILE_TRACKER,
+)
 RESULT = RESULTS / "onnx_parity.json"
 HEAD = ("file", "int8 ranges", "MB", "clips", "difference", "decisions", "km p90", "km max", "")
 

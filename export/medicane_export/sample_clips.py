@@ -272,12 +272,16 @@ def _tiles_around(
 def _scene_samples(source: str, processor: MedicaneProcessor, count: int) -> list[_Sample]:
     from medicane_models.scenes.opening import open_scene, scene_grid
 
-    if processor.uses_planes:
-        scene = open_scene(source, channels=processor.channels)
-        planes = LocalPlanes(scene_grid(scene), processor)
-        ends = -(-count // len(planes.tiles))
-        return list(islice(_samples(scene, processor, planes, ends), count))
     channels = None if processor.recipe == "airmass" else processor.channels
+    if processor.uses_planes:
+        scene = open_scene(source, channels=channels)
+        own = processor.for_sensor(scene.attrs["sensor"])
+        planes = LocalPlanes(scene_grid(scene), own)
+        ends = -(-count // len(planes.tiles))
+        found = islice(_samples(scene, own, planes, ends), count)
+        return [
+            (pixels, kelvin if own == processor else None, tile) for pixels, kelvin, tile in found
+        ]
     native = scene_grid(open_scene(source, channels=channels))
     grid = processor.grid
     domain = grid if _overlap(native, grid) else grid.covering(native, margin=-1)

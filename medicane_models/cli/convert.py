@@ -54,8 +54,8 @@ def convert(
         str | None,
         typer.Option(
             callback=checked(check_processor),
-            help="airmass, infrared, planes, or folder or Hub id whose preprocessor_config.json is "
-            "saved.",
+            help="airmass, infrared, planes, airmass-planes, or folder or Hub id whose "
+            "preprocessor_config.json is saved.",
         ),
     ] = None,
     trained_on: Annotated[

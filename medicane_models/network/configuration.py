@@ -117,7 +117,7 @@ class MedicaneConfig:
             `prediction.refinement.HeatMapTrust` has it.
         guess_slope: likewise.
         trained_on: on the data, for people, newest training first; None means never trained.
-        data_kind: of the newest training's cyclones, or of its scenes where labels taught nothing;
+        data_kind: of the newest training's scenes, "simulated" also where its cyclones alone were;
             None means that nobody said.
     """
 

@@ -104,7 +104,7 @@ class Follower:
         )
         self._keep_settings()
         self._last_round: pd.Timestamp | None = None
-        self._told: set[str] = set()
+        self._has_told_unjudged = False
         self.hours = JudgedHours(self.state / "hours", predictor.processor)
         self.arrivals = Arrivals(
             self.state / "arrivals.json",
@@ -157,15 +157,12 @@ class Follower:
         return scene
 
     def _opened_to_judge(self, files: Sequence[Path]) -> "xr.Dataset":
-        """The scene; how much of the domain is not judged is told once, not in every round."""
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", UnjudgedWarning)
+        """The scene; that much of the domain is not judged is told once, not in every round."""
+        with warnings.catch_warnings():
+            if self._has_told_unjudged:
+                warnings.simplefilter("ignore", UnjudgedWarning)
             scene = self._opened(files)
-        for each in told:
-            if str(each.message) not in self._told:
-                warnings.warn(each.message, stacklevel=2)
-            if issubclass(each.category, UnjudgedWarning):
-                self._told.add(str(each.message))
+        self._has_told_unjudged |= "unjudged_share" in scene.attrs
         return scene
 
     def _planned(self) -> list[PlannedHour]:

@@ -298,9 +298,10 @@ class MedicaneProcessor:
                 f'"sensor" of the files, such as "{self.sensor}"'
             )
         if self.recipe != "airmass" or sensor not in AIRMASS_LIMITS:
+            known = AIRMASS_LIMITS if self.recipe == "airmass" else (self.sensor,)
             raise SceneError(
                 f"the model reads {', '.join(self.channels)} of {self.sensor}, "
-                f"the scene comes from {sensor}; use a scene of {self.sensor}"
+                f"the scene comes from {sensor}; use a scene of {' or '.join(known)}"
             )
         return replace(self, sensor=sensor, bands=airmass_bands(sensor))
 

@@ -7,6 +7,7 @@ import pytest
 from export_models import tiny_source
 from plane_scenes import grid_around, scene
 from sample_stores import KM, SAMPLE_SIZE, SIZE, picture, sample, sample_store
+from scene_files import cf_dataset, letterbox, write_png
 
 from medicane_export.comparing.reference import torch_outputs
 from medicane_export.exporting import export_onnx
@@ -14,8 +15,9 @@ from medicane_export.graphs.tracing import OPSET, metadata_of, save_onnx, trace
 from medicane_export.request import OnnxRequest
 from medicane_export.sample_clips import given_clips, random_clips, simulated_clips
 from medicane_models import MedicanePredictor, MedicaneProcessor
-from medicane_models.domain import great_circle_km
+from medicane_models.domain import MEDITERRANEAN, great_circle_km
 from medicane_models.prediction.refinement import FirstGuess
+from medicane_models.scenes.processing import airmass_bands
 
 PROCESSOR = MedicaneProcessor.planes(size=32, km=30.0, num_frames=4)
 SOURCES = {
@@ -106,6 +108,36 @@ def test_stored_samples_lie_where_they_were_taken_and_their_gaps_stay_gaps(tmp_p
     places = stored.clips[["plane_lon", "plane_lat"]].to_numpy()
     away = great_circle_km(*clips.plane_center.T, *places.T)
     assert away == pytest.approx(KM * np.hypot(*offset.T), abs=0.01)
+
+
+AIRMASS = MedicaneProcessor.airmass_planes(size=32, km=30.0)
+AIRMASS_CONFIG = tiny_source("tracking", AIRMASS, in_channels=4).model.config
+
+
+@pytest.mark.parametrize("sensor", ["seviri", "abi"])
+def test_airmass_planes_are_stretched_as_their_sensor_needs(tmp_path, sensor):
+    times = pd.date_range("2021-01-01", periods=2, freq="h", unit="ns")
+    grid = MEDITERRANEAN.window(300, 0, 700, 420)
+    kelvin = np.full((2, grid.height, grid.width), 225.0, np.float32)
+    kelvin += np.linspace(0, 9, grid.width, dtype=np.float32)
+    told = {"platform": "x", "sensor": sensor, "time_convention": "end_of_scan"}
+    cf_dataset(kelvin, times, grid=grid).assign_attrs(told).to_netcdf(tmp_path / "scene.nc")
+    clips = given_clips(str(tmp_path / "scene.nc"), AIRMASS_CONFIG, AIRMASS, count=2)
+    red, green, _, seen = clips.pixel_values[0, -1, :, 16, 16]
+    bands = airmass_bands(sensor)[:2]  # channels are a kelvin apart, in the order of files
+    colours = [(-1.0 - band.low) / (band.high - band.low) for band in bands]
+    expected = (np.array(colours) - AIRMASS.mean[:2]) / AIRMASS.std[:2]
+    np.testing.assert_allclose([red, green, seen], [*expected, 1.0], atol=1e-3)
+    assert (clips.kelvin is None) == (sensor == "abi")  # a graph has the limits of its own sensor
+
+
+def test_airmass_pictures_are_clips_of_planes(tmp_path):
+    for hour in range(2):
+        write_png(tmp_path, f"2021-01-01 {hour:02}:00", letterbox())
+    clips = given_clips(str(tmp_path), AIRMASS_CONFIG, AIRMASS, count=2)
+    assert clips.kelvin is None
+    assert clips.pixel_values.shape == (2, *AIRMASS.clip_shape)
+    assert (clips.pixel_values[:, -1, 3] == 1).any()
 
 
 @pytest.fixture(scope="module")

@@ -94,19 +94,18 @@ def test_maps_of_sectors_that_move_lie_where_these_do(sectors, there, tmp_path, 
     assert [round(grid.extent[2]) for grid in grids] == [28, 29, 30, 31]
 
 
-def test_a_domain_of_which_much_is_not_judged_is_told_once(there, tmp_path):
-    at = (20.0, 36.0)
-    whole = plane_scenes.scene(at, plane_scenes.grid_around(*at))
-    wide, kept = (4.0, 30.0, 36.0, 42.0), {"plot": False}
-    follower = Follower(plane_scenes.predictor(), [there], tmp_path, products=kept, domain=wide)
+def test_a_domain_of_which_much_is_not_judged_is_told_once(sectors, there, tmp_path):
+    wide, kept = (4.0, 30.0, 38.0, 42.0), {"plot": False}
+    out = tmp_path / "out"
+    follower = Follower(plane_scenes.predictor(), [there], out, products=kept, domain=wide)
     told = []
-    for row in range(3):
-        whole.isel(time=[row]).to_netcdf(there / f"{row}.nc")
+    for sector in sectors:
+        arrive(there, sector)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UnjudgedWarning)
             assert follower.round(threading.Event()).judged == 1
         told.append([str(one.message) for one in caught if one.category is UnjudgedWarning])
-    assert [len(of_round) for of_round in told] == [1, 0, 0]
+    assert [len(of_round) for of_round in told] == [1, 0, 0, 0]
     assert "of the domain is not judged" in told[0][0]
 
 

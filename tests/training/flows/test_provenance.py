@@ -73,12 +73,15 @@ def test_a_slot_without_a_frame_is_of_no_platform(tmp_path):
     assert data_kind(planes, others) == "real"
 
 
-def test_real_calm_weather_makes_no_real_cyclones_of_simulated_ones(tmp_path):
+@pytest.mark.parametrize(
+    ("stormy", "calm", "kind"),
+    [("simulated", "Meteosat-11", "simulated"), ("Meteosat-11", "simulated", "mixed")],
+)
+def test_real_calm_weather_makes_no_real_cyclones_of_simulated_ones(tmp_path, stormy, calm, kind):
     planes = plane_store(tmp_path / "s.zarr")
-    stormy = planes.rows[planes.clips["label"].to_numpy() == CYCLONE]
+    shown = planes.rows[planes.clips["label"].to_numpy() == CYCLONE]
     frames = pd.read_parquet(planes.path / "frames.parquet")
-    simulated = frames.index.isin(np.unique(stormy))
-    frames["source"] = np.where(simulated, "simulated: x", "Meteosat-11: y")
+    frames["source"] = np.where(frames.index.isin(np.unique(shown)), f"{stormy}: x", f"{calm}: y")
     save_table(frames, planes.path / "frames.parquet")
     planes.refresh()
     split = {"by": "storm", "fractions": (0.5, 0.5, 0.0)}
@@ -86,7 +89,7 @@ def test_real_calm_weather_makes_no_real_cyclones_of_simulated_ones(tmp_path):
         planes, DataSettings(store=str(planes.path), split=SplitSettings(**split)), seed=0
     )
     assert data_kind(planes, clips.rows("train")) == "mixed"
-    assert training_data(clips, FRESH)["data_kind"] == "simulated"
+    assert training_data(clips, FRESH)["data_kind"] == kind
     assert training_data(clips, FRESH, labelled=False)["data_kind"] == "mixed"
 
 

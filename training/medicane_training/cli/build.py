@@ -47,8 +47,8 @@ def build(
         str | None,
         typer.Option(
             callback=checked(check_processor),
-            help="airmass, infrared (one channel), planes (one channel, any imager), or folder or "
-            "Hub id of a processor; default: airmass.",
+            help="airmass, infrared (one channel), planes (one channel, any imager), "
+            "airmass-planes, or folder or Hub id of a processor; default: airmass.",
         ),
     ] = None,
     changes: Annotated[

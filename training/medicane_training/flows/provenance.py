@@ -33,8 +33,10 @@ def training_data(clips: Clips, model: ModelSettings, *, labelled: bool = True) 
         labelled: whether the labels taught anything.
     """
     rows = clips.rows("train")
+    kind = data_kind(clips.store, rows)
     cyclones = rows[clips.store.clips["label"].to_numpy()[rows] == CYCLONE]
-    kind = data_kind(clips.store, cyclones if labelled and cyclones.size else rows)
+    if labelled and cyclones.size and data_kind(clips.store, cyclones) == SIMULATED:
+        kind = SIMULATED
     return {"trained_on": trained_on(clips, model), "data_kind": kind}
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from medicane_models.domain import local_plane
+from medicane_models.errors import ConfigurationError
 from medicane_models.scenes.plane_sampling import PlaneSampler
 from medicane_models.scenes.processing import MedicaneProcessor
 from medicane_models.verification.matching import Blocks
@@ -87,7 +88,15 @@ def changed_codes(
     processor: MedicaneProcessor,
     change: Change,
 ) -> UInt8[torch.Tensor, "B T C H W"]:
-    """Clips of one band as they would be stored of changed pictures."""
+    """Clips of one band as they would be stored of changed pictures.
+
+    Raises:
+        ConfigurationError: if clips have more bands.
+    """
+    if len(processor.bands) > 1:
+        raise ConfigurationError(
+            f"changed pictures are of one band, and the clips have {len(processor.bands)}"
+        )
     band, km = CloudBand.of(processor), processor.grid.x_step / 1000
     kelvin = band.kelvin(decode(codes.cpu().numpy()))
     changed = np.stack([change(frames, km) for frames in kelvin])

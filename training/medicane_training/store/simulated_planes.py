@@ -143,7 +143,15 @@ class SampleSimulator:
     backgrounds: Backgrounds | None = None
 
     def __post_init__(self) -> None:
-        if self.backgrounds is not None and self.backgrounds.store.grid != self.store.grid:
+        if self.backgrounds is None:
+            return
+        behind, own = (one.store.processor.channels for one in (self.backgrounds, self))
+        if behind != own:
+            raise ConfigurationError(
+                f"samples of {self.backgrounds.store.path} show {', '.join(behind)}, not "
+                f"{', '.join(own)} as those of {self.store.path}; give another store"
+            )
+        if self.backgrounds.store.grid != self.store.grid:
             raise ConfigurationError(
                 f"samples of {self.backgrounds.store.path} are {self.backgrounds.store.grid}, not "
                 f"{self.store.grid} as those of {self.store.path}; give another store"
