@@ -3,8 +3,9 @@
 Letters: C bands, K channels in kelvin, H rows, W columns, P planes of S × S pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -54,12 +55,17 @@ class CutFrame:
     Attributes:
         pixels: of each tile; views where tiles are parts of the frame.
         present: which tiles have the frame.
-        overview: the whole frame as a person sees it; of local planes on the `overview_grid`.
+        show: makes the overview, which few frames are asked for.
     """
 
     pixels: Sequence[Float[np.ndarray, "C H W"]]
     present: Bool[np.ndarray, " tiles"]
-    overview: Float[np.ndarray, "C rows columns"]
+    show: Callable[[], Float[np.ndarray, "C rows columns"]]
+
+    @cached_property
+    def overview(self) -> Float[np.ndarray, "C rows columns"]:
+        """The whole frame as a person sees it; of local planes on the `overview_grid`."""
+        return self.show()
 
 
 class FixedTiles:
@@ -87,7 +93,7 @@ class FixedTiles:
         """Cut one frame of the scene, in memory."""
         whole, size = self.processor.stretch(frame), self.processor.tile_size
         pixels = [whole[:, t.y : t.y + size, t.x : t.x + size] for t in self.tiles]
-        return CutFrame(pixels=pixels, present=_present(pixels, self.processor), overview=whole)
+        return CutFrame(pixels=pixels, present=_present(pixels, self.processor), show=lambda: whole)
 
     def kelvin(self, frame: "xr.Dataset") -> Sequence[Float[np.ndarray, "K H W"]]:
         """The channels of each tile."""
@@ -146,7 +152,7 @@ class LocalPlanes:
         return CutFrame(
             pixels=pixels,
             present=_present(pixels, self.processor),
-            overview=self.processor.bands_of(thin),
+            show=lambda: self.processor.bands_of(thin),
         )
 
     def kelvin(self, frame: "xr.Dataset") -> Sequence[Float[np.ndarray, "K H W"]]:
