@@ -213,7 +213,7 @@ def export(folder: Path) -> None:
     """What is committed: half the bytes, and the card."""
     for name in RUNS:
         command = ["medicane-export", "safetensors", folder / name, "--dtype", "bf16"]
-        subprocess.run([*command, "--out", folder / "export" / name], check=True)
+        subprocess.run([*command, "--out", folder / "export" / name, "--overwrite"], check=True)
 
 
 def judge_real(folder: Path, data: Path) -> None:
